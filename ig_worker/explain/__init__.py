@@ -1,0 +1,1 @@
+"""The mathematics: quadrature rules, the fused engine, the alibi reference engine."""

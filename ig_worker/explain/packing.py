@@ -1,0 +1,79 @@
+"""Which documents share a batch: pure arithmetic over lengths, so that a run compiles a handful of shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """How batches are cut; chosen once per run and part of its fingerprint.
+
+    Args:
+        length_multiple: lengths are rounded up to a multiple of this, in tokens.
+        batch_tokens: evaluations in one batch times their length stays at or below this, in tokens.
+    """
+
+    length_multiple: int = 32
+    batch_tokens: int = 4096
+
+    def padded(self, tokens: int) -> int:
+        """`tokens` rounded up to the next length that is compiled."""
+        return max(1, -(-tokens // self.length_multiple)) * self.length_multiple
+
+    def rows(self, length: int) -> int:
+        """Evaluations in a batch of texts of padded `length`."""
+        return max(1, self.batch_tokens // length)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Documents of one padded length that are explained together."""
+
+    length: int  # padded, in tokens
+    members: tuple[int, ...]  # positions in the list of documents, at most `rows` of them
+    rows: int  # of a batch
+
+
+def group_by_length(lengths: Sequence[int], shape: BatchShape) -> list[Group]:
+    """Documents grouped by padded length, in order within a length, shortest first."""
+    buckets: dict[int, list[int]] = {}
+    for position, length in enumerate(lengths):
+        buckets.setdefault(shape.padded(length), []).append(position)
+    groups = []
+    for length, members in sorted(buckets.items()):
+        rows = shape.rows(length)
+        groups += [Group(length, tuple(members[i : i + rows]), rows) for i in range(0, len(members), rows)]
+    return groups
+
+
+def stack(arrays: Sequence[npt.NDArray[np.int32]], rows: int, length: int) -> npt.NDArray[np.int32]:
+    """Arrays of int32 [tokens] as one, int32 [rows, length], padded with 0; rows left over repeat the first."""
+    stacked = np.zeros((rows, length), np.int32)
+    for row in range(rows):
+        values = arrays[row] if row < len(arrays) else arrays[0]
+        stacked[row, : len(values)] = values
+    return stacked
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Evaluations that run together. Arrays are [rows]; rows from `used` on are padding."""
+
+    document: npt.NDArray[np.int32]  # position within the group
+    node: npt.NDArray[np.int32]  # number of the rule's node
+    used: int
+
+
+def evaluation_batches(documents: int, nodes: int, rows: int) -> Iterator[Batch]:
+    """Every (document, node) pair once, packed into batches of exactly `rows` rows."""
+    total = documents * nodes
+    for start in range(0, total, rows):
+        flat = np.arange(start, start + rows)
+        used = min(rows, total - start)
+        flat[used:] = start  # padding repeats the first row: finite, and never read
+        yield Batch((flat // nodes).astype(np.int32), (flat % nodes).astype(np.int32), used)

@@ -1,0 +1,91 @@
+"""The reference engine: alibi's IntegratedGradients, called as its documentation does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ig_worker.explain.engine import Document, Explanation, choose_targets
+from ig_worker.explain.packing import BatchShape, Group, group_by_length, stack
+from ig_worker.models.classifier import Classifier
+from ig_worker.models.network import probabilities
+from ig_worker.models.runtime import tf
+
+
+class AlibiEngine:
+    """Integrated gradients by alibi, over transformers' own network.
+
+    Args:
+        classifier: the network.
+        layer: ``embeddings`` or ``block:K``.
+        method: the name of a fixed rule, which alibi shares.
+        n_steps: its number of nodes.
+        internal_batch_size: evaluations that alibi runs at once.
+        shape: how documents are grouped; alibi holds the whole path of a group in memory.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        layer: str,
+        method: str,
+        n_steps: int,
+        internal_batch_size: int = 100,
+        shape: BatchShape | None = None,
+    ) -> None:
+        from alibi.explainers import IntegratedGradients
+
+        logging.getLogger("alibi").setLevel(logging.ERROR)
+        self._model = _ProbabilityModel(classifier.keras_model)
+        keras_layer = classifier.keras_layer(layer)
+        self._alibi = IntegratedGradients(
+            self._model,
+            layer=lambda _model: keras_layer,
+            method=method,
+            n_steps=n_steps,
+            internal_batch_size=internal_batch_size,
+        )
+        # alibi's trapezoid weights sum to (n - 1) / n.
+        self._scale = n_steps / (n_steps - 1) if method == "riemann_trapezoid" else 1.0
+        self._nodes = n_steps
+        self._shape = shape or BatchShape(batch_tokens=1024)
+
+    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
+        """Explain documents; results come in their order."""
+        results: dict[int, Explanation] = {}
+        for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
+            members = [documents[i] for i in group.members]
+            results.update(zip(group.members, self._explain_group(group, members), strict=True))
+        return [results[i] for i in range(len(documents))]
+
+    def _explain_group(self, group: Group, documents: list[Document]) -> list[Explanation]:
+        # Documents of a group are padded to one length and masked there, which is how alibi's tutorials batch them.
+        rows = len(documents)
+        ids = stack([document.input_ids for document in documents], rows, group.length)
+        base = stack([document.baseline_ids for document in documents], rows, group.length)
+        mask = stack([document.attention_mask for document in documents], rows, group.length)
+        kwargs = {"attention_mask": tf.constant(mask)}
+        at_input = self._model(ids, **kwargs).numpy()
+        at_baseline = self._model(base, **kwargs).numpy()
+        targets = choose_targets(documents, at_input)
+        explained = self._alibi.explain(ids, forward_kwargs=kwargs, baselines=base, target=targets)
+        sums = np.asarray(explained.attributions[0]).sum(axis=2) * self._scale  # [documents, tokens]
+        return [
+            Explanation.at_fixed_rule(document, int(targets[r]), at_input[r], at_baseline[r], sums[r], self._nodes)
+            for r, document in enumerate(documents)
+        ]
+
+
+class _ProbabilityModel(tf.keras.Model):
+    """alibi explains a Keras model that gives probabilities; transformers' gives an object with logits."""
+
+    def __init__(self, transformer: Any) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False) -> Any:
+        output = self.transformer(input_ids=input_ids, attention_mask=attention_mask, training=training)
+        return probabilities(output.logits)

@@ -1,0 +1,1 @@
+"""Tokenizer and network: load, build, fine-tune; splitting a network at a layer."""

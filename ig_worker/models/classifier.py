@@ -1,0 +1,81 @@
+"""A text classifier: network, weights and tokenizer, loaded from a directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ig_worker.errors import ModelError
+from ig_worker.models import network
+from ig_worker.models.files import ModelFiles
+from ig_worker.models.layers import NetworkShape, layer_depth
+from ig_worker.models.network import SplitNetwork
+from ig_worker.models.runtime import tf
+from ig_worker.models.tokenize import load_tokenizer
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A BERT or DistilBERT sequence classifier.
+
+    `keras_model` is transformers' own network; `weights` names the same variables for the pure functions of
+    `ig_worker.models.network`, so that memory holds them once.
+    """
+
+    shape: NetworkShape
+    keras_model: Any
+    weights: dict[str, Any]
+    tokenizer: Any
+
+    def split(self, layer: str) -> SplitNetwork:
+        """The network cut behind `layer`: ``embeddings`` or ``block:K``."""
+        return network.split(self.weights, self.shape, layer_depth(layer, self.shape.blocks))
+
+    def keras_layer(self, layer: str) -> Any:
+        """The Keras layer whose output `layer` names."""
+        depth = layer_depth(layer, self.shape.blocks)
+        main = getattr(self.keras_model, self.shape.architecture)
+        if depth == 0:
+            return main.embeddings
+        encoder = main.transformer if self.shape.architecture == "distilbert" else main.encoder
+        return encoder.layer[depth - 1]
+
+
+def load_classifier(files: ModelFiles) -> Classifier:
+    """Load network and tokenizer of a model directory.
+
+    Raises:
+        ModelError: files that do not belong together or cannot be read.
+    """
+    from transformers import TFAutoModelForSequenceClassification
+
+    network.check_activation(files.shape.activation)
+    try:
+        model = TFAutoModelForSequenceClassification.from_pretrained(
+            files.directory, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise ModelError(
+            f"the weights in {files.name} cannot be loaded ({type(error).__name__}: {error})",
+            expected="TensorFlow weights that fit config.json",
+            remedy="write them with save_pretrained of a TensorFlow model",
+        ) from error
+    tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
+    return wrap(files.shape, model, tokenizer)
+
+
+def wrap(shape: NetworkShape, keras_model: Any, tokenizer: Any) -> Classifier:
+    """A classifier around a transformers TensorFlow network that is already in memory."""
+    if not keras_model.built or not keras_model.weights:
+        keras_model(tf.zeros([1, 2], tf.int32))
+    weights = network.named_weights(shape, keras_model.weights)
+    broken = [name for name, value in weights.items() if not np.isfinite(tf.reduce_sum(value).numpy())]
+    if broken:
+        raise ModelError(
+            f"the model's weights {', '.join(broken[:3])} are not finite",
+            expected="numbers in every weight",
+            remedy="train or download the model again",
+        )
+    return Classifier(shape, keras_model, weights, tokenizer)

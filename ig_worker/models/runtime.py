@@ -1,0 +1,84 @@
+"""The one place that imports TensorFlow: the settings that must precede the import, and the device.
+
+Importing this module takes seconds. Import it only where a network is about to be used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ig_worker.errors import ModelError
+
+# transformers' TensorFlow classes and alibi are written against Keras 2.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep what native code writes to stderr from the terminal, unless what is done there fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            caught.seek(0)
+            os.write(kept, caught.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+# TensorFlow's C++ side logs a dozen lines about plug-ins before any log level is in force.
+with _quiet_stderr():
+    import tensorflow as tf
+    import transformers
+
+    tf.config.list_physical_devices()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+__all__ = ["configure", "device_kind", "tf"]
+
+
+def configure(threads: int | None = None) -> None:
+    """Prepare TensorFlow for reproducible float32 work; call it before the first operation of a process.
+
+    Args:
+        threads: CPU threads within one operation. Operations run one after another, so that an actor keeps to its
+            share of the machine and sums in one order. None leaves TensorFlow's own choice.
+    """
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def device_kind() -> str:
+    """``cpu``, or the name of the GPU that this process computes on."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "cpu"
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+
+
+def require_gpu() -> None:
+    """Raise ModelError where a GPU was asked for and TensorFlow sees none."""
+    if not tf.config.list_physical_devices("GPU"):
+        raise ModelError(
+            "--gpus-per-actor is above 0 but TensorFlow sees no GPU on this node",
+            expected="a CUDA device and TensorFlow's CUDA libraries",
+            remedy="install tensorflow[and-cuda] on the nodes, or set --gpus-per-actor 0",
+        )

@@ -1,0 +1,1 @@
+"""One run: frozen config and fingerprint, the chunk store, dispatch decisions, the Ray pool."""

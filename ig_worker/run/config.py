@@ -1,0 +1,161 @@
+"""The frozen configuration of a run: every setting once, with its default, its flag and its help text.
+
+Settings marked `identity` decide the numbers in the result and are part of the run's fingerprint; the others
+(how many actors, where, how loud) may change from one start to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import metadata
+from typing import Any
+
+from ig_worker import schema
+from ig_worker.data.sources import DataSpec
+from ig_worker.data.style import STYLES
+from ig_worker.errors import RunMismatchError, UsageError
+from ig_worker.explain.baselines import BASELINES
+from ig_worker.explain.rules import METHODS, fixed_rule
+
+ENGINES = ("fused", "alibi")
+IMDB_DECODES = ("2021", "2022", "full")
+SPLITS = ("train", "test")
+# Packages whose version may change a digit of the result.
+_VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
+
+
+def _setting(default: Any, help: str, *, identity: bool = True, choices: tuple[str, ...] = (), kind: Any = None) -> Any:
+    meta = {"help": help, "identity": identity, "choices": choices, "kind": kind or type(default)}
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which rows, and how they are cut into chunks."""
+
+    dataset: str = _setting("", "demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl")
+    split: str = _setting("test", "split of demo, imdb or .npz", choices=SPLITS)
+    limit: int | None = _setting(None, "explain at most this many rows", kind=int)
+    offset: int = _setting(0, "skip this many rows first")
+    text_column: str = _setting("text", "column of the texts")
+    label_column: str = _setting("label", "column of the labels; may be missing")
+    id_column: str = _setting("id", "column of the ids; made from the row numbers where missing")
+    imdb_decode: str = _setting("full", "how IMDB's word ranks become text", choices=IMDB_DECODES)
+    word_index: str | None = _setting(None, "imdb_word_index.json, if not beside the .npz", kind=str)
+    chunk_rows: int = _setting(256, "rows in a chunk, the unit of dispatch, commit and resume")
+    max_text_bytes: int = _setting(500_000, "longer texts are quarantined (UTF-8 bytes)")
+
+    def check(self) -> None:
+        """Raise UsageError for a value that cannot be right, before anything starts."""
+        _at_least("chunk_rows", self.chunk_rows, 1)
+        _at_least("max_text_bytes", self.max_text_bytes, 1)
+
+    def spec(self) -> DataSpec:
+        """What `data.sources.open_documents` needs of this."""
+        names = [f.name for f in fields(DataSpec)]
+        return DataSpec(**{name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class ExplainConfig(DataConfig):
+    """Everything that one run of jobs.explain can be told."""
+
+    model: str = _setting("", "a directory written by save_pretrained or jobs.finetune, or a hub name")
+    revision: str | None = _setting(None, "revision of a hub model", kind=str)
+    engine: str = _setting("fused", "fused, or alibi as the reference", choices=ENGINES)
+    method: str = _setting("gausslegendre", "quadrature rule", choices=METHODS)
+    n_steps: int = _setting(50, "nodes of the rule")
+    layer: str = _setting("embeddings", "embeddings, or block:K for the output of block K")
+    baseline: str = _setting("pad", "what a text is compared with", choices=BASELINES)
+    target: str = _setting("predicted", "predicted, label, or a class number")
+    max_length: int = _setting(256, "longest input, in tokens")
+    text_style: str = _setting("bert", "bert: special tokens; plain: cleaned, none, padded", choices=STYLES)
+    length_multiple: int = _setting(32, "lengths are rounded up to a multiple of this, in tokens")
+    batch_tokens: int = _setting(4096, "tokens in one batch of evaluations")
+    cpus_per_actor: int = _setting(1, "CPU threads of an actor")
+    gpus_per_actor: float = _setting(0.0, "GPUs of an actor; fractions share one", identity=False)
+    actors: str = _setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
+    audit: float = _setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
+    address: str | None = _setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
+    deadline: float | None = _setting(None, "give up on a chunk after this, in seconds", identity=False, kind=float)
+
+    def check(self) -> None:
+        super().check()
+        _at_least("max_length", self.max_length, 3)
+        _at_least("length_multiple", self.length_multiple, 1)
+        _at_least("batch_tokens", self.batch_tokens, 1)
+        _at_least("cpus_per_actor", self.cpus_per_actor, 1)
+        fixed_rule(self.method, self.n_steps)
+        if not 0 <= self.audit <= 1:
+            raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
+        if self.target not in ("predicted", "label") and not self.target.isdecimal():
+            raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
+        if self.gpus_per_actor < 0:
+            raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
+        if self.deadline is not None and self.deadline <= 0:
+            raise UsageError(f"--deadline is {self.deadline}", expected="a number of seconds above 0")
+        actor_range(self.actors, default=1)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"--{name.replace('_', '-')} is {value}", expected=f"at least {least}")
+
+
+def actor_range(text: str, default: int) -> tuple[int, int]:
+    """Fewest and most actors in ``auto``, ``N`` or ``MIN:MAX``."""
+    if text == "auto":
+        return 1, default
+    low, _, high = text.partition(":")
+    if low.isdecimal() and (high or low).isdecimal() and 1 <= int(low) <= int(high or low):
+        return int(low), int(high or low)
+    raise UsageError(f"--actors is {text!r}", expected="auto, a number from 1, or MIN:MAX such as 1:8")
+
+
+def identity(config: DataConfig) -> dict[str, Any]:
+    """The settings that decide the result. Where data and model lie is not one: their digests are."""
+    apart = {"dataset", "word_index", "model", "revision"}
+    return {f.name: getattr(config, f.name) for f in fields(config) if f.metadata["identity"] and f.name not in apart}
+
+
+def run_identity(config: ExplainConfig, data: str, weights: str, tokenizer: str) -> dict[str, Any]:
+    """Everything that the fingerprint is made of, flat, so that two runs' differences can be named."""
+    versions = {f"version of {name}": metadata.version(name) for name in _VERSIONED}
+    return {
+        **identity(config),
+        **versions,
+        "data": data,
+        "weights": weights,
+        "tokenizer": tokenizer,
+        "device": "gpu" if config.gpus_per_actor > 0 else "cpu",
+        "schema": schema.VERSION,
+    }
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """SHA-256, hexadecimal, of `content` as canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def refuse_differences(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise RunMismatchError naming the keys in which the run on disk differs from what was asked for."""
+    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    if differing:
+        changes = ", ".join(f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in differing)
+        raise RunMismatchError(
+            f"{place} was made with another configuration ({changes})",
+            remedy="give another --run, or the settings that run was made with",
+        )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return f"{text[:12]}…" if len(text) > 40 else text
+
+
+def settings(config: DataConfig) -> dict[str, Any]:
+    """All settings as they go into run.json."""
+    return asdict(config)

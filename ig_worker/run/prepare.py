@@ -1,0 +1,97 @@
+"""Sharding a data set into the run's chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ig_worker.data.faults import FaultFinder
+from ig_worker.data.plan import rechunk
+from ig_worker.data.sources import Documents, open_documents
+from ig_worker.errors import DataError
+from ig_worker.run.config import DataConfig, identity, refuse_differences, settings
+from ig_worker.run.store import Faults, RunStore
+
+PREPARED = "prepared"
+PREPARING = "preparing"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set in chunks."""
+
+    name: str
+    digest: str
+    rows: int
+    chunks: int
+    faults: int  # rows already known to be unexplainable
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> Prepared | None:
+        """What run.json says was prepared, or None while it is not."""
+        data = manifest.get("data", {})
+        if manifest.get("state") == PREPARING or "rows" not in data:
+            return None
+        return cls(**{name: data[name] for name in ("name", "digest", "rows", "chunks", "faults")})
+
+
+def prepare(store: RunStore, config: DataConfig, on_chunk: Callable[[int], None] | None = None) -> Prepared:
+    """Shard the data set of `config` into RUN/chunks; a run that already holds it is left as it is.
+
+    Args:
+        store: the run.
+        config: which rows.
+        on_chunk: called with the number of rows after each chunk.
+
+    Raises:
+        DataError: the data set cannot be read.
+        RunMismatchError: the run holds other rows.
+    """
+    documents = open_documents(config.spec())
+    asked = {**data_identity(config), "data": documents.digest}
+    manifest = store.read_manifest() or {}
+    if manifest.get("data_identity"):
+        refuse_differences(store.place, manifest["data_identity"], asked)
+        done = Prepared.of(manifest)
+        if done is not None:
+            return done
+    store.storage.probe()
+    store.write_manifest({"state": PREPARING, "config": settings(config), "data_identity": asked})
+    prepared = _write_chunks(store, config, documents, on_chunk)
+    data = {**prepared.__dict__, "class_names": list(documents.class_names)}
+    store.write_manifest({"state": PREPARED, "config": settings(config), "data_identity": asked, "data": data})
+    return prepared
+
+
+def data_identity(config: DataConfig) -> dict[str, Any]:
+    """The part of a configuration's identity that decides the chunks."""
+    names = DataConfig.__dataclass_fields__
+    return {name: value for name, value in identity(config).items() if name in names}
+
+
+def _write_chunks(
+    store: RunStore, config: DataConfig, documents: Documents, on_chunk: Callable[[int], None] | None
+) -> Prepared:
+    finder = FaultFinder(config.max_text_bytes)
+    rows = chunks = faults = 0
+    for index, table in enumerate(rechunk(documents.batches(), config.chunk_rows)):
+        found = _faults(finder, table)
+        store.write_chunk(index, table, found)
+        rows, chunks, faults = rows + table.num_rows, index + 1, faults + len(found)
+        if on_chunk:
+            on_chunk(rows)
+    if not rows:
+        raise DataError(f"{documents.name} has no rows", expected="at least one row after --offset and --limit")
+    return Prepared(documents.name, documents.digest, rows, chunks, faults)
+
+
+def _faults(finder: FaultFinder, table: pa.Table) -> Faults:
+    found: Faults = {}
+    start = 0
+    for batch in table.to_batches():
+        found.update({start + position: fault for position, fault in finder.check(batch).items()})
+        start += batch.num_rows
+    return found

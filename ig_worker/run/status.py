@@ -1,0 +1,66 @@
+"""How far a run is, read from its files alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ig_worker.run.prepare import Prepared
+from ig_worker.run.store import RunStore
+
+
+@dataclass(frozen=True)
+class Status:
+    """Progress of a run."""
+
+    place: str
+    state: str
+    model: str
+    dataset: str
+    method: str
+    chunks: int
+    chunks_done: int
+    rows: int
+    explained: int
+    quarantined: dict[str, int]  # by reason
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        share = self.chunks_done / self.chunks if self.chunks else 0.0
+        lines = [
+            f"run         {self.place} ({self.state})",
+            f"data set    {self.dataset}",
+            f"model       {self.model or 'not chosen yet'}",
+            f"method      {self.method or 'not chosen yet'}",
+            f"chunks      {self.chunks_done} of {self.chunks} done ({share:.0%})",
+            f"rows        {self.explained} of {self.rows} explained, {sum(self.quarantined.values())} quarantined",
+        ]
+        lines += [f"            {count} {reason}" for reason, count in sorted(self.quarantined.items())]
+        if self.chunks_done < self.chunks or not self.chunks:
+            lines.append("next        run the same jobs.explain command again; it does what is missing")
+        return lines
+
+
+def read_status(store: RunStore) -> Status:
+    """The status of a run.
+
+    Raises:
+        UsageError: there is no run.
+    """
+    manifest = store.manifest()
+    config = manifest.get("config", {})
+    prepared = Prepared.of(manifest)
+    commits = store.commits()
+    method = f"{config['method']} {config['n_steps']}, {config['engine']} engine" if "method" in config else ""
+    return Status(
+        place=store.place,
+        state=manifest.get("state", "unknown"),
+        model=config.get("model", ""),
+        dataset=prepared.name if prepared else config.get("dataset", "not read yet"),
+        method=method,
+        chunks=prepared.chunks if prepared else 0,
+        chunks_done=len(commits),
+        rows=prepared.rows if prepared else 0,
+        explained=sum(commit.rows for commit in commits.values()),
+        quarantined=dict(Counter(store.read_quarantine().column("reason").to_pylist())),
+    )

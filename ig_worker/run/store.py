@@ -1,0 +1,209 @@
+"""The files of one run (DESIGN: "A run directory"): what is where, and the commit that makes a chunk exactly-once.
+
+The quarantine file, named by its content, is written first. The attributions file, even with no rows, is the one
+marker: its footer names the quarantined positions and that quarantine file, and readers ignore any other. So a crash
+at any instant leaves nothing of a chunk, or all of it, and two workers that commit one chunk write the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ig_worker import schema
+from ig_worker.data.plan import chunk_name, parse_chunk_name
+from ig_worker.errors import RunDamagedError, UsageError
+from ig_worker.run.storage import Storage
+
+CHUNKS, ATTRIBUTIONS, QUARANTINE, AGGREGATES = "chunks", "attributions", "quarantine", "aggregates"
+MANIFEST = "run.json"
+REPORT = "report/index.html"
+
+Faults = dict[int, tuple[str, str]]  # position in the chunk -> (reason code, one line for a person)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The footer of one committed attributions file."""
+
+    index: int
+    rows: int  # rows explained
+    quarantined: tuple[int, ...]  # positions within the chunk
+    quarantine_file: str  # empty where nothing was quarantined
+    fingerprint: str
+
+
+class RunStore:
+    """Reads and writes the files of the run at `place` (local path or URI)."""
+
+    def __init__(self, place: str) -> None:
+        self.storage = Storage(place)
+        self.place = place
+
+    # The manifest, run.json: the only file that changes.
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """The content of run.json, or None where there is none."""
+        data = self.storage.read(MANIFEST)
+        if data is None:
+            return None
+        try:
+            manifest: dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise self._damaged(MANIFEST, f"is not JSON ({error})") from error
+        if manifest.get("schema_version") != schema.VERSION:
+            raise self._damaged(
+                MANIFEST,
+                f"has schema version {manifest.get('schema_version')!r}, this program reads {schema.VERSION!r}",
+            )
+        return manifest
+
+    def manifest(self) -> dict[str, Any]:
+        """The content of run.json of a run that has to exist."""
+        manifest = self.read_manifest()
+        if manifest is None:
+            raise UsageError(
+                f"{self.place} is not a run: it has no {MANIFEST}",
+                remedy="give the --run of an earlier jobs.explain or jobs.prepare",
+            )
+        return manifest
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        text = json.dumps({"schema_version": schema.VERSION, **manifest}, indent=2, sort_keys=True)
+        self.storage.write(MANIFEST, text.encode() + b"\n")
+
+    # Input chunks.
+
+    def write_chunk(self, index: int, rows: pa.Table, faults: Faults) -> None:
+        """Write an input chunk; `faults` are the rows already known to be unexplainable."""
+        text = json.dumps({str(position): list(fault) for position, fault in sorted(faults.items())})
+        metadata = schema.with_metadata(schema.INPUT, chunk=str(index), faults=text)
+        self._write_table(_parquet(CHUNKS, index), rows.select(schema.INPUT.names).cast(schema.INPUT), metadata)
+
+    def read_chunk(self, index: int) -> tuple[pa.Table, Faults]:
+        """Rows of an input chunk, and those of them known to be unexplainable."""
+        table = self._read_table(_parquet(CHUNKS, index))
+        raw = json.loads((table.schema.metadata or {}).get(schema.META_FAULTS, b"{}"))
+        return table, {int(position): (reason, detail) for position, (reason, detail) in raw.items()}
+
+    def chunk_rows(self, index: int) -> int:
+        """Number of rows of an input chunk, from its footer."""
+        return int(self._footer(_parquet(CHUNKS, index)).num_rows)
+
+    # Results.
+
+    def commit(self, index: int, explained: pa.Table, quarantined: pa.Table, fingerprint: str) -> Commit:
+        """Publish a chunk's result: quarantine first, then the attributions file that makes it count."""
+        name = ""
+        if quarantined.num_rows:
+            data = _serialise(quarantined, schema.with_metadata(schema.QUARANTINE, fingerprint=fingerprint))
+            name = f"{chunk_name(index)}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
+            self.storage.write(f"{QUARANTINE}/{name}", data)
+        positions = tuple(sorted(quarantined.column("position").to_pylist()))
+        metadata = schema.with_metadata(
+            schema.ATTRIBUTIONS,
+            fingerprint=fingerprint,
+            chunk=str(index),
+            quarantined=json.dumps(positions),
+            quarantine_file=name,
+        )
+        self._write_table(_parquet(ATTRIBUTIONS, index), explained, metadata)
+        return Commit(index, explained.num_rows, positions, name, fingerprint)
+
+    def commits(self) -> dict[int, Commit]:
+        """Footers of all committed attributions files, by chunk."""
+        found = {}
+        for name in self.storage.list(ATTRIBUTIONS, ".parquet"):
+            index = parse_chunk_name(name.removesuffix(".parquet"))
+            if index is not None:
+                found[index] = self.read_commit(index)
+        return found
+
+    def read_commit(self, index: int) -> Commit:
+        """The footer of one committed attributions file."""
+        name = _parquet(ATTRIBUTIONS, index)
+        footer = self._footer(name)
+        metadata = footer.metadata or {}
+        try:
+            return Commit(
+                index=int(metadata[schema.META_CHUNK]),
+                rows=int(footer.num_rows),
+                quarantined=tuple(json.loads(metadata[schema.META_QUARANTINED])),
+                quarantine_file=metadata[schema.META_QUARANTINE_FILE].decode(),
+                fingerprint=metadata[schema.META_FINGERPRINT].decode(),
+            )
+        except (KeyError, ValueError) as error:
+            raise self._damaged(name, f"has no valid footer of a run ({error!r})") from error
+
+    def read_attributions(self, index: int, columns: list[str] | None = None) -> pa.Table:
+        """Rows of one committed attributions file, schema `schema.ATTRIBUTIONS` (or its `columns`)."""
+        return self._read_table(_parquet(ATTRIBUTIONS, index), columns)
+
+    def iter_attributions(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Committed attributions, one table a chunk, in the order of the chunks."""
+        for index in sorted(self.commits()):
+            yield self.read_attributions(index, columns)
+
+    def read_quarantine(self) -> pa.Table:
+        """All quarantined rows that a committed attributions file names, schema `schema.QUARANTINE`."""
+        names = [commit.quarantine_file for _, commit in sorted(self.commits().items()) if commit.quarantine_file]
+        tables = [self._read_table(f"{QUARANTINE}/{name}").replace_schema_metadata(None) for name in names]
+        return pa.concat_tables([schema.QUARANTINE.empty_table(), *tables])
+
+    # Everything derived from the results.
+
+    def write_aggregate(self, name: str, table: pa.Table) -> str:
+        """Write RUN/aggregates/NAME.parquet; returns its place."""
+        target = f"{AGGREGATES}/{name}.parquet"
+        self._write_table(target, table, table.schema)
+        return self.storage.describe(target)
+
+    def read_aggregate(self, name: str) -> pa.Table | None:
+        """RUN/aggregates/NAME.parquet, or None where there is none."""
+        target = f"{AGGREGATES}/{name}.parquet"
+        return self._read_table(target) if self.storage.exists(target) else None
+
+    def write_text(self, name: str, text: str) -> str:
+        """Write a text file such as the report; returns its place."""
+        self.storage.write(name, text.encode("utf-8", errors="replace"))
+        return self.storage.describe(name)
+
+    def _write_table(self, name: str, table: pa.Table, metadata: pa.Schema) -> None:
+        self.storage.write(name, _serialise(table, metadata))
+
+    def _read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        try:
+            with self.storage.open(name) as stream:
+                return pq.read_table(stream, columns=columns)
+        except pa.ArrowException as error:
+            raise self._damaged(name, f"cannot be read ({error})") from error
+
+    def _footer(self, name: str) -> pq.FileMetaData:
+        try:
+            with self.storage.open(name) as stream:
+                return pq.read_metadata(stream)
+        except pa.ArrowException as error:
+            raise self._damaged(name, f"cannot be read ({error})") from error
+
+    def _damaged(self, name: str, what: str) -> RunDamagedError:
+        return RunDamagedError(
+            f"{self.storage.describe(name)} {what}", remedy="delete that file and run jobs.explain again to remake it"
+        )
+
+
+def _parquet(folder: str, index: int) -> str:
+    return f"{folder}/{chunk_name(index)}.parquet"
+
+
+def _serialise(table: pa.Table, target: pa.Schema) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.cast(target.remove_metadata()).replace_schema_metadata(target.metadata), sink, compression="zstd"
+    )
+    return sink.getvalue()

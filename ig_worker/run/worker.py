@@ -1,0 +1,277 @@
+"""The work on one chunk, without Ray: read rows, explain them, commit. An actor holds one `ChunkWorker`."""
+
+from __future__ import annotations
+
+import resource
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ig_worker import schema
+from ig_worker.errors import RowError, UsageError
+from ig_worker.explain.baselines import SpecialIds, baseline_ids
+from ig_worker.explain.engine import Document, Engine, Explanation, relative_l1
+from ig_worker.explain.packing import BatchShape
+from ig_worker.explain.rules import fixed_rule
+from ig_worker.models.files import ModelFiles
+from ig_worker.models.tokenize import TextEncoder, Tokens
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.store import Faults, RunStore
+
+AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """What the driver learns of a chunk: counts, never rows."""
+
+    index: int
+    rows: int
+    explained: int
+    quarantined: int
+    correct: int  # explained rows whose label is the prediction
+    labelled: int  # explained rows with a label
+    evaluations: float
+    seconds: float  # all of it
+    engine_seconds: float  # inside the engine
+    peak_memory: int  # of the process so far, in bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row on its way through a chunk."""
+
+    position: int
+    id: str
+    label: int | None
+    tokens: Tokens
+    document: Document
+
+
+class ChunkWorker:
+    """Model, tokenizer and engine of one process.
+
+    Args:
+        config: the run's configuration.
+        files: the model's files, on this node.
+        fingerprint: of the run; goes into every file.
+    """
+
+    def __init__(self, config: ExplainConfig, files: ModelFiles, fingerprint: str) -> None:
+        from ig_worker.models import runtime
+
+        runtime.configure(config.cpus_per_actor)
+        if config.gpus_per_actor > 0:
+            runtime.require_gpu()
+        from ig_worker.models.classifier import load_classifier
+
+        self.device = runtime.device_kind()
+        self._config = config
+        self._fingerprint = fingerprint
+        self._classifier = load_classifier(files)
+        self._encoder = TextEncoder(self._classifier.tokenizer, config.text_style, config.max_length)
+        self._special = SpecialIds.of(self._classifier.tokenizer)
+        self._shape = BatchShape(config.length_multiple, config.batch_tokens)
+        self._engines: dict[tuple[str, str, int], Engine] = {}
+
+    def _engine(self, engine: str, method: str, n_steps: int) -> Engine:
+        """An engine, made once: its compiled programs are worth keeping."""
+        key = (engine, method, n_steps)
+        if key not in self._engines:
+            self._engines[key] = self._make_engine(*key)
+        return self._engines[key]
+
+    def _make_engine(self, engine: str, method: str, n_steps: int) -> Engine:
+        if engine == "alibi":
+            from ig_worker.explain.reference import AlibiEngine
+
+            return AlibiEngine(self._classifier, self._config.layer, method, n_steps)
+        from ig_worker.explain.fused import FusedEngine
+
+        return FusedEngine(self._classifier.split(self._config.layer), fixed_rule(method, n_steps), self._shape)
+
+    def explain_chunk(self, store: RunStore, index: int) -> ChunkRecord:
+        """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason."""
+        started = time.monotonic()
+        table, faults = store.read_chunk(index)
+        rows, failed = self._rows(table, faults)
+        tracebacks: dict[int, str] = {}
+        begun = time.monotonic()
+        engine = self._engine(self._config.engine, self._config.method, self._config.n_steps)
+        explained = explain_rows(engine, rows, failed, tracebacks)
+        engine_seconds = time.monotonic() - begun
+        store.commit(
+            index, attributions_table(explained), quarantine_table(index, table, failed, tracebacks), self._fingerprint
+        )
+        labelled = [(row, result) for row, result in explained if row.label is not None]
+        return ChunkRecord(
+            index=index,
+            rows=table.num_rows,
+            explained=len(explained),
+            quarantined=len(failed),
+            correct=sum(row.label == result.prediction for row, result in labelled),
+            labelled=len(labelled),
+            evaluations=sum(result.evaluations for _, result in explained),
+            seconds=time.monotonic() - started,
+            engine_seconds=engine_seconds,
+            peak_memory=peak_memory(),
+        )
+
+    def audit_chunk(self, store: RunStore, index: int, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """Recompute rows by both engines at `gausslegendre` 50 and compare: records of `schema.AUDIT`."""
+        table, faults = store.read_chunk(index)
+        rows, _ = self._rows(table, faults)
+        wanted = [row for row in rows if row.position in set(positions)]
+        documents = [row.document for row in wanted]
+        ours = self._engine("fused", AUDIT_METHOD, AUDIT_STEPS).explain(documents)
+        theirs = self._engine("alibi", AUDIT_METHOD, AUDIT_STEPS).explain(documents)
+        return [_audit_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
+
+    def _rows(self, table: pa.Table, faults: Faults) -> tuple[list[Row], Faults]:
+        """Tokenized rows without known faults, and the faults, to which bad labels have been added."""
+        failed = dict(faults)
+        records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
+        rows = []
+        for (position, record), tokens in zip(
+            records, self._encoder.encode([record["text"] for _, record in records]), strict=True
+        ):
+            try:
+                target = choose_target(self._config.target, record["label"], self._classifier.shape.classes)
+            except RowError as error:
+                failed[position] = (error.reason, str(error))
+                continue
+            base = baseline_ids(tokens.input_ids, self._config.baseline, self._special)
+            document = Document(tokens.input_ids, base, tokens.attention_mask, target)
+            rows.append(Row(position, record["id"], record["label"], tokens, document))
+        return rows, failed
+
+
+def choose_target(target: str, label: int | None, classes: int) -> int | None:
+    """The class to explain in a row; None is the predicted one.
+
+    Raises:
+        RowError: the target is the label, and the row has none that the model knows.
+        UsageError: the target is a class that the model does not have.
+    """
+    if target == "predicted":
+        return None
+    if target == "label":
+        if label is None or not 0 <= label < classes:
+            raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
+        return label
+    if int(target) >= classes:
+        raise UsageError(f"--target is {target}", expected=f"0 to {classes - 1}, as the model has {classes} classes")
+    return int(target)
+
+
+def explain_rows(
+    engine: Engine, rows: Sequence[Row], failed: Faults, tracebacks: dict[int, str]
+) -> list[tuple[Row, Explanation]]:
+    """Explanations of the rows that have one; the others are entered into `failed`.
+
+    The result always comes from one pass over the rows that work: halves are only probed for the rows that raise, so
+    that a row's numbers do not depend on how its neighbours were found out.
+    """
+
+    def attempt(part: Sequence[Row]) -> list[Explanation]:
+        return engine.explain([row.document for row in part])
+
+    good = list(rows)
+    try:
+        results = attempt(good)
+    except Exception:  # noqa: BLE001  whatever a row makes the engine raise, it must not cost the others
+        broken = find_failing(good, attempt)
+        for row, error in broken:
+            failed[row.position] = ("exception", f"{type(error).__name__}: {_first_line(error)}")
+            tracebacks[row.position] = "".join(traceback.format_exception(error))
+        bad = {row.position for row, _ in broken}
+        good = [row for row in good if row.position not in bad]
+        results = attempt(good)
+    explained = []
+    for row, result in zip(good, results, strict=True):
+        if result.finite():
+            explained.append((row, result))
+        else:
+            failed[row.position] = ("non_finite", "the network's output or its gradient is not a finite number")
+    return explained
+
+
+def find_failing(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], object]) -> list[tuple[Row, Exception]]:
+    """The rows that raise by themselves, found by halving."""
+    if not rows:
+        return []
+    try:
+        attempt(rows)
+    except Exception as error:  # noqa: BLE001  see explain_rows
+        if len(rows) == 1:
+            return [(rows[0], error)]
+        middle = len(rows) // 2
+        return find_failing(rows[:middle], attempt) + find_failing(rows[middle:], attempt)
+    return []
+
+
+def attributions_table(explained: Sequence[tuple[Row, Explanation]]) -> pa.Table:
+    """Rows of `schema.ATTRIBUTIONS`."""
+    columns: dict[str, list[Any]] = {
+        "id": [row.id for row, _ in explained],
+        "label": [row.label for row, _ in explained],
+        "prediction": [result.prediction for _, result in explained],
+        "target": [result.target for _, result in explained],
+        "probabilities": [result.probabilities for _, result in explained],
+        "target_probability": [result.target_probability for _, result in explained],
+        "baseline_probability": [result.baseline_probability for _, result in explained],
+        "tokens": [row.tokens.tokens for row, _ in explained],
+        "input_ids": [row.tokens.input_ids for row, _ in explained],
+        "word_ids": [row.tokens.word_ids for row, _ in explained],
+        "attributions": [result.attributions for _, result in explained],
+        "delta": [result.delta for _, result in explained],
+        "error_estimate": [result.error_estimate for _, result in explained],
+        "evaluations": [result.evaluations for _, result in explained],
+        "status": [result.status for _, result in explained],
+        "truncated": [row.tokens.truncated for row, _ in explained],
+    }
+    return pa.Table.from_pydict(columns, schema=schema.ATTRIBUTIONS)
+
+
+def quarantine_table(index: int, table: pa.Table, failed: Faults, tracebacks: dict[int, str]) -> pa.Table:
+    """Rows of `schema.QUARANTINE`, in the order of the chunk."""
+    ids, labels = table.column("id"), table.column("label")
+    records = [
+        {
+            "id": ids[position].as_py(),
+            "chunk": index,
+            "position": position,
+            "label": labels[position].as_py(),
+            "reason": reason,
+            "detail": detail,
+            "traceback": tracebacks.get(position),
+        }
+        for position, (reason, detail) in sorted(failed.items())
+    ]
+    return pa.Table.from_pylist(records, schema=schema.QUARANTINE)
+
+
+def _audit_record(index: int, id: str, ours: Explanation, theirs: Explanation) -> dict[str, Any]:
+    return {
+        "id": id,
+        "chunk": index,
+        "relative_l1": relative_l1(ours.attributions, theirs.attributions),
+        "max_abs_difference": float(np.abs(ours.attributions - theirs.attributions).max()),
+        "delta_difference": ours.delta - theirs.delta,
+        "method": AUDIT_METHOD,
+        "n_steps": AUDIT_STEPS,
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

@@ -1,0 +1,82 @@
+"""The versioned Arrow schemas of every file that a run writes. Readers may rely on them."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+VERSION = "1"
+
+# Keys of the file metadata (Parquet footer).
+META_VERSION = b"ig_worker.schema_version"
+META_FINGERPRINT = b"ig_worker.fingerprint"
+META_CHUNK = b"ig_worker.chunk"
+META_FAULTS = b"ig_worker.faults"  # input chunks: JSON {position: [reason, detail]} found while sharding
+META_QUARANTINED = b"ig_worker.quarantined"  # attributions: JSON list of quarantined positions
+META_QUARANTINE_FILE = b"ig_worker.quarantine_file"  # attributions: name of that chunk's quarantine file, or empty
+
+INPUT = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("label", pa.int32()),
+    ]
+)
+
+ATTRIBUTIONS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("label", pa.int32()),
+        pa.field("prediction", pa.int32(), nullable=False),
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("probabilities", pa.list_(pa.float32()), nullable=False),  # [classes]
+        pa.field("target_probability", pa.float32(), nullable=False),  # F(x)
+        pa.field("baseline_probability", pa.float32(), nullable=False),  # F(x')
+        pa.field("tokens", pa.list_(pa.string()), nullable=False),  # [tokens]
+        pa.field("input_ids", pa.list_(pa.int32()), nullable=False),  # [tokens]
+        pa.field("word_ids", pa.list_(pa.int32()), nullable=False),  # [tokens], -1 for special tokens
+        pa.field("attributions", pa.list_(pa.float32()), nullable=False),  # [tokens]
+        pa.field("delta", pa.float32(), nullable=False),  # sum of attributions - (F(x) - F(x'))
+        pa.field("error_estimate", pa.float32()),  # relative L1, null for fixed rules
+        pa.field("evaluations", pa.float32(), nullable=False),  # forward and gradient 1, forward alone 0.5
+        pa.field("status", pa.string(), nullable=False),  # fixed | converged | evaluation_limit
+        pa.field("truncated", pa.bool_(), nullable=False),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("chunk", pa.int32(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),  # row within the chunk, from 0
+        pa.field("label", pa.int32()),
+        pa.field("reason", pa.string(), nullable=False),  # short code, see run/quarantine.py
+        pa.field("detail", pa.string(), nullable=False),  # one line for a person
+        pa.field("traceback", pa.string()),  # null where no exception was raised
+    ]
+)
+
+AUDIT = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("chunk", pa.int32(), nullable=False),
+        pa.field("relative_l1", pa.float32(), nullable=False),  # this engine against alibi
+        pa.field("max_abs_difference", pa.float32(), nullable=False),
+        pa.field("delta_difference", pa.float32(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("n_steps", pa.int32(), nullable=False),
+    ]
+)
+
+
+def with_metadata(schema: pa.Schema, **entries: str) -> pa.Schema:
+    """`schema` with the schema version and `entries` (``fingerprint="..."``) in its file metadata."""
+    names = {
+        "fingerprint": META_FINGERPRINT,
+        "chunk": META_CHUNK,
+        "faults": META_FAULTS,
+        "quarantined": META_QUARANTINED,
+        "quarantine_file": META_QUARANTINE_FILE,
+    }
+    metadata = {META_VERSION: VERSION.encode()}
+    metadata.update({names[key]: value.encode() for key, value in entries.items()})
+    return schema.with_metadata(metadata)

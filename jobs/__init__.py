@@ -1,0 +1,1 @@
+"""Drivers, one file a job: parse, configure, one library call, summary."""

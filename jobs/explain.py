@@ -1,0 +1,31 @@
+"""Explains every row of a data set; run it again to resume."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.driver import explain_run
+from jobs import _cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = _cli.parser("jobs.explain", __doc__)
+    made.add_argument("--run", required=True, metavar="RUN", help="directory or URI of the run")
+    _cli.add_settings(made, ExplainConfig)
+    return _cli.run(_explain, made, argv)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    result = explain_run(arguments.run, _cli.read_settings(arguments, ExplainConfig))
+    print("\n".join(result.lines()))
+    if result.quarantined:
+        print(f"quarantined rows, each with its reason: {arguments.run}/quarantine")
+    print(f"attributions: {arguments.run}/attributions")
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

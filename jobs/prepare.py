@@ -1,0 +1,35 @@
+"""Shards a data set into the chunks of a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ig_worker.run.config import DataConfig
+from ig_worker.run.prepare import prepare
+from ig_worker.run.progress import meter
+from ig_worker.run.store import RunStore
+from jobs import _cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = _cli.parser("jobs.prepare", __doc__)
+    made.add_argument("--run", required=True, metavar="RUN", help="directory or URI of the run")
+    _cli.add_settings(made, DataConfig)
+    return _cli.run(_prepare, made, argv)
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    config = _cli.read_settings(arguments, DataConfig)
+    config.check()
+    with meter("preparing, rows", config.limit) as shown:
+        prepared = prepare(RunStore(arguments.run), config, shown.update)
+    print(f"{prepared.name}: {prepared.rows} rows in {prepared.chunks} chunks in {arguments.run}/chunks")
+    if prepared.faults:
+        print(f"{prepared.faults} rows cannot be explained and will be quarantined")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Shared by all rooms' tests: tiny networks, made once a session, and where real reviews may lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+import pytest
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Directory of real IMDB reviews; the test is skipped where there is none."""
+    if not (REAL_DATA / "imdb.npz").exists():
+        pytest.skip("real reviews are not on this machine: no shared/data/imdb.npz beside the repository")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Directories of random 3-block networks of width 32, by architecture, as save_pretrained writes them."""
+    from tests.tiny import save_tiny_model
+
+    folder = tmp_path_factory.mktemp("models")
+    return {name: save_tiny_model(folder / name, name) for name in ("distilbert", "bert")}

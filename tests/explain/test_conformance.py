@@ -1,0 +1,153 @@
+"""The fused engine gives alibi's numbers for every rule, layer, baseline and architecture; and the exact ones."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ig_worker.explain.baselines import BASELINES, SpecialIds, baseline_ids
+from ig_worker.explain.engine import Document, relative_l1
+from ig_worker.explain.packing import BatchShape
+from ig_worker.explain.rules import METHODS, fixed_rule
+
+TEXTS = (
+    "the film was not very good",
+    "a great movie ! joy , joy , unending joy ; i was never boring",
+    "dull",
+    "the plot is bad but the actors ' acting was great and it ends slow - - awful / zzz zzz",
+)
+STEPS = 7
+SHAPE = BatchShape(length_multiple=8, batch_tokens=96)  # small, so that documents are split over several batches
+LIMIT = 1e-4
+
+
+@cache
+def load(directory: Path):
+    from ig_worker.models.classifier import load_classifier
+    from ig_worker.models.files import find_model
+
+    return load_classifier(find_model(str(directory)))
+
+
+def documents(classifier, style: str = "bert") -> list[Document]:
+    """Every text with every baseline, explaining the predicted class and, in turn, class 0."""
+    from ig_worker.models.tokenize import TextEncoder
+
+    special = SpecialIds.of(classifier.tokenizer)
+    encoded = TextEncoder(classifier.tokenizer, style, 24).encode(TEXTS)
+    return [
+        Document(t.input_ids, baseline_ids(t.input_ids, kind, special), t.attention_mask, None if i % 2 else 0)
+        for kind in BASELINES
+        for i, t in enumerate(encoded)
+    ]
+
+
+def compare(classifier, layer: str, method: str, style: str = "bert") -> None:
+    from ig_worker.explain.fused import FusedEngine
+    from ig_worker.explain.reference import AlibiEngine
+
+    cases = documents(classifier, style)
+    theirs = AlibiEngine(classifier, layer, method, STEPS).explain(cases)
+    ours = FusedEngine(classifier.split(layer), fixed_rule(method, STEPS), SHAPE).explain(cases)
+    for a, b, case in zip(ours, theirs, cases, strict=True):
+        assert a.attributions.shape == case.input_ids.shape
+        assert relative_l1(a.attributions, b.attributions) <= LIMIT
+        assert (a.target, a.prediction, a.evaluations) == (b.target, b.prediction, STEPS + 1)
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
+        assert a.baseline_probability == pytest.approx(b.baseline_probability, abs=1e-6)
+        assert a.delta == pytest.approx(b.delta, abs=1e-5)
+    assert max(np.abs(a.attributions).sum() for a in ours) > 0.1, "the networks are too flat to show a mistake"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layer", ["embeddings", "block:0", "block:2"])
+@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+def test_the_fused_engine_gives_alibis_numbers(tiny_models, architecture: str, layer: str, method: str) -> None:
+    compare(load(tiny_models[architecture]), layer, method)
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("layer", ["embeddings", "block:1"])
+def test_padding_that_style_plain_keeps_is_explained_as_alibi_does(tiny_models, architecture: str, layer: str) -> None:
+    compare(load(tiny_models[architecture]), layer, "gausslegendre", style="plain")
+
+
+@pytest.mark.parametrize(("labels", "architecture"), [(1, "distilbert"), (1, "bert"), (3, "bert")])
+def test_other_numbers_of_logits_conform(tmp_path: Path, labels: int, architecture: str) -> None:
+    from tests.tiny import save_tiny_model
+
+    compare(load(save_tiny_model(tmp_path / "m", architecture, num_labels=labels)), "embeddings", "gausslegendre")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_exact_integral_of_a_logistic_model_is_reached(method: str) -> None:
+    """For F = sigmoid(Σ u·h) the integral is known: a[i] = u·(h − h')[i] / Σ u·(h − h') · (F(x) − F(x'))."""
+    from ig_worker.explain.fused import FusedEngine
+    from ig_worker.models.network import SplitNetwork
+    from ig_worker.models.runtime import tf
+
+    rng = np.random.default_rng(3)
+    table, u = rng.normal(size=(50, 6)).astype("f4"), rng.normal(size=6).astype("f4")
+
+    def above(h, mask):
+        logit = tf.reduce_sum(tf.einsum("btd,d->bt", h, u) * tf.cast(mask, tf.float32), axis=1)
+        return tf.stack([tf.sigmoid(-logit), tf.sigmoid(logit)], axis=1)
+
+    network = SplitNetwork(lambda ids, mask: tf.gather(table, ids), above)
+    ids, base = rng.integers(0, 50, 9).astype("i4"), rng.integers(0, 50, 9).astype("i4")
+    found = FusedEngine(network, fixed_rule(method, 400), SHAPE).explain([Document(ids, base, np.ones(9, "i4"), 1)])[0]
+    parts = (table[ids] - table[base]).astype("f8") @ u
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    f1, f0 = sigmoid(table[ids].astype("f8").sum(0) @ u), sigmoid(table[base].astype("f8").sum(0) @ u)
+    exact = parts / parts.sum() * (f1 - f0)
+    # One-sided Riemann sums are of first order: their error is (F'(1) - F'(0)) / 2n.
+    one_sided = method in ("riemann_left", "riemann_right")
+    assert relative_l1(found.attributions, exact) < (2e-2 if one_sided else 1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+def test_equal_ids_get_exactly_zero_at_the_embeddings(tiny_models, architecture: str) -> None:
+    from ig_worker.explain.fused import FusedEngine
+
+    classifier = load(tiny_models[architecture])
+    cases = documents(classifier)[: len(TEXTS)]  # baseline pad
+    special = SpecialIds.of(classifier.tokenizer).special
+    for case, found in zip(
+        cases, FusedEngine(classifier.split("embeddings"), fixed_rule("gausslegendre", 4)).explain(cases), strict=True
+    ):
+        kept = np.isin(case.input_ids, list(special))
+        assert kept.sum() >= 2
+        assert (found.attributions[kept] == 0).all()
+
+
+# BERT's tanh head is smooth; the kinks of DistilBERT's ReLU head leave Gauss-Legendre at first order.
+@pytest.mark.parametrize(("architecture", "reachable"), [("distilbert", 1e-3), ("bert", 1e-5)])
+def test_behind_the_last_block_all_attribution_is_at_cls_and_exact(tiny_models, architecture, reachable) -> None:
+    """Only [CLS] reaches the head, so the integral is F(x) − F(x') there and 0 elsewhere."""
+    from ig_worker.explain.fused import FusedEngine
+
+    classifier = load(tiny_models[architecture])
+    engine = FusedEngine(classifier.split("block:2"), fixed_rule("gausslegendre", 400), SHAPE)
+    for found in engine.explain(documents(classifier)):
+        exact = found.target_probability - found.baseline_probability
+        assert found.attributions[0] == pytest.approx(exact, abs=reachable)
+        assert (found.attributions[1:] == 0).all()
+
+
+def test_results_do_not_depend_on_the_company_a_document_keeps(tiny_models) -> None:
+    from ig_worker.explain.fused import FusedEngine
+
+    classifier = load(tiny_models["distilbert"])
+    cases = documents(classifier)
+    engine = FusedEngine(classifier.split("embeddings"), fixed_rule("gausslegendre", 5), SHAPE)
+    together = engine.explain(cases)
+    for case, found in zip(cases, together, strict=True):
+        assert relative_l1(engine.explain([case])[0].attributions, found.attributions) < 1e-5
+
+
+def test_the_relative_difference_has_a_floor_for_saturated_texts() -> None:
+    assert relative_l1([1e-6, 0], [0, 0]) == pytest.approx(1e-4)
+    assert relative_l1([1, 1], [1, 3]) == pytest.approx(0.5)

@@ -1,0 +1,107 @@
+"""The pure forward pass against transformers, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ig_worker.errors import ModelError
+from ig_worker.models.files import find_model
+from ig_worker.models.layers import layer_depth, read_shape
+
+IDS = np.array([[2, 5, 8, 11, 3, 0, 0, 0], [2, 30, 31, 12, 13, 14, 15, 3]], np.int32)
+MASK = np.array([[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1]], np.int32)
+
+
+def load(directory: Path):
+    from ig_worker.models.classifier import load_classifier
+
+    return load_classifier(find_model(str(directory)))
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+def test_every_layer_gives_what_transformers_gives(tiny_models: dict[str, Path], architecture: str) -> None:
+    classifier = load(tiny_models[architecture])
+    output = classifier.keras_model(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)
+    for layer, theirs in zip(["embeddings", "block:0", "block:1", "block:2"], output.hidden_states, strict=True):
+        ours = classifier.split(layer).below(IDS, MASK)
+        np.testing.assert_allclose(ours[MASK == 1], theirs.numpy()[MASK == 1], atol=2e-6)
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("layer", ["embeddings", "block:1", "block:2"])
+def test_both_halves_together_give_the_probabilities(tiny_models, architecture: str, layer: str) -> None:
+    from ig_worker.models.runtime import tf
+
+    classifier = load(tiny_models[architecture])
+    halves = classifier.split(layer)
+    theirs = tf.nn.softmax(classifier.keras_model(input_ids=IDS, attention_mask=MASK).logits)
+    np.testing.assert_allclose(halves.above(halves.below(IDS, MASK), MASK), theirs, atol=1e-6)
+
+
+def test_a_single_logit_is_read_as_two_classes(tmp_path: Path) -> None:
+    from ig_worker.models.runtime import tf
+    from tests.tiny import save_tiny_model
+
+    classifier = load(save_tiny_model(tmp_path / "one", "distilbert", num_labels=1))
+    halves = classifier.split("embeddings")
+    p = tf.sigmoid(classifier.keras_model(input_ids=IDS, attention_mask=MASK).logits)[:, 0]
+    ours = halves.above(halves.below(IDS, MASK), MASK)
+    np.testing.assert_allclose(ours, np.stack([1 - p, p], axis=1), atol=1e-6)
+    assert classifier.shape.classes == 2
+
+
+def test_weights_are_named_not_copied(tiny_models: dict[str, Path]) -> None:
+    classifier = load(tiny_models["bert"])
+    variables = {id(variable) for variable in classifier.keras_model.weights}
+    assert {id(weight) for weight in classifier.weights.values()} <= variables
+
+
+def test_weights_that_are_not_numbers_are_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    from tests.tiny import save_tokenizer
+
+    classifier = load(tiny_models["distilbert"])
+    weight = classifier.weights["1/widen/kernel"]
+    before = weight.numpy()
+    weight.assign(before * np.nan)
+    classifier.keras_model.save_pretrained(tmp_path / "broken")
+    weight.assign(before)
+    save_tokenizer(tmp_path / "broken")
+    with pytest.raises(ModelError, match=r"1/widen/kernel are not finite"):
+        load(tmp_path / "broken")
+
+
+@pytest.mark.parametrize(("layer", "depth"), [("embeddings", 0), ("block:0", 1), ("block:11", 12)])
+def test_layers_are_named_by_the_contract(layer: str, depth: int) -> None:
+    assert layer_depth(layer, 12) == depth
+
+
+@pytest.mark.parametrize("layer", ["block:12", "block:-1", "block", "Embeddings", "block:1x", ""])
+def test_an_unknown_layer_is_refused_with_what_there_is(layer: str) -> None:
+    with pytest.raises(Exception, match=r"block:0 to block:11, as this model has 12 blocks"):
+        layer_depth(layer, 12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "roberta"}, "'roberta'; expected one of distilbert, bert"),
+        ({"problem_type": "multi_label_classification"}, "multi_label_classification"),
+        ({"dim": None}, "has no dim"),
+    ],
+)
+def test_a_configuration_that_cannot_be_explained_is_refused(change: dict, message: str) -> None:
+    config = {
+        "model_type": "distilbert",
+        "dim": 8,
+        "n_layers": 1,
+        "n_heads": 1,
+        "vocab_size": 9,
+        "max_position_embeddings": 9,
+        "activation": "gelu",
+    }
+    config = {key: value for key, value in (config | change).items() if value is not None}
+    with pytest.raises(ModelError, match=message):
+        read_shape(config)

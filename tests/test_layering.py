@@ -1,0 +1,78 @@
+"""The house's rules: which room may import which, and who may import what from outside."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("data", "models", "explain", "run", "insight")  # in the order in which data walks
+OWNERS = {
+    "tensorflow": {"models", "explain"},
+    "tf_keras": {"models", "explain"},
+    "keras": {"models", "explain"},
+    "transformers": {"models"},
+    "tokenizers": {"models"},
+    "huggingface_hub": {"models"},
+    "alibi": {"explain"},
+    "ray": {"run"},
+    "jinja2": {"insight"},
+    "matplotlib": {"insight"},
+}
+TOP_LEVEL = {"pyproject.toml", "README.md", "cluster.yaml", "Makefile", "LICENSE", "requirements.lock"}
+FOLDERS = {"jobs", "ig_worker", "tests"}
+FILES = sorted((ROOT / "ig_worker").rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(path: Path) -> str | None:
+    parts = path.relative_to(ROOT / "ig_worker").parts
+    return parts[0] if len(parts) > 1 else None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_from_rooms_above_it(path: Path) -> None:
+    room = room_of(path)
+    allowed = set() if room is None else set(ROOMS[: ROOMS.index(room) + 1])
+    inside = {name.split(".")[1] for name in imports(path) if name.startswith("ig_worker.")}
+    assert inside - {"errors", "schema", "__version__"} <= allowed
+    assert not [name for name in imports(path) if name.split(".")[0] == "jobs"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_packages_are_imported_only_by_their_rooms(path: Path) -> None:
+    room = room_of(path)
+    for name in imports(path):
+        owners = OWNERS.get(name.split(".")[0])
+        assert owners is None or room in owners, f"{name} belongs in {owners}"
+
+
+def test_jobs_do_not_import_each_other() -> None:
+    for path in (ROOT / "jobs").glob("*.py"):
+        others = {name for name in imports(path) if name.split(".")[0] == "jobs"}
+        assert others <= {"jobs._cli"}, path
+
+
+def test_the_package_and_the_status_job_import_nothing_heavy() -> None:
+    code = "import ig_worker, jobs.status, sys; print([m for m in ('tensorflow', 'ray', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_top_level_holds_the_settled_names_only() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    names = {Path(name).parts[0] for name in listed}
+    assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL | FOLDERS

@@ -1,0 +1,46 @@
+"""Tiny random networks with a tokenizer, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = (
+    "the a an film movie was is not very good bad great dull awful joy plot act actor scene slow end un ##ly ##ing ##s "
+    "never boring but and it i ; . , ! ? ' - / < > br"
+).split()
+
+
+def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Path:
+    """Write a random classifier with its tokenizer; `overrides` go to transformers' configuration."""
+    from ig_worker.models.runtime import tf  # isort: skip
+    import transformers
+
+    tf.keras.utils.set_random_seed(7)
+    # Weights ten times the usual size make sharp networks, on which errors show.
+    common = {"vocab_size": len(SPECIAL + WORDS), "max_position_embeddings": 64, "initializer_range": 0.2}
+    if architecture == "distilbert":
+        sizes = {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64}
+        config = transformers.DistilBertConfig(**(common | sizes | overrides))
+        model = transformers.TFDistilBertForSequenceClassification(config)
+    else:
+        sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+        config = transformers.BertConfig(**(common | sizes | overrides))
+        model = transformers.TFBertForSequenceClassification(config)
+    model(tf.zeros([1, 2], tf.int32))
+    for weight in model.weights:  # biases and normalisations start as 0 and 1, which would hide mistakes
+        if weight.shape.rank == 1:
+            weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
+    directory.mkdir(parents=True)
+    model.save_pretrained(directory)
+    save_tokenizer(directory)
+    return directory
+
+
+def save_tokenizer(directory: Path, words: list[str] | None = None) -> None:
+    from transformers import BertTokenizerFast
+
+    vocabulary = directory / "vocab.txt"
+    vocabulary.write_text("\n".join(SPECIAL + (words or WORDS)) + "\n")
+    BertTokenizerFast(vocab_file=str(vocabulary), do_lower_case=True).save_pretrained(directory)

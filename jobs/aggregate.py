@@ -1,0 +1,32 @@
+"""Makes the token, class and convergence tables of a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ig_worker.insight.aggregate import aggregate
+from ig_worker.insight.summary import summarise
+from ig_worker.run.progress import meter
+from ig_worker.run.store import RunStore
+from jobs import _cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = _cli.parser("jobs.aggregate", __doc__)
+    made.add_argument("run", metavar="RUN", help="directory or URI of the run")
+    return _cli.run(_aggregate, made, argv)
+
+
+def _aggregate(arguments: argparse.Namespace) -> int:
+    store = RunStore(arguments.run)
+    with meter("aggregating, chunks", None) as shown:
+        tables = aggregate(store, lambda done, total: shown.update(done, total=total))
+    print("\n".join(summarise(tables, store.read_quarantine().num_rows).lines()))
+    print(f"tables: {arguments.run}/aggregates")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

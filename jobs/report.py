@@ -1,0 +1,29 @@
+"""Writes the HTML report of a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ig_worker.insight.colour import PALETTES
+from ig_worker.insight.report import write_report
+from ig_worker.run.store import RunStore
+from jobs import _cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = _cli.parser("jobs.report", __doc__)
+    made.add_argument("run", metavar="RUN", help="directory or URI of the run")
+    made.add_argument("--examples", type=int, default=60, metavar="INT", help="texts shown in full (default: 60)")
+    made.add_argument("--palette", choices=PALETTES, default=PALETTES[0], help=f"colours (default: {PALETTES[0]})")
+    return _cli.run(_report, made, argv)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    print(f"report: {write_report(RunStore(arguments.run), arguments.examples, arguments.palette)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Fabricated runs, written through RunStore as a real run is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ig_worker import schema
+from ig_worker.run.store import RunStore
+
+Row = dict[str, Any]
+
+
+def make_row(text: str = "[CLS] good [SEP]", attributions: list[float] | None = None, **changes: Any) -> Row:
+    """A row of schema.ATTRIBUTIONS; the tokens in `text` are separated by spaces, those in brackets are special."""
+    pieces = text.split()
+    word_ids: list[int] = []
+    for piece in pieces:
+        last = max(word_ids, default=-1)
+        word_ids.append(-1 if piece.startswith("[") else last if piece.startswith("##") else last + 1)
+    row = {
+        "id": "a",
+        "label": 1,
+        "prediction": 1,
+        "target": 1,
+        "probabilities": [0.25, 0.75],
+        "target_probability": 0.75,
+        "baseline_probability": 0.5,
+        "tokens": pieces,
+        "input_ids": list(range(len(pieces))),
+        "word_ids": word_ids,
+        "attributions": attributions if attributions is not None else [0.1] * len(pieces),
+        "delta": 0.001,
+        "error_estimate": None,
+        "evaluations": 8.0,
+        "status": "fixed",
+        "truncated": False,
+    }
+    return {**row, **changes}
+
+
+def make_rows(count: int, seed: int = 0, classes: int = 2) -> list[Row]:
+    """Random rows with every case that the tables distinguish: no label, each status, repeats, other targets."""
+    random = np.random.default_rng(seed)
+    vocabulary = ["good", "bad", "##ly", "film", "the", "ünï", "[UNK]"]
+    rows = []
+    for i in range(count):
+        words = random.choice(vocabulary, int(random.integers(0, 9)))
+        tokens = " ".join(["[CLS]", *words, "[SEP]"])
+        probabilities = random.dirichlet(np.ones(classes)).astype(np.float32)
+        status = str(random.choice(["fixed", "converged", "evaluation_limit"]))
+        rows.append(
+            make_row(
+                tokens,
+                random.normal(0, 0.1, len(words) + 2).astype(np.float32).tolist(),
+                id=f"row-{i}",
+                label=None if random.random() < 0.2 else int(random.integers(classes)),
+                prediction=int(np.argmax(probabilities)),
+                target=int(random.integers(classes)),
+                probabilities=probabilities.tolist(),
+                delta=float(np.float32(random.normal(0, 0.01))),
+                error_estimate=None if status == "fixed" else float(np.float32(random.random())),
+                evaluations=float(random.integers(4, 64)),
+                status=status,
+                truncated=bool(random.random() < 0.3),
+            )
+        )
+    return rows
+
+
+def make_table(rows: list[Row]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=schema.ATTRIBUTIONS)
+
+
+def make_quarantine(count: int, **changes: Any) -> pa.Table:
+    row = {"id": "q", "chunk": 0, "label": None, "reason": "empty_text", "detail": "no words", "traceback": None}
+    return pa.Table.from_pylist([{**row, "position": i, **changes} for i in range(count)], schema=schema.QUARANTINE)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., RunStore]:
+    """build(rows of chunk 0, rows of chunk 1, ..., quarantined=..., **run.json) makes a run."""
+
+    def build_run(*chunks: list[Row], quarantined: pa.Table | None = None, **manifest: Any) -> RunStore:
+        store = RunStore(str(tmp_path / "run"))
+        store.write_manifest({"fingerprint": "f00d", **manifest})
+        for index, rows in enumerate(chunks):
+            texts = [{"id": row["id"], "text": " ".join(row["tokens"]), "label": row["label"]} for row in rows]
+            store.write_chunk(index, pa.Table.from_pylist(texts, schema=schema.INPUT), {})
+            bad = quarantined if quarantined is not None and index == 0 else make_quarantine(0)
+            store.commit(index, make_table(rows), bad, "f00d")
+        return store
+
+    return build_run
+
+
+@pytest.fixture(scope="session")
+def row() -> Callable[..., Row]:
+    return make_row
+
+
+@pytest.fixture(scope="session")
+def rows() -> Callable[..., list[Row]]:
+    return make_rows
+
+
+@pytest.fixture(scope="session")
+def table() -> Callable[[list[Row]], pa.Table]:
+    return make_table
+
+
+@pytest.fixture(scope="session")
+def quarantine() -> Callable[..., pa.Table]:
+    return make_quarantine

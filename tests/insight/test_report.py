@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from ig_worker.errors import UsageError
+from ig_worker.insight.aggregate import finish, partial
+from ig_worker.insight.evidence import evidence, minimum_documents
+from ig_worker.insight.heat import signed, words
+from ig_worker.insight.report import context, write_report
+
+EVIL = '<script>alert("x")</script>\'&amp;'
+CONFIG = {"model": "/models/distil", "dataset": "imdb", "method": "gausslegendre", "n_steps": 50, "layer": "embeddings"}
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, its visible text, and that every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += f"{data} "
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def read(store) -> str:
+    return Path(write_report(store)).read_text(encoding="utf-8")
+
+
+def test_the_report_is_one_file_without_scripts_or_network(build, rows):
+    store = build(rows(30))
+    assert write_report(store).endswith("run/report/index.html")
+    html = read(store)
+    page = Page(html)
+    assert page.all("script") == []
+    assert not re.search(r"https?:|url\(|@import|src=", html)
+    assert all(attributes["href"].startswith("#") for attributes in page.all("a"))
+    assert page.all("html")[0]["lang"] == "en"
+    assert all(attributes.get("scope") for attributes in page.all("th"))
+
+
+def test_every_link_leads_somewhere_and_no_id_is_given_twice(build, rows, quarantine):
+    page = Page(read(build(rows(60), quarantined=quarantine(1))))
+    ids = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {attributes["href"].removeprefix("#") for attributes in page.all("a")} <= set(ids)
+    labels = {value for _, attributes in page.elements if (value := attributes.get("aria-labelledby"))}
+    assert labels <= set(ids)
+
+
+def test_everything_from_outside_is_escaped(build, row, quarantine):
+    data = [row("[CLS] good [SEP]", id=f"{EVIL}{i}", tokens=["[CLS]", EVIL, "[<b>]"]) for i in range(5)]
+    manifest = {
+        "config": {**CONFIG, "model": EVIL, "layer": EVIL, EVIL: EVIL},
+        "data": {"name": EVIL, "class_names": [EVIL, EVIL], EVIL: 3},
+        "versions": {EVIL: EVIL},
+        "counts": {EVIL: EVIL},
+        "state": EVIL,
+    }
+    bad = quarantine(2, id=EVIL, reason=EVIL, detail=EVIL)
+    html = read(build(data, quarantined=bad, **manifest))
+    page = Page(html)
+    assert "<script" not in html
+    assert "<b>]" not in html
+    assert page.all("script") == []
+    assert page.text.count(EVIL) > 20  # shown as it was written, ampersands included
+    assert any((attributes.get("title") or "").startswith(EVIL) for attributes in page.all("b"))
+    allowed = {"class", "title", "id", "style", "scope", "dir", "href", "lang", "role", "charset", "name", "content"}
+    allowed |= {"http-equiv", "aria-label", "aria-labelledby", "aria-hidden"}
+    assert {name for _, attributes in page.elements for name in attributes} <= allowed
+
+
+def test_headline_figures_lineage_and_quarantine_are_shown(build, row, quarantine):
+    data = [row(id=str(i), label=int(i < 3)) for i in range(4)]
+    bad = quarantine(2, reason="empty_text", detail="the text has no words")
+    text = " ".join(Page(read(build(data, quarantined=bad, config=CONFIG, versions={"numpy": "1.26.4"}))).text.split())
+    for expected in ("75.0%", "of 4 labelled texts", "2 quarantined", "empty_text", "the text has no words"):
+        assert expected in text
+    assert "distil on imdb" in text
+    assert "gausslegendre 50 steps layer embeddings".replace(" ", "") in text.replace(" ", "")
+    for expected in ("/models/distil", "numpy 1.26.4", "fingerprint f00d"):
+        assert expected in text
+
+
+def test_an_empty_manifest_is_no_reason_to_fail(build, rows):
+    text = Page(read(build(rows(10)))).text
+    assert "Attributions" in text
+    assert "class 1" in text
+
+
+@pytest.mark.parametrize("manifest", [{"config": None, "data": []}, {"data": {"rows": None, "class_names": None}}])
+def test_a_manifest_of_another_shape_is_no_reason_to_fail(build, row, manifest):
+    assert "Texts explained" in read(build([row()], **manifest))
+
+
+def test_an_unfinished_run_says_so(build, row):
+    assert "1 of 12 texts" in read(build([row()], data={"rows": 12}))
+    assert "not finished" not in read(build([row()], data={"rows": 1}))
+
+
+def test_a_run_without_labels_shows_no_accuracy_and_no_confusion(build, row):
+    view = context(build([row(label=None)]))
+    assert view["tiles"][0]["value"] == "–"
+    assert view["confusion"] == {"unlabelled": 1, "names": [], "square": [], "pairs": []}
+
+
+def test_many_classes_become_a_list_of_confusions(build, rows):
+    store = build(rows(200, classes=20))
+    view = context(store)["confusion"]
+    assert view["square"] == []
+    counts = [int(pair["count"]) for pair in view["pairs"]]
+    assert len(counts) == 20
+    assert counts == sorted(counts, reverse=True)
+    assert "The most frequent confusions" in read(store)
+
+
+def test_a_run_without_rows_is_refused(build):
+    with pytest.raises(UsageError, match=r"run jobs\.explain"):
+        write_report(build([]))
+
+
+def test_an_unknown_palette_is_refused(build, row):
+    with pytest.raises(UsageError, match="PiYG"):
+        write_report(build([row()]), palette="jet")
+
+
+def test_the_same_run_gives_the_same_page(build, rows):
+    store = build(rows(40))
+    assert read(store) == read(store)
+
+
+# Heat maps.
+
+
+def text_of(tokens: list[str], word_ids: list[int]) -> str:
+    found = words(tokens, word_ids, [0.1] * len(tokens))
+    return "".join(" " * word.space + "".join(piece.text for piece in word.pieces) for word in found)
+
+
+def test_word_pieces_are_joined_to_their_word():
+    tokens = ["[CLS]", "un", "##for", "##get", "##table", "film", "!", "[SEP]"]
+    assert text_of(tokens, [-1, 0, 0, 0, 0, 1, 2, -1]) == "[CLS] unforgettable film! [SEP]"
+
+
+def test_contractions_are_joined_and_quotes_are_not():
+    assert text_of(["it", "'", "s", "'", "fine", "'"], [0, 1, 2, 3, 4, 5]) == "it's ' fine '"
+
+
+def test_a_literal_number_sign_is_kept_at_the_start_of_a_word():
+    assert text_of(["##", "##x"], [0, 1]) == "## ##x"
+
+
+def test_adjacent_special_tokens_stand_alone_and_padding_is_gathered():
+    tokens, ids = ["[CLS]", "[SEP]", "a", *["[PAD]"] * 5], [-1, -1, 0, *[-1] * 5]
+    found = words(tokens, ids, [0.0, 0.0, 1.0, *[0.5] * 5])
+    assert [word.pieces[0].text for word in found] == ["[CLS]", "[SEP]", "a", "[PAD] ×5"]
+    assert found[-1].pieces[0].title == "[PAD] ×5, sum +2.5000"
+    assert [word.pieces[0].special for word in found] == [True, True, False, True]
+
+
+def test_a_token_says_its_value():
+    piece = words(["good"], [0], [-0.25])[0].pieces[0]
+    assert piece.title == "good -0.2500"
+
+
+def test_lists_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="argument"):
+        words(["a", "b"], [0], [0.1, 0.2])
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.1, "+0.1000"), (-0.1, "-0.1000"), (0.00012, "+1.2e-04")])
+def test_a_sign_is_always_shown(value, text):
+    assert signed(value) == text
+
+
+# Evidence for a class.
+
+
+def tokens_of(table, data):
+    return finish(partial(table(data)))["tokens"]
+
+
+def test_with_two_classes_evidence_against_one_is_evidence_for_the_other(row, table):
+    tokens = tokens_of(table, [row("good", [0.4]), row("good", [-0.2], id="b", prediction=0, target=0)])
+    towards = [evidence(tokens, target, 2, 1).to_pylist()[0] for target in (0, 1)]
+    assert [entry["score"] for entry in towards] == pytest.approx([-0.6 / 22, 0.6 / 22])
+    assert [(entry["count"], entry["documents"]) for entry in towards] == [(2, 2), (2, 2)]
+
+
+def test_with_more_classes_only_the_explained_class_counts(row, table):
+    tokens = tokens_of(table, [row("good", [0.4], target=2), row("good", [0.3], id="b", target=0)])
+    assert evidence(tokens, 2, 3, 1)["score"].to_pylist() == pytest.approx([0.4 / 21])
+    assert evidence(tokens, 1, 3, 1).num_rows == 0
+
+
+def test_special_and_rare_tokens_are_no_evidence(row, table):
+    tokens = tokens_of(table, [row("[CLS] good rare", [9, 0.1, 9]), row("[CLS] good", [9, 0.1], id="b")])
+    assert evidence(tokens, 1, 2, 2)["token"].to_pylist() == ["good"]
+
+
+@pytest.mark.parametrize(("rows", "minimum"), [(1, 2), (200, 4), (1000, 20), (25_000, 20)])
+def test_the_least_number_of_documents_grows_with_the_run(rows, minimum):
+    assert minimum_documents(rows) == minimum

@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ig_worker.insight.aggregate import current
 from ig_worker.insight.colour import PALETTES
 from ig_worker.insight.report import write_report
+from ig_worker.insight.summary import summarise
 from ig_worker.run.store import RunStore
 from jobs import _cli
 
@@ -21,7 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    print(f"report: {write_report(RunStore(arguments.run), arguments.examples, arguments.palette)}")
+    store = RunStore(arguments.run)
+    place = write_report(store, arguments.examples, arguments.palette)
+    print("\n".join(summarise(current(store), store.read_quarantine().num_rows).lines()))
+    if rate := store.read_summary().get("reviews_per_second"):
+        print(f"throughput   {rate:.2f} reviews/s, actors' start-up included")
+    print(f"report       {place}")
     return 0
 
 

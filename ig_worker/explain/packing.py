@@ -19,7 +19,7 @@ class BatchShape:
     """
 
     length_multiple: int = 32
-    batch_tokens: int = 4096
+    batch_tokens: int = 2048
 
     def padded(self, tokens: int) -> int:
         """`tokens` rounded up to the next length that is compiled."""

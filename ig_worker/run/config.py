@@ -74,7 +74,7 @@ class ExplainConfig(DataConfig):
     max_length: int = _setting(256, "longest input, in tokens")
     text_style: str = _setting("bert", "bert: special tokens; plain: cleaned, none, padded", choices=STYLES)
     length_multiple: int = _setting(32, "lengths are rounded up to a multiple of this, in tokens")
-    batch_tokens: int = _setting(4096, "tokens in one batch of evaluations")
+    batch_tokens: int = _setting(2048, "tokens in one batch of evaluations")
     cpus_per_actor: int = _setting(1, "CPU threads of an actor")
     gpus_per_actor: float = _setting(0.0, "GPUs of an actor; fractions share one", identity=False)
     actors: str = _setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
@@ -109,9 +109,9 @@ def actor_range(text: str, default: int) -> tuple[int, int]:
     """Fewest and most actors in ``auto``, ``N`` or ``MIN:MAX``."""
     if text == "auto":
         return 1, default
-    low, _, high = text.partition(":")
-    if low.isdecimal() and (high or low).isdecimal() and 1 <= int(low) <= int(high or low):
-        return int(low), int(high or low)
+    low, _, high = text.partition(":") if ":" in text else (text, "", text)
+    if low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high):
+        return int(low), int(high)
     raise UsageError(f"--actors is {text!r}", expected="auto, a number from 1, or MIN:MAX such as 1:8")
 
 

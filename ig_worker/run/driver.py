@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -25,7 +24,6 @@ from ig_worker.run.prepare import Prepared, prepare
 from ig_worker.run.progress import Meter, meter
 from ig_worker.run.store import Commit, RunStore
 
-SUMMARY = "summary.json"
 
 
 @dataclass
@@ -69,16 +67,20 @@ class RunResult:
     audited: int = 0
     largest_audit_difference: float | None = None  # relative L1
 
+    @property
+    def rate(self) -> float:
+        """Reviews a second of this start, actors' start-up and audit included."""
+        return self.totals.rows / max(self.wall_seconds, 1e-9)
+
     def lines(self) -> list[str]:
         """The result as lines for a terminal."""
         totals = self.totals
         lines = [f"{self.explained} of {self.rows} rows explained, {self.quarantined} quarantined"]
         if totals.chunks:
-            rate = totals.rows / max(self.wall_seconds, 1e-9)
             each = totals.evaluations / max(totals.rows, 1)
             lines.append(
                 f"this start: {totals.chunks} of {self.chunks} chunks, {totals.rows} rows "
-                f"in {self.wall_seconds:.1f} s, {rate:.2f} reviews/s, {each:.1f} evaluations a review, "
+                f"in {self.wall_seconds:.1f} s, {self.rate:.2f} reviews/s, {each:.1f} evaluations a review, "
                 f"peak memory {totals.peak_memory / 2**20:.0f} MiB an actor"
             )
         if totals.labelled:
@@ -259,7 +261,7 @@ def _conclude(
         audited=0 if audits is None else audits.num_rows,
         largest_audit_difference=max(audits.column("relative_l1").to_pylist(), default=None) if audits else None,
     )
-    store.storage.write(SUMMARY, json.dumps(asdict(result), indent=2, sort_keys=True).encode() + b"\n")
+    store.write_summary({**asdict(result), "reviews_per_second": result.rate})
     return result
 
 

@@ -53,14 +53,19 @@ class Actor:
     """One process with one model and one engine."""
 
     def __init__(self, config: ExplainConfig, files: ModelFiles, fingerprint: str, place: str) -> None:
+        from ig_worker.models import runtime
         from ig_worker.run.worker import ChunkWorker
 
+        runtime.configure(config.cpus_per_actor)
+        if config.gpus_per_actor > 0:
+            runtime.require_gpu()
+        self._device = runtime.device_kind()
         self._store = RunStore(place)
         self._worker = ChunkWorker(config, files, fingerprint)
 
     def ready(self) -> str:
         """Name of the device it computes on."""
-        return self._worker.device
+        return self._device
 
     def explain(self, index: int) -> Any:
         return self._worker.explain_chunk(self._store, index)

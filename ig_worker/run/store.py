@@ -23,6 +23,7 @@ from ig_worker.run.storage import Storage
 
 CHUNKS, ATTRIBUTIONS, QUARANTINE, AGGREGATES = "chunks", "attributions", "quarantine", "aggregates"
 MANIFEST = "run.json"
+SUMMARY = "summary.json"
 REPORT = "report/index.html"
 
 Faults = dict[int, tuple[str, str]]  # position in the chunk -> (reason code, one line for a person)
@@ -77,6 +78,14 @@ class RunStore:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         text = json.dumps({"schema_version": schema.VERSION, **manifest}, indent=2, sort_keys=True)
         self.storage.write(MANIFEST, text.encode() + b"\n")
+
+    def read_summary(self) -> dict[str, Any]:
+        """The content of summary.json: how the last start ended; empty where none has."""
+        data = self.storage.read(SUMMARY)
+        return {} if data is None else json.loads(data)
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        self.storage.write(SUMMARY, json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
 
     # Input chunks.
 

@@ -63,14 +63,8 @@ class ChunkWorker:
     """
 
     def __init__(self, config: ExplainConfig, files: ModelFiles, fingerprint: str) -> None:
-        from ig_worker.models import runtime
+        from ig_worker.models.classifier import load_classifier  # TensorFlow: seconds
 
-        runtime.configure(config.cpus_per_actor)
-        if config.gpus_per_actor > 0:
-            runtime.require_gpu()
-        from ig_worker.models.classifier import load_classifier
-
-        self.device = runtime.device_kind()
         self._config = config
         self._fingerprint = fingerprint
         self._classifier = load_classifier(files)

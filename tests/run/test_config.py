@@ -1,0 +1,84 @@
+"""The configuration, its identity and its refusals."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from ig_worker.errors import RunMismatchError, UsageError
+from ig_worker.run.config import (
+    DataConfig,
+    ExplainConfig,
+    actor_range,
+    fingerprint,
+    identity,
+    refuse_differences,
+    run_identity,
+)
+
+CONFIG = ExplainConfig(dataset="demo", model="m")
+NOT_IDENTITY = {"dataset", "word_index", "model", "revision", "actors", "gpus_per_actor", "audit", "address", "deadline"}
+
+
+def changed(name: str, default: object) -> object:
+    return {int: 3, float: 0.5, str: "other", type(None): 3}[type(default)]
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ExplainConfig)])
+def test_a_setting_is_in_the_fingerprint_exactly_if_it_decides_the_result(name: str) -> None:
+    other = replace(CONFIG, **{name: changed(name, getattr(CONFIG, name))})
+    before, after = (fingerprint(run_identity(c, "d", "w", "t")) for c in (CONFIG, other))
+    # GPUs do decide it, as the device kind.
+    assert (before != after) == (name not in NOT_IDENTITY or name == "gpus_per_actor")
+
+
+@pytest.mark.parametrize("part", ["data", "weights", "tokenizer"])
+def test_the_digests_are_in_the_fingerprint(part: str) -> None:
+    digests = {"data": "d", "weights": "w", "tokenizer": "t"}
+    other = digests | {part: "x"}
+    assert run_identity(CONFIG, **digests) != run_identity(CONFIG, **other)
+    assert run_identity(CONFIG, **other)[part] == "x"
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for config in (DataConfig, ExplainConfig):
+        for setting in fields(config):
+            assert setting.metadata["help"], setting.name
+    assert "dataset" not in identity(CONFIG)
+
+
+def test_a_run_with_other_settings_is_refused_with_their_names() -> None:
+    with pytest.raises(RunMismatchError, match=r"RUN was .* \(layer: embeddings there, block:1 now, n_steps: 50 there, 5 now"):
+        refuse_differences("RUN", {"n_steps": 50, "layer": "embeddings"}, {"n_steps": 5, "layer": "block:1"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("chunk_rows", 0),
+        ("max_length", 2),
+        ("n_steps", 0),
+        ("audit", 1.5),
+        ("target", "best"),
+        ("gpus_per_actor", -1.0),
+        ("deadline", 0.0),
+        ("cpus_per_actor", 0),
+        ("batch_tokens", 0),
+        ("actors", "0"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(setting: str, value: object) -> None:
+    with pytest.raises(UsageError, match=rf"--{setting.replace('_', '-')} is '?{value}'?; expected"):
+        replace(CONFIG, **{setting: value}).check()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("auto", (1, 8)), ("3", (3, 3)), ("2:5", (2, 5)), ("1:1", (1, 1))])
+def test_numbers_of_actors(text: str, expected: tuple[int, int]) -> None:
+    assert actor_range(text, default=8) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "5:2", "two", "1:", ":3", "-1", "1:2:3", "0:2"])
+def test_wrong_numbers_of_actors_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--actors"):
+        actor_range(text, default=8)

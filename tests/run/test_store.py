@@ -1,0 +1,155 @@
+"""The chunk store: atomic commits, one marker, readers that ignore what no marker names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ig_worker import schema
+from ig_worker.errors import RunDamagedError, StorageError, UsageError
+from ig_worker.run.store import RunStore
+from ig_worker.run.worker import quarantine_table
+
+CHUNK = pa.table({"id": ["a", "b", None], "text": ["one", None, "three"], "label": [1, 0, None]}, schema=schema.INPUT)
+
+
+def explained(*ids: str) -> pa.Table:
+    rows = [
+        {
+            "id": id,
+            "label": 1,
+            "prediction": 1,
+            "target": 1,
+            "probabilities": [0.25, 0.75],
+            "target_probability": 0.75,
+            "baseline_probability": 0.5,
+            "tokens": ["[CLS]", "one"],
+            "input_ids": [2, 9],
+            "word_ids": [-1, 0],
+            "attributions": [0.0, 0.25],
+            "delta": 0.0,
+            "error_estimate": None,
+            "evaluations": 51.0,
+            "status": "fixed",
+            "truncated": False,
+        }
+        for id in ids
+    ]
+    return pa.Table.from_pylist(rows, schema=schema.ATTRIBUTIONS)
+
+
+def quarantined(*positions: int) -> pa.Table:
+    return quarantine_table(0, CHUNK, {position: ("null_text", "text is null") for position in positions}, {})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    made = RunStore(str(tmp_path / "a run with späces"))
+    made.write_chunk(0, CHUNK, {1: ("null_text", "text is null")})
+    return made
+
+
+def test_a_chunk_comes_back_as_it_was_written(store: RunStore) -> None:
+    table, faults = store.read_chunk(0)
+    assert table.replace_schema_metadata(None).equals(CHUNK)
+    assert faults == {1: ("null_text", "text is null")}
+    assert store.chunk_rows(0) == 3
+
+
+def test_a_commit_says_which_rows_are_where(store: RunStore) -> None:
+    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    commit = store.commits()[0]
+    assert (commit.rows, commit.quarantined, commit.fingerprint) == (1, (1, 2), "print")
+    assert store.read_attributions(0).column("id").to_pylist() == ["a"]
+    assert store.read_quarantine().column("position").to_pylist() == [1, 2]
+
+
+def test_a_chunk_without_explainable_rows_is_committed_all_the_same(store: RunStore) -> None:
+    store.commit(0, explained(), quarantined(0, 1, 2), "print")
+    assert store.commits()[0].rows == 0
+    assert store.read_quarantine().num_rows == 3
+
+
+def test_committing_twice_writes_the_same_bytes(store: RunStore, tmp_path: Path) -> None:
+    def content() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+
+    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    first = content()
+    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    assert content() == first
+
+
+def test_a_quarantine_file_that_no_marker_names_is_ignored(store: RunStore) -> None:
+    store.commit(0, explained("a", "b"), quarantined(2), "old")
+    store.commit(0, explained("a"), quarantined(1, 2), "new")
+    assert len(store.storage.list("quarantine")) == 2
+    assert store.read_quarantine().column("position").to_pylist() == [1, 2]
+
+
+def test_a_crash_between_the_two_files_leaves_nothing_of_the_chunk(store: RunStore, monkeypatch) -> None:
+    write = store.storage.write
+
+    def crash_at_the_marker(name: str, data: bytes) -> None:
+        if name.startswith("attributions/"):
+            raise KeyboardInterrupt
+        write(name, data)
+
+    monkeypatch.setattr(store.storage, "write", crash_at_the_marker)
+    with pytest.raises(KeyboardInterrupt):
+        store.commit(0, explained("a"), quarantined(1, 2), "print")
+    assert store.commits() == {}
+    assert store.read_quarantine().num_rows == 0
+
+
+def test_a_crash_during_a_write_leaves_no_file_that_readers_see(store: RunStore, monkeypatch) -> None:
+    def crash(source: str, target: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(StorageError, match=r"cannot write .*chunk-00000\.parquet \(No space left on device\)"):
+        store.commit(0, explained("a"), quarantined(), "print")
+    assert store.commits() == {}
+    assert os.listdir(store.storage.path("attributions")) == []
+
+
+def test_half_written_files_of_a_killed_process_are_not_listed(store: RunStore) -> None:
+    store.commit(0, explained("a"), quarantined(), "print")
+    folder = Path(store.storage.path("attributions"))
+    (folder / ".tmp-abc-chunk-00001.parquet").write_bytes(b"PAR1")
+    assert list(store.commits()) == [0]
+
+
+def test_a_truncated_file_is_named(store: RunStore) -> None:
+    store.commit(0, explained("a"), quarantined(), "print")
+    path = Path(store.storage.path("attributions/chunk-00000.parquet"))
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(RunDamagedError, match=r"attributions/chunk-00000\.parquet cannot be read .*; delete that file"):
+        store.commits()
+
+
+def test_the_manifest_of_another_schema_version_is_refused(store: RunStore) -> None:
+    store.storage.write("run.json", b'{"schema_version": "99"}')
+    with pytest.raises(RunDamagedError, match=r"run\.json has schema version '99', this program reads '1'"):
+        store.read_manifest()
+
+
+def test_a_place_without_manifest_is_no_run(store: RunStore) -> None:
+    assert store.read_manifest() is None
+    with pytest.raises(UsageError, match=r"is not a run: it has no run\.json"):
+        store.manifest()
+
+
+@pytest.mark.parametrize("place", ["nonsense://bucket/x", "gs:no-slashes://"])
+def test_a_place_that_is_no_place_is_refused(place: str) -> None:
+    with pytest.raises(StorageError, match="is no place for files"):
+        RunStore(place)
+
+
+def test_an_unwritable_place_is_known_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot write .*file/run/\.probe"):
+        RunStore(str(tmp_path / "file" / "run")).storage.probe()

@@ -27,7 +27,7 @@ class Recipe:
 
 RECIPES = {
     # A DistilBERT small enough to be trained from nothing on two cores in minutes.
-    "tiny": Recipe("tiny", 2, 128, 4, 512, 512, 8000, 256, 32, 5e-4, 0.1, 600),
+    "tiny": Recipe("tiny", 2, 128, 4, 512, 512, 8000, 256, 32, 5e-4, 0.1, 375),
 }
 
 

@@ -25,7 +25,6 @@ from ig_worker.run.progress import Meter, meter
 from ig_worker.run.store import Commit, RunStore
 
 
-
 @dataclass
 class Totals:
     """Sums over the chunks that this start of the run explained."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,19 +55,20 @@ class Actor:
     """One process with one model and one engine."""
 
     def __init__(self, config: ExplainConfig, files: ModelFiles, fingerprint: str, place: str) -> None:
+        # Nothing that can fail happens here: Ray hands on an error of a creation task as text only.
+        self._config, self._files, self._fingerprint, self._place = config, files, fingerprint, place
+
+    def ready(self) -> str:
+        """Load everything; returns the name of the device it computes on."""
         from ig_worker.models import runtime
         from ig_worker.run.worker import ChunkWorker
 
-        runtime.configure(config.cpus_per_actor)
-        if config.gpus_per_actor > 0:
+        runtime.configure(self._config.cpus_per_actor)
+        if self._config.gpus_per_actor > 0:
             runtime.require_gpu()
-        self._device = runtime.device_kind()
-        self._store = RunStore(place)
-        self._worker = ChunkWorker(config, files, fingerprint)
-
-    def ready(self) -> str:
-        """Name of the device it computes on."""
-        return self._device
+        self._store = RunStore(self._place)
+        self._worker = ChunkWorker(self._config, self._files, self._fingerprint)
+        return runtime.device_kind()
 
     def explain(self, index: int) -> Any:
         return self._worker.explain_chunk(self._store, index)
@@ -90,6 +93,7 @@ def cluster(config: ExplainConfig) -> Iterator[tuple[int, int]]:
         # More actors than cores is the user's choice to make; Ray would wait for cores that never come.
         cpus = max(os.cpu_count() or 1, most * config.cpus_per_actor)
         options |= {"num_cpus": cpus, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(address="local" if local else config.address, logging_level=logging.ERROR, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -97,6 +101,9 @@ def cluster(config: ExplainConfig) -> Iterator[tuple[int, int]]:
             f"no Ray cluster at {config.address or os.environ.get('RAY_ADDRESS', 'this machine')} ({_line(error)})",
             remedy="start one, or leave out --address and RAY_ADDRESS for a local one",
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():  # Ray puts its own in place, which end the driver without a word
+            signal.signal(number, handler)
     try:
         cores = int(ray.cluster_resources().get("CPU", 1))
         yield actor_range(config.actors, default=max(1, cores // config.cpus_per_actor))
@@ -175,13 +182,13 @@ class Pool:
         except RayTaskError as error:
             raise _own_error(error) from error
         except RayActorError as error:
-            raised = _own_error(error)
-            if isinstance(raised, IgWorkerError) and not isinstance(raised, RunStoppedError):
-                raise raised from error
             self._failed_starts += 1
-            log.warning("an actor could not start (%d of %d): %s", self._failed_starts, _MAX_FAILED_STARTS, raised)
+            log.warning("an actor died while it started (%d of %d)", self._failed_starts, _MAX_FAILED_STARTS)
             if self._failed_starts >= _MAX_FAILED_STARTS:
-                raise raised from error
+                raise RunStoppedError(
+                    f"{_MAX_FAILED_STARTS} actors in a row died while they started ({_line(error)})",
+                    remedy="see whether the nodes have memory for the model, then run the same command again",
+                ) from error
         else:
             self._failed_starts = 0
             self._idle.append(actor)

@@ -51,7 +51,7 @@ def test_a_directory_without_configuration_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '"text"'])
 def test_a_broken_configuration_is_refused(model: Path, content: str) -> None:
     (model / "config.json").write_text(content)
-    with pytest.raises(ModelError, match="config.json"):
+    with pytest.raises(ModelError, match=r"config\.json"):
         find_model(str(model))
 
 

@@ -42,7 +42,7 @@ def explained(*ids: str) -> pa.Table:
 
 
 def quarantined(*positions: int) -> pa.Table:
-    return quarantine_table(0, CHUNK, {position: ("null_text", "text is null") for position in positions}, {})
+    return quarantine_table(0, CHUNK, dict.fromkeys(positions, ("null_text", "text is null")), {})
 
 
 @pytest.fixture

@@ -1,0 +1,155 @@
+"""Whole runs on a real Ray cluster: exactly once, the same bytes, whoever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ig_worker.errors import ModelError, RunMismatchError
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.driver import explain_run
+from ig_worker.run.store import RunStore
+
+TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never boring", "awful awful awful end", ""]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A Ray cluster for all tests of this module."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "object_store_memory": 200_000_000})
+    yield cluster.address
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 rows: 18 fine, 4 empty, 1 null, 1 with the id of another."""
+    path = tmp_path_factory.mktemp("data") / "reviews.jsonl"
+    rows = [{"id": f"r{i}", "text": TEXTS[i % 6], "label": i % 2} for i in range(24)]
+    rows[7]["text"] = None
+    rows[9]["id"] = "r3"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def config(address: str, reviews: Path, tiny_models: dict[str, Path]) -> ExplainConfig:
+    return ExplainConfig(
+        dataset=str(reviews),
+        model=str(tiny_models["distilbert"]),
+        address=address,
+        chunk_rows=4,
+        max_length=16,
+        n_steps=6,
+        actors="2",
+    )
+
+
+def results(run: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for folder in ("attributions", "quarantine")
+        for path in sorted((run / folder).glob("*"))
+    }
+
+
+def test_every_row_ends_once_in_one_place(config: ExplainConfig, tmp_path: Path) -> None:
+    result = explain_run(str(tmp_path), replace(config, audit=0.5))
+    store = RunStore(str(tmp_path))
+    explained = [id for table in store.iter_attributions() for id in table.column("id").to_pylist()]
+    quarantine = store.read_quarantine().to_pylist()
+    assert (result.exit_code, result.explained, result.quarantined) == (3, 18, 6)
+    assert sorted(row["reason"] for row in quarantine) == ["duplicate_id", *["empty_text"] * 4, "null_text"]
+    assert sorted([*explained, *(row["id"] for row in quarantine)]) == sorted(
+        [*(f"r{i}" for i in range(24) if i != 9), "r3"]
+    )
+    assert len(set(explained)) == 18
+    assert 0 < result.audited < 18
+    assert result.largest_audit_difference < 1e-4
+    assert store.manifest()["state"] == "complete"
+    assert store.read_summary()["exit_code"] == 3
+
+
+def test_a_finished_run_is_left_as_it_is(config: ExplainConfig, tmp_path: Path) -> None:
+    explain_run(str(tmp_path), config)
+    before = results(tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    again = explain_run(str(tmp_path), config)
+    assert (again.computed, again.totals.rows, again.explained) == (0, 0, 18)
+    assert results(tmp_path) == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == stamps
+
+
+def test_one_actor_and_two_write_the_same_bytes(config: ExplainConfig, tmp_path: Path) -> None:
+    for actors in ("1", "2"):
+        explain_run(str(tmp_path / actors), replace(config, actors=actors))
+    assert results(tmp_path / "1") == results(tmp_path / "2")
+
+
+def test_a_removed_result_is_made_again_and_is_the_same(config: ExplainConfig, tmp_path: Path) -> None:
+    explain_run(str(tmp_path), config)
+    before = results(tmp_path)
+    (tmp_path / "attributions" / "chunk-00002.parquet").unlink()
+    assert explain_run(str(tmp_path), config).computed == 1
+    assert results(tmp_path) == before
+
+
+def test_a_killed_actor_costs_only_time(config: ExplainConfig, tmp_path: Path) -> None:
+    slow = replace(config, n_steps=600)
+    explain_run(str(tmp_path / "calm"), slow)
+    killed: list[int] = []
+    hunter = threading.Thread(target=kill_first_worker, args=(tmp_path / "hunted", killed))
+    hunter.start()
+    result = explain_run(str(tmp_path / "hunted"), slow)
+    hunter.join()
+    assert len(killed) == 1
+    assert result.explained == 18
+    assert results(tmp_path / "hunted") == results(tmp_path / "calm")
+
+
+def kill_first_worker(run: Path, killed: list[int]) -> None:
+    """SIGKILL the first process that is at work on a chunk, once one chunk is committed."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not killed:
+        if list((run / "attributions").glob("chunk-*")):
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    busy = (process / "cmdline").read_bytes().startswith(b"ray::Actor.explain")
+                except OSError:  # it has ended meanwhile
+                    continue
+                if busy:
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed.append(int(process.name))
+                    return
+        time.sleep(0.01)
+
+
+def test_another_configuration_on_the_same_run_is_refused(config: ExplainConfig, tmp_path: Path) -> None:
+    explain_run(str(tmp_path), config)
+    before = results(tmp_path)
+    with pytest.raises(RunMismatchError, match=r"\(n_steps: 6 there, 7 now\)"):
+        explain_run(str(tmp_path), replace(config, n_steps=7))
+    with pytest.raises(RunMismatchError, match=r"\(chunk_rows: 4 there, 5 now\)"):
+        explain_run(str(tmp_path), replace(config, chunk_rows=5))
+    assert results(tmp_path) == before
+
+
+def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path, tiny_models) -> None:
+    import shutil
+
+    broken = Path(shutil.copytree(tiny_models["distilbert"], tmp_path / "broken"))
+    weights = next(broken.glob("*.h5"))
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(ModelError, match=r"the weights in .*broken cannot be loaded"):
+        explain_run(str(tmp_path / "run"), replace(config, model=str(broken)))
+    assert not list((tmp_path / "run").glob("attributions/*"))

@@ -1,0 +1,135 @@
+"""The work on one chunk: every row ends explained or quarantined, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ig_worker import schema
+from ig_worker.errors import RowError, UsageError
+from ig_worker.explain.engine import Document, Explanation
+from ig_worker.models.tokenize import Tokens
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.store import RunStore
+from ig_worker.run.worker import ChunkWorker, Row, choose_target, explain_rows
+
+POISON, STRANGE = 666, 777
+
+
+class ScriptedEngine:
+    """Raises for a batch that holds POISON, gives no number for STRANGE; counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
+        self.calls.append(len(documents))
+        if any(POISON in document.input_ids for document in documents):
+            raise ValueError("token 666\nis too much")
+        ones = np.ones(2, np.float32)
+        return [
+            Explanation(ones / 2, 0, 0.5, 0.5, ones * (np.nan if STRANGE in d.input_ids else 1), 0, None, 51, "fixed")
+            for d in documents
+        ]
+
+
+def rows(*first_ids: int) -> list[Row]:
+    made = []
+    for position, id in enumerate(first_ids):
+        ids = np.array([id, 5], np.int32)
+        tokens = Tokens(ids, np.ones(2, np.int32), np.zeros(2, np.int32), ["a", "b"], False)
+        made.append(Row(position, f"row-{position}", 0, tokens, Document(ids, ids, tokens.attention_mask, None)))
+    return made
+
+
+def test_rows_that_raise_are_quarantined_alone_with_their_traceback() -> None:
+    failed, tracebacks = {}, {}
+    done = explain_rows(ScriptedEngine(), rows(1, POISON, 2, 3, 4, POISON, 5), failed, tracebacks)
+    assert [row.position for row, _ in done] == [0, 2, 3, 4, 6]
+    assert failed == dict.fromkeys([1, 5], ("exception", "ValueError: token 666"))
+    assert "is too much" in tracebacks[1]
+
+
+def test_the_result_comes_from_one_pass_over_the_rows_that_work() -> None:
+    engine = ScriptedEngine()
+    explain_rows(engine, rows(1, 2, POISON, 3), {}, {})
+    assert engine.calls[-1] == 3
+
+
+def test_a_row_without_numbers_is_quarantined_and_its_neighbours_kept() -> None:
+    failed = {}
+    done = explain_rows(ScriptedEngine(), rows(1, STRANGE, 2), failed, {})
+    assert [row.position for row, _ in done] == [0, 2]
+    assert failed[1][0] == "non_finite"
+
+
+@pytest.mark.parametrize(
+    ("target", "label", "expected"), [("predicted", None, None), ("label", 1, 1), ("0", None, 0), ("1", 0, 1)]
+)
+def test_targets(target: str, label: int | None, expected: int | None) -> None:
+    assert choose_target(target, label, 2) == expected
+
+
+@pytest.mark.parametrize("label", [None, -1, 2])
+def test_a_row_whose_label_the_model_does_not_know_cannot_explain_it(label: int | None) -> None:
+    with pytest.raises(RowError, match=rf"label is {label}; expected 0 to 1 for --target label"):
+        choose_target("label", label, 2)
+
+
+def test_a_class_that_the_model_does_not_have_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="--target is 2; expected 0 to 1"):
+        choose_target("2", 0, 2)
+
+
+@pytest.fixture(scope="module")
+def worker(tiny_models: dict[str, Path]) -> ChunkWorker:
+    from ig_worker.models.files import find_model
+
+    config = ExplainConfig(dataset="x", model="m", n_steps=5, max_length=12, target="label")
+    return ChunkWorker(config, find_model(str(tiny_models["distilbert"])), "print")
+
+
+def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path))
+    texts = ["good film", None, "a dull plot", "the acting was great " * 9, "joy"]
+    labels = [1, 0, None, 0, 7]
+    chunk = pa.table({"id": list("abcde"), "text": texts, "label": labels}, schema=schema.INPUT)
+    store.write_chunk(3, chunk, {1: ("null_text", "text is null")})
+    record = worker.explain_chunk(store, 3)
+    explained, quarantine = store.read_attributions(3), store.read_quarantine()
+    assert explained.column("id").to_pylist() == ["a", "d"]
+    assert quarantine.column("reason").to_pylist() == ["null_text", "bad_label", "bad_label"]
+    assert quarantine.column("position").to_pylist() == [1, 2, 4]
+    assert (record.rows, record.explained, record.quarantined, record.labelled) == (5, 2, 3, 2)
+    assert explained.schema.remove_metadata().equals(schema.ATTRIBUTIONS)
+    assert explained.column("truncated").to_pylist() == [False, True]
+
+
+def test_the_columns_of_a_row_belong_together(worker: ChunkWorker, tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path))
+    chunk = pa.table({"id": ["a"], "text": ["slowly good"], "label": [1]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {})
+    worker.explain_chunk(store, 0)
+    (row,) = store.read_attributions(0).to_pylist()
+    assert row["tokens"] == ["[CLS]", "slow", "##ly", "good", "[SEP]"]
+    assert row["word_ids"] == [-1, 0, 0, 1, -1]
+    assert len(row["tokens"]) == len(row["input_ids"]) == len(row["word_ids"]) == len(row["attributions"])
+    assert row["target"] == row["label"] == 1
+    assert row["target_probability"] == pytest.approx(row["probabilities"][1])
+    assert row["prediction"] == int(np.argmax(row["probabilities"]))
+    change = row["target_probability"] - row["baseline_probability"]
+    assert row["delta"] == pytest.approx(sum(row["attributions"]) - change, abs=1e-6)
+    assert (row["evaluations"], row["status"], row["error_estimate"]) == (6.0, "fixed", None)
+
+
+def test_the_audit_compares_both_engines_row_by_row(worker: ChunkWorker, tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path))
+    chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {})
+    (record,) = worker.audit_chunk(store, 0, [1])
+    assert (record["id"], record["method"], record["n_steps"]) == ("b", "gausslegendre", 50)
+    assert 0 <= record["relative_l1"] < 1e-4

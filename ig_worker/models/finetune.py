@@ -247,14 +247,14 @@ def _train(
     losses: list[float] = []
     for _ in range(epochs):
         for members in length_batches([len(row) for row in ids], recipe.batch_rows, rng):
-            optimizer.learning_rate.assign(_rate(recipe, len(losses), steps))
+            optimizer.learning_rate.assign(learning_rate(recipe, len(losses), steps))
             losses.append(float(step(*_pad([ids[i] for i in members]), labels[members])))
             if on_step:
                 on_step(len(losses), steps, float(np.mean(losses[-50:])))
     return float(np.mean(losses[-max(1, steps // 10) :]))
 
 
-def _rate(recipe: Recipe, step: int, steps: int) -> float:
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """Learning rate: linear warm-up, then linear decay to 0."""
     warmup = max(1, round(steps * recipe.warmup_share))
     if step < warmup:

@@ -1,0 +1,110 @@
+"""Training: the parts by themselves, and a small model from nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ig_worker.data.sources import DataSpec
+from ig_worker.errors import DataError, UsageError
+from ig_worker.models.finetune import finetune, learning_rate, length_batches, read_examples
+from ig_worker.models.recipes import RECIPES, find_recipe
+
+SMALL = replace(
+    RECIPES["tiny"], blocks=1, hidden=32, heads=2, intermediate=64, positions=32, vocabulary=200, max_length=24,
+    batch_rows=16, learning_rate=5e-3, least_steps=60,
+)  # fmt: skip
+
+
+@given(st.lists(st.integers(1, 300), max_size=300), st.integers(1, 9))
+def test_every_text_is_in_one_batch(lengths: list[int], rows: int) -> None:
+    batches = length_batches(lengths, rows, np.random.default_rng(1))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(1 <= len(batch) <= rows for batch in batches)
+
+
+def test_batches_hold_texts_of_similar_length() -> None:
+    lengths = np.random.default_rng(0).integers(10, 256, 3200)
+    batches = length_batches(lengths, 32, np.random.default_rng(1))
+    padded = sum(lengths[batch].max() * len(batch) for batch in batches)
+    assert padded < 1.1 * lengths.sum()
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
+    rates = [learning_rate(RECIPES["tiny"], step, 200) for step in range(200)]
+    assert rates[0] == pytest.approx(5e-4 / 20)
+    assert max(rates) == rates[20] == pytest.approx(5e-4)
+    assert 0 < rates[-1] < 5e-6
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+
+
+def write_reviews(path: Path, rows: int = 200) -> DataSpec:
+    words = ["good great joy", "bad dull awful"]
+    lines = [
+        {"text": f"the film was {words[i % 2].split()[i % 3]} " * (i % 3 + 1), "label": 1 - i % 2} for i in range(rows)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return DataSpec(str(path))
+
+
+def test_a_file_without_splits_keeps_one_row_in_ten_for_the_test(tmp_path: Path) -> None:
+    train, test, _ = read_examples(write_reviews(tmp_path / "reviews.jsonl"))
+    assert (len(train), len(test)) == (180, 20)
+
+
+def test_rows_that_cannot_be_learnt_from_are_left_out(tmp_path: Path) -> None:
+    spec = write_reviews(tmp_path / "reviews.jsonl", 40)
+    with (tmp_path / "reviews.jsonl").open("a") as stream:
+        stream.write('{"text": "", "label": 1}\n{"text": "no label"}\n')
+    train, test, _ = read_examples(spec)
+    assert len(train) + len(test) == 40
+
+
+def test_a_small_model_is_learnt_saved_and_loads_again(tmp_path: Path) -> None:
+    from ig_worker.models.classifier import load_classifier
+    from ig_worker.models.files import find_model
+    from ig_worker.models.tokenize import TextEncoder
+
+    seen: list[tuple[int, int]] = []
+    out = tmp_path / "deep" / "model"
+    metrics = finetune(
+        SMALL, write_reviews(tmp_path / "reviews.jsonl"), str(out), on_step=lambda step, of, _: seen.append((step, of))
+    )
+    assert metrics.test_accuracy == 1.0
+    assert metrics.steps == len(seen) == seen[-1][0] == seen[-1][1] == 60
+    assert json.loads((out / "metrics.json").read_text())["test_accuracy"] == 1.0
+    classifier = load_classifier(find_model(str(out)))
+    (tokens,) = TextEncoder(classifier.tokenizer, "bert", 24).encode(["the film was great"])
+    halves = classifier.split("embeddings")
+    ids, mask = tokens.input_ids[None], tokens.attention_mask[None]
+    assert np.argmax(halves.above(halves.below(ids, mask), mask)) == 1
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model"], "nothing half-made stays behind"
+
+
+def test_labels_that_are_no_classes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.jsonl"
+    path.write_text('{"text": "good", "label": 5000}\n{"text": "bad", "label": 1}\n' * 10)
+    with pytest.raises(DataError, match="training labels run from 1 to 5000"):
+        finetune(SMALL, DataSpec(str(path)), str(tmp_path / "m"))
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(UsageError, match="--recipe is 'huge'; expected one of tiny"):
+        find_recipe("huge")
+
+
+def test_the_same_texts_give_the_same_vocabulary() -> None:
+    from ig_worker.data.demo import demo_reviews
+    from ig_worker.models.wordpiece import train_tokenizer
+
+    texts = [text for _, text, _ in demo_reviews("test")]
+    first, second = (train_tokenizer(texts, 600, 64).get_vocab() for _ in range(2))
+    assert first == second
+    assert len(first) == 600
+    assert [first[piece] for piece in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")] == [0, 1, 2, 3, 4]

@@ -38,9 +38,10 @@ def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Pat
     return directory
 
 
-def save_tokenizer(directory: Path, words: list[str] | None = None) -> None:
+def save_tokenizer(directory: Path, pieces: list[str] | None = None) -> None:
+    """Write a BERT tokenizer with the given word pieces, or with `SPECIAL` and `WORDS`."""
     from transformers import BertTokenizerFast
 
     vocabulary = directory / "vocab.txt"
-    vocabulary.write_text("\n".join(SPECIAL + (words or WORDS)) + "\n")
+    vocabulary.write_text("\n".join(pieces or SPECIAL + WORDS) + "\n")
     BertTokenizerFast(vocab_file=str(vocabulary), do_lower_case=True).save_pretrained(directory)

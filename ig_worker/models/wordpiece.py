@@ -24,9 +24,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, positions: int) -> An
     Raises:
         DataError: the texts hold no words.
     """
-    import ig_worker.models.runtime  # noqa: F401  transformers looks for TensorFlow when it is imported
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import BertTokenizerFast
+
+    import ig_worker.models.runtime  # noqa: F401  transformers looks for TensorFlow when it is imported
 
     learnt = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[1]))
     learnt.normalizer = normalizers.BertNormalizer(lowercase=True)

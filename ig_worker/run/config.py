@@ -80,7 +80,9 @@ class ExplainConfig(DataConfig):
     actors: str = _setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
     audit: float = _setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
     address: str | None = _setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
-    deadline: float | None = _setting(None, "give up on a chunk after this, in seconds", identity=False, kind=float)
+    chunk_timeout: float | None = _setting(
+        None, "end an actor that takes longer for a chunk, in seconds", identity=False, kind=float
+    )
 
     def check(self) -> None:
         super().check()
@@ -95,8 +97,8 @@ class ExplainConfig(DataConfig):
             raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
         if self.gpus_per_actor < 0:
             raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
-        if self.deadline is not None and self.deadline <= 0:
-            raise UsageError(f"--deadline is {self.deadline}", expected="a number of seconds above 0")
+        if self.chunk_timeout is not None and self.chunk_timeout <= 0:
+            raise UsageError(f"--chunk-timeout is {self.chunk_timeout}", expected="a number of seconds above 0")
         actor_range(self.actors, default=1)
 
 

@@ -18,11 +18,11 @@ class Outcome(Enum):
     DONE = "done"
     ERROR = "error"  # the worker raised
     ACTOR_DIED = "actor died"  # its process ended while its node lives
-    DEADLINE = "deadline"  # it took too long and was killed
+    TIMEOUT = "timeout"  # it took too long and was killed
     NODE_LOST = "node lost"  # its node went, or could not be reached
 
 
-STRIKES = frozenset({Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.DEADLINE})
+STRIKES = frozenset({Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT})
 
 
 class Action(Enum):

@@ -102,8 +102,8 @@ def explain_run(place: str, config: ExplainConfig) -> RunResult:
     files = find_model(config.model, config.revision)
     _check_model(config, files)
     store = RunStore(place)
-    with meter("preparing", config.limit) as shown:
-        prepared = prepare(store, config, lambda rows: shown.update(rows))
+    with meter("preparing, rows", None) as shown:
+        prepared = prepare(store, config, lambda rows, total: shown.update(rows, total=total))
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
     started = time.monotonic()
     manifest = _open(store, config, identity)
@@ -175,7 +175,7 @@ def _run_pool(
     from ig_worker.run.pool import Pool, cluster, spawner  # Ray takes a second to import
 
     with cluster(config) as (low, high):
-        pool = Pool(spawner(config, files, mark, store.place), low, high, config.deadline)
+        pool = Pool(spawner(config, files, mark, store.place), low, high, config.chunk_timeout)
         try:
             _explain(pool, todo, prepared, totals)
             return _audit(pool, store, config, prepared) if config.audit > 0 else store.read_aggregate("audit")

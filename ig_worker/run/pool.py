@@ -117,13 +117,13 @@ class Pool:
     Args:
         spawn: starts one actor and returns its handle.
         low, high: fewest and most actors.
-        deadline_s: an attempt that takes longer is ended with its actor; None for no limit.
+        timeout_s: an attempt that takes longer is ended with its actor; None for no limit.
     """
 
-    def __init__(self, spawn: Callable[[], Any], low: int, high: int, deadline_s: float | None = None) -> None:
+    def __init__(self, spawn: Callable[[], Any], low: int, high: int, timeout_s: float | None = None) -> None:
         self._spawn = spawn
         self._high = max(low, high)
-        self._deadline_s = deadline_s
+        self._timeout_s = timeout_s
         self._starting: dict[Any, Any] = {}  # reference of ready() -> actor
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Hashable, float]] = {}  # reference -> actor, task, time of the start
@@ -212,15 +212,15 @@ class Pool:
         return Event(task, outcome, ledger.report(task, outcome, message), record, message)
 
     def _overdue(self, ledger: Ledger) -> Iterator[Event]:
-        if self._deadline_s is None:
+        if self._timeout_s is None:
             return
         now = time.monotonic()
         for reference, (actor, task, started) in list(self._busy.items()):
-            if now - started > self._deadline_s:
+            if now - started > self._timeout_s:
                 del self._busy[reference]
                 ray.kill(actor)
-                message = f"took longer than --deadline {self._deadline_s:g} s"
-                yield Event(task, Outcome.DEADLINE, ledger.report(task, Outcome.DEADLINE, message), None, message)
+                message = f"took longer than --chunk-timeout {self._timeout_s:g} s"
+                yield Event(task, Outcome.TIMEOUT, ledger.report(task, Outcome.TIMEOUT, message), None, message)
 
 
 def spawner(config: ExplainConfig, files: ModelFiles, fingerprint: str, place: str) -> Callable[[], Any]:

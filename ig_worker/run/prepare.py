@@ -38,13 +38,13 @@ class Prepared:
         return cls(**{name: data[name] for name in ("name", "digest", "rows", "chunks", "faults")})
 
 
-def prepare(store: RunStore, config: DataConfig, on_chunk: Callable[[int], None] | None = None) -> Prepared:
+def prepare(store: RunStore, config: DataConfig, progress: Callable[[int, int], None] | None = None) -> Prepared:
     """Shard the data set of `config` into RUN/chunks; a run that already holds it is left as it is.
 
     Args:
         store: the run.
         config: which rows.
-        on_chunk: called with the number of rows after each chunk.
+        progress: called with (rows written, rows in all) after each chunk.
 
     Raises:
         DataError: the data set cannot be read.
@@ -60,7 +60,7 @@ def prepare(store: RunStore, config: DataConfig, on_chunk: Callable[[int], None]
             return done
     store.storage.probe()
     store.write_manifest({"state": PREPARING, "config": settings(config), "data_identity": asked})
-    prepared = _write_chunks(store, config, documents, on_chunk)
+    prepared = _write_chunks(store, config, documents, progress)
     data = {**prepared.__dict__, "class_names": list(documents.class_names)}
     store.write_manifest({"state": PREPARED, "config": settings(config), "data_identity": asked, "data": data})
     return prepared
@@ -73,7 +73,7 @@ def data_identity(config: DataConfig) -> dict[str, Any]:
 
 
 def _write_chunks(
-    store: RunStore, config: DataConfig, documents: Documents, on_chunk: Callable[[int], None] | None
+    store: RunStore, config: DataConfig, documents: Documents, progress: Callable[[int, int], None] | None
 ) -> Prepared:
     finder = FaultFinder(config.max_text_bytes)
     rows = chunks = faults = 0
@@ -81,8 +81,8 @@ def _write_chunks(
         found = _faults(finder, table)
         store.write_chunk(index, table, found)
         rows, chunks, faults = rows + table.num_rows, index + 1, faults + len(found)
-        if on_chunk:
-            on_chunk(rows)
+        if progress:
+            progress(rows, documents.rows)
     if not rows:
         raise DataError(f"{documents.name} has no rows", expected="at least one row after --offset and --limit")
     return Prepared(documents.name, documents.digest, rows, chunks, faults)

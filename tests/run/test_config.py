@@ -19,7 +19,7 @@ from ig_worker.run.config import (
 
 CONFIG = ExplainConfig(dataset="demo", model="m")
 NOT_IDENTITY = {"dataset", "word_index", "model", "revision"}  # what lies there is, by its digest
-NOT_IDENTITY |= {"actors", "gpus_per_actor", "audit", "address", "deadline"}
+NOT_IDENTITY |= {"actors", "gpus_per_actor", "audit", "address", "chunk_timeout"}
 
 
 def changed(name: str, default: object) -> object:
@@ -64,7 +64,7 @@ def test_a_run_with_other_settings_is_refused_with_their_names() -> None:
         ("audit", 1.5),
         ("target", "best"),
         ("gpus_per_actor", -1.0),
-        ("deadline", 0.0),
+        ("chunk_timeout", 0.0),
         ("cpus_per_actor", 0),
         ("batch_tokens", 0),
         ("actors", "0"),

@@ -19,7 +19,7 @@ from ig_worker.run.dispatch import (
     next_action,
 )
 
-FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.DEADLINE]
+FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT]
 
 
 def test_a_chunk_is_tried_again_until_its_third_strike() -> None:

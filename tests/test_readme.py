@@ -1,0 +1,55 @@
+"""What the README shows works, and what it names exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ig_worker.run.store import RunStore
+from tests.run.test_store import CHUNK, explained, quarantined
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_the_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RunStore(str(tmp_path / "runs" / "first"))
+    store.write_chunk(0, CHUNK, {})
+    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["strongest"] == [(0.25, "one"), (0.0, "[CLS]")]
+
+
+def test_there_are_examples() -> None:
+    assert EXAMPLES
+
+
+def test_every_flag_that_the_readme_names_exists() -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
+    known = ""
+    for job in {"explain", "prepare", "finetune", "aggregate", "report", "status"}:
+        done = subprocess.run(
+            [sys.executable, "-m", f"jobs.{job}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        known += done.stdout
+    assert named - set(re.findall(r"--[a-z][a-z-]+", known)) == set()
+
+
+def test_every_job_and_make_target_that_the_readme_names_exists() -> None:
+    for job in re.findall(r"\bjobs\.(\w+)", TEXT):
+        assert (ROOT / "jobs" / f"{job}.py").exists(), job
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z-]+)", TEXT)) <= set(targets)
+
+
+def test_the_picture_is_there() -> None:
+    for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT):
+        assert (ROOT / name).stat().st_size > 10_000

@@ -102,12 +102,8 @@ def missing_chunks(chunks: int, committed: Iterable[int]) -> list[int]:
     return [index for index in range(chunks) if index not in done]
 
 
-def audit_positions(ids: Sequence[str | None], share: float) -> list[int]:
+def audit_positions(ids: Sequence[str], share: float) -> list[int]:
     """Positions of the rows to audit: by a hash of the id, so that the choice does not depend on chunking or time."""
     limit = int(share * 2**64)
-    chosen = []
-    for position, id in enumerate(ids):
-        digest = hashlib.sha256((id or "").encode()).digest()
-        if id is not None and int.from_bytes(digest[:8], "big") < limit:
-            chosen.append(position)
-    return chosen
+    digests = (hashlib.sha256(id.encode()).digest() for id in ids)
+    return [position for position, digest in enumerate(digests) if int.from_bytes(digest[:8], "big") < limit]

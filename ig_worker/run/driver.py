@@ -19,10 +19,12 @@ from ig_worker.run.config import (
     run_identity,
     settings,
 )
-from ig_worker.run.dispatch import Action, Ledger, audit_positions, missing_chunks
+from ig_worker.run.dispatch import Action, Ledger, missing_chunks
 from ig_worker.run.prepare import Prepared, prepare
 from ig_worker.run.progress import Meter, meter
 from ig_worker.run.store import Commit, RunStore
+
+_SHARE = b"ig_worker.audit_share"  # in the metadata of audit.parquet
 
 
 @dataclass
@@ -111,16 +113,17 @@ def explain_run(place: str, config: ExplainConfig) -> RunResult:
     commits = store.commits()
     _check_commits(store, commits, mark, prepared)
     todo = missing_chunks(prepared.chunks, commits)
-    totals, audits = Totals(), store.read_aggregate("audit")
-    if todo or (config.audit > 0 and audits is None):
+    totals = Totals()
+    if todo or (config.audit > 0 and read_audit(store, mark, config.audit) is None):
         try:
-            audits = _run_pool(store, config, files, mark, todo, prepared, totals)
+            _run_pool(store, config, files, mark, todo, prepared, totals)
         except KeyboardInterrupt:
             _finish(store, manifest, "stopped", prepared)
             raise RunStoppedError(
                 f"interrupted; {len(store.commits())} of {prepared.chunks} chunks are done and kept",
                 remedy="run the same command again to resume",
             ) from None
+    audits = read_audit(store, mark, config.audit)
     return _conclude(store, manifest, prepared, totals, audits, time.monotonic() - started, len(todo))
 
 
@@ -171,14 +174,15 @@ def _run_pool(
     todo: list[int],
     prepared: Prepared,
     totals: Totals,
-) -> pa.Table | None:
+) -> None:
     from ig_worker.run.pool import Pool, cluster, spawner  # Ray takes a second to import
 
     with cluster(config) as (low, high):
         pool = Pool(spawner(config, files, mark, store.place), low, high, config.chunk_timeout)
         try:
             _explain(pool, todo, prepared, totals)
-            return _audit(pool, store, config, prepared) if config.audit > 0 else store.read_aggregate("audit")
+            if config.audit > 0 and read_audit(store, mark, config.audit) is None:
+                _audit(pool, store, config, mark)
         finally:
             pool.close()
 
@@ -206,30 +210,28 @@ def _tell(shown: Meter, done: int, task: object, error: str) -> None:
     shown.update(done, f"chunk {task} failed ({error[:60]}), trying again")
 
 
-def _audit(pool: Any, store: RunStore, config: ExplainConfig, prepared: Prepared) -> pa.Table | None:
+def _audit(pool: Any, store: RunStore, config: ExplainConfig, mark: str) -> None:
     """Recompute a share of the explained rows with alibi; written to RUN/aggregates/audit.parquet."""
-    tasks: list[tuple[int, tuple[int, ...]]] = []
-    for index, commit in sorted(store.commits().items()):
-        table, _ = store.read_chunk(index)
-        bad = set(commit.quarantined)
-        ids = [None if i in bad else id for i, id in enumerate(table.column("id").to_pylist())]
-        positions = audit_positions(ids, config.audit)
-        if positions:
-            tasks.append((index, tuple(positions)))
+    ledger = Ledger.of(sorted(store.commits()))
     records: list[dict[str, Any]] = []
-    total = sum(len(positions) for _, positions in tasks)
-    ledger = Ledger.of(tasks)
-    with meter("auditing, rows", total) as shown:
-        for event in pool.work(ledger, lambda actor, task: actor.audit.remote(*task), lambda: None):
+    with meter("auditing, chunks", len(ledger.waiting)) as shown:
+        for event in pool.work(ledger, lambda actor, index: actor.audit.remote(index, config.audit), lambda: None):
             if event.action is Action.FINISH:
                 records += event.record
-                shown.update(len(records))
+                shown.update(ledger.done, f"{len(records)} rows")
     if ledger.given_up:
         raise RunStoppedError(f"the audit failed: {next(iter(ledger.given_up.values()))}")
     records.sort(key=lambda record: (record["chunk"], record["id"]))
-    table = pa.Table.from_pylist(records, schema=schema.AUDIT)
-    store.write_aggregate("audit", table)
-    return table
+    metadata = {**schema.with_metadata(schema.AUDIT, fingerprint=mark).metadata, _SHARE: str(config.audit).encode()}
+    store.write_aggregate("audit", pa.Table.from_pylist(records, schema=schema.AUDIT.with_metadata(metadata)))
+
+
+def read_audit(store: RunStore, mark: str, share: float) -> pa.Table | None:
+    """The audit of this share of this run, or None where it has not been made."""
+    table = store.read_aggregate("audit")
+    metadata = {} if table is None else table.schema.metadata or {}
+    fits = metadata.get(schema.META_FINGERPRINT) == mark.encode() and metadata.get(_SHARE) == str(share).encode()
+    return table if fits else None
 
 
 def _conclude(

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,8 +73,8 @@ class Actor:
     def explain(self, index: int) -> Any:
         return self._worker.explain_chunk(self._store, index)
 
-    def audit(self, index: int, positions: Sequence[int]) -> Any:
-        return self._worker.audit_chunk(self._store, index, positions)
+    def audit(self, index: int, share: float) -> Any:
+        return self._worker.audit_chunk(self._store, index, share)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from ig_worker.explain.rules import fixed_rule
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder, Tokens
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.dispatch import audit_positions
 from ig_worker.run.store import Faults, RunStore
 
 AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
@@ -116,11 +117,17 @@ class ChunkWorker:
             peak_memory=peak_memory(),
         )
 
-    def audit_chunk(self, store: RunStore, index: int, positions: Sequence[int]) -> list[dict[str, Any]]:
-        """Recompute rows by both engines at `gausslegendre` 50 and compare: records of `schema.AUDIT`."""
+    def audit_chunk(self, store: RunStore, index: int, share: float) -> list[dict[str, Any]]:
+        """Recompute a share of a chunk's explained rows by both engines at `gausslegendre` 50 and compare them.
+
+        Returns:
+            Records of `schema.AUDIT`; the rows are chosen by their ids.
+        """
         table, faults = store.read_chunk(index)
+        faults |= dict.fromkeys(store.read_commit(index).quarantined, ("quarantined", ""))
         rows, _ = self._rows(table, faults)
-        wanted = [row for row in rows if row.position in set(positions)]
+        chosen = set(audit_positions([row.id for row in rows], share))
+        wanted = [row for position, row in enumerate(rows) if position in chosen]
         documents = [row.document for row in wanted]
         ours = self._engine("fused", AUDIT_METHOD, AUDIT_STEPS).explain(documents)
         theirs = self._engine("alibi", AUDIT_METHOD, AUDIT_STEPS).explain(documents)

@@ -83,4 +83,3 @@ def test_the_audit_takes_about_the_share_asked_for() -> None:
     assert len(audit_positions(ids, 1.0)) == 25_000
     assert audit_positions(ids, 0.0) == []
     assert 180 < len(audit_positions(ids, 0.01)) < 320
-    assert audit_positions([None, *ids[:3]], 1.0) == [1, 2, 3]

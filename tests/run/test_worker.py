@@ -130,6 +130,16 @@ def test_the_audit_compares_both_engines_row_by_row(worker: ChunkWorker, tmp_pat
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    (record,) = worker.audit_chunk(store, 0, [1])
-    assert (record["id"], record["method"], record["n_steps"]) == ("b", "gausslegendre", 50)
-    assert 0 <= record["relative_l1"] < 1e-4
+    worker.explain_chunk(store, 0)
+    records = worker.audit_chunk(store, 0, 1.0)
+    assert [(r["id"], r["method"], r["n_steps"]) for r in records] == [(i, "gausslegendre", 50) for i in "ab"]
+    assert all(0 <= record["relative_l1"] < 1e-4 for record in records)
+    assert worker.audit_chunk(store, 0, 0.0) == []
+
+
+def test_quarantined_rows_are_not_audited(worker: ChunkWorker, tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path))
+    chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 9]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {})
+    worker.explain_chunk(store, 0)
+    assert [record["id"] for record in worker.audit_chunk(store, 0, 1.0)] == ["a"]

@@ -1,7 +1,37 @@
 """Explain every prediction of a text classifier over a whole data set.
 
-Five rooms, in the order in which data walks through them: ``data → models → explain → run → insight``.
-Importing this package imports none of them, and nothing heavy.
+Five rooms, in the order in which data walks through them: ``data → models → explain → run → insight``. Importing this
+package imports nothing heavy.
+
+In a notebook::
+
+    import ig_worker
+
+    ig_worker.explain(["a great film", "a dull one"], model="./my-model")
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ig_worker import explain
+
+if TYPE_CHECKING:
+    from ig_worker.insight.notebook import TextExplanations
+
 __version__ = "0.1.0"
+
+
+class _Explain(ModuleType):
+    """The room `ig_worker.explain`, which can also be called."""
+
+    def __call__(self, texts: Sequence[str | None], *, model: str, **config: Any) -> TextExplanations:
+        """Explain texts in this process; see `ig_worker.insight.notebook.explain_texts`."""
+        from ig_worker.insight.notebook import explain_texts
+
+        return explain_texts(texts, model=model, **config)
+
+
+explain.__class__ = _Explain

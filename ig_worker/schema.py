@@ -43,6 +43,15 @@ ATTRIBUTIONS = pa.schema(
     ]
 )
 
+
+def attributions(hidden: int | None = None) -> pa.Schema:
+    """`ATTRIBUTIONS`; with `hidden` units kept, also alibi's (tokens, hidden) array of every row."""
+    if hidden is None:
+        return ATTRIBUTIONS
+    kept = pa.list_(pa.list_(pa.float32(), hidden))  # [tokens][hidden]
+    return ATTRIBUTIONS.append(pa.field("hidden_attributions", kept, nullable=False))
+
+
 QUARANTINE = pa.schema(
     [
         pa.field("id", pa.string()),

@@ -39,6 +39,11 @@ def add_settings(made: argparse.ArgumentParser, config: type) -> None:
             text = f"{meta['help']} (required)"
         else:
             text = f"{meta['help']} (default: {'none' if setting.default is None else setting.default})"
+        if meta["kind"] is bool:
+            group.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=meta["help"]
+            )
+            continue
         group.add_argument(
             flag,
             type=meta["kind"],

@@ -38,6 +38,27 @@ def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Pat
     return directory
 
 
+def save_tiny_head_model(directory: Path, architecture: str, length: int = 24, **overrides: Any) -> Path:
+    """Write a random encoder with a head on all of `length` positions."""
+    from ig_worker.models.runtime import tf  # isort: skip
+    import transformers
+
+    from ig_worker.models.head import build_head, save_head
+    from ig_worker.models.layers import FlattenHead
+
+    whole = save_tiny_model(directory.with_name(f"{directory.name}-whole"), architecture, **overrides)
+    encoder = transformers.TFAutoModel.from_pretrained(whole)
+    sizes = FlattenHead(length, 16, 0.1)
+    width = getattr(encoder.config, "dim", None) or encoder.config.hidden_size
+    head = build_head(sizes, width, 2)
+    for weight in head.weights:
+        weight.assign(tf.random.normal(weight.shape, stddev=0.3))
+    directory.mkdir(parents=True)
+    save_head(directory, encoder, head, sizes, ("bad", "good"))
+    save_tokenizer(directory)
+    return directory
+
+
 def save_tokenizer(directory: Path, pieces: list[str] | None = None) -> None:
     """Write a BERT tokenizer with the given word pieces, or with `SPECIAL` and `WORDS`."""
     from transformers import BertTokenizerFast

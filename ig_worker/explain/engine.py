@@ -38,6 +38,7 @@ class Explanation:
     error_estimate: float | None  # relative L1 error of the attributions; None for fixed rules
     evaluations: float  # forward and gradient 1, forward alone 0.5
     status: str
+    hidden: Float32 | None = None  # [tokens, hidden], only where it was asked for; sums to the attributions
 
     @property
     def prediction(self) -> int:
@@ -53,8 +54,12 @@ class Explanation:
         sums: npt.NDArray[np.floating],
         nodes: int,
     ) -> Explanation:
-        """From class probabilities at both ends, [classes], and the sums over a rule's nodes, [padded tokens]."""
-        attributions = sums[: len(document.input_ids)].astype(np.float32)
+        """From class probabilities at both ends, [classes], and the sums over a rule's nodes.
+
+        `sums` is [padded tokens], or [padded tokens, hidden] where the hidden axis is to be kept.
+        """
+        sums = sums[: len(document.input_ids)]
+        attributions = (sums.sum(axis=1) if sums.ndim == 2 else sums).astype(np.float32)
         f1, f0 = float(at_input[target]), float(at_baseline[target])
         return cls(
             probabilities=at_input.astype(np.float32),
@@ -66,6 +71,7 @@ class Explanation:
             error_estimate=None,
             evaluations=nodes + 1.0,  # the two ends are forward passes alone
             status=STATUS_FIXED,
+            hidden=sums.astype(np.float32) if sums.ndim == 2 else None,
         )
 
     def finite(self) -> bool:

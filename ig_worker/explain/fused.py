@@ -26,9 +26,18 @@ class FusedEngine:
     """Integrated gradients of a split network with a fixed rule.
 
     The path is in float32; the weighted sum over nodes in float64, then float32, as alibi does.
+
+    Args:
+        network: the classifier, cut at the layer.
+        rule: nodes and weights.
+        shape: how batches are cut.
+        keep_hidden: also give the attributions of every hidden unit; they come from the device unsummed.
     """
 
-    def __init__(self, network: SplitNetwork, rule: Rule, shape: BatchShape | None = None) -> None:
+    def __init__(
+        self, network: SplitNetwork, rule: Rule, shape: BatchShape | None = None, *, keep_hidden: bool = False
+    ) -> None:
+        self._keep_hidden = keep_hidden
         self._network = network
         self._rule = rule
         self._shape = shape or BatchShape()
@@ -63,13 +72,16 @@ class FusedEngine:
     def _integrate(
         self, group: Group, targets: Int32, contributions: Callable[[Int32, Int32, Float32], Float32]
     ) -> npt.NDArray[np.float64]:
-        """Σ_s w_s Σ_d (h − h') ∂F/∂h, float64 [documents, tokens]."""
+        """Σ_s w_s Σ_d (h − h') ∂F/∂h, float64 [documents, tokens]; not summed over d where that is kept."""
         alphas = self._rule.nodes.astype(np.float32)
-        sums = np.zeros((len(group.members), group.length))
+        sums: npt.NDArray[np.float64] | None = None
         for batch in evaluation_batches(len(group.members), len(alphas), group.rows):
             values = contributions(targets[batch.document], batch.document, alphas[batch.node])[: batch.used]
-            weights = self._rule.weights[batch.node[: batch.used], None]
+            if sums is None:
+                sums = np.zeros((len(group.members), *values.shape[1:]))
+            weights = self._rule.weights[batch.node[: batch.used]].reshape(-1, *[1] * (values.ndim - 1))
             np.add.at(sums, batch.document[: batch.used], weights * values)
+        assert sums is not None  # a group has a member and a rule has a node
         return sums
 
     def _programs(self, length: int) -> tuple[Any, Any]:
@@ -90,7 +102,7 @@ class FusedEngine:
         return h1, h0, self._network.above(h1, mask), self._network.above(h0, mask)
 
     def _contributions(self, h0: Any, h1: Any, mask: Any, target: Any, document: Any, alpha: Any) -> Any:
-        """Σ_d (h − h') ∂F/∂h at one point of each path, float32 [rows, tokens]."""
+        """Σ_d (h − h') ∂F/∂h at one point of each path, float32 [rows, tokens], or unsummed with the hidden axis."""
         start = tf.gather(h0, document)
         step = tf.gather(h1, document) - start
         h = start + alpha[:, None, None] * step
@@ -98,4 +110,5 @@ class FusedEngine:
             tape.watch(h)
             probabilities = self._network.above(h, tf.gather(mask, document))
             chosen = tf.gather(probabilities, target, axis=1, batch_dims=1)
-        return tf.reduce_sum(tape.gradient(chosen, h) * step, axis=-1)
+        products = tape.gradient(chosen, h) * step
+        return products if self._keep_hidden else tf.reduce_sum(products, axis=-1)

@@ -25,6 +25,7 @@ class AlibiEngine:
         n_steps: its number of nodes.
         internal_batch_size: evaluations that alibi runs at once.
         shape: how documents are grouped; alibi holds the whole path of a group in memory.
+        keep_hidden: also give alibi's own (tokens, hidden) arrays.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class AlibiEngine:
         n_steps: int,
         internal_batch_size: int = 100,
         shape: BatchShape | None = None,
+        *,
+        keep_hidden: bool = False,
     ) -> None:
         from alibi.explainers import IntegratedGradients
 
@@ -51,6 +54,7 @@ class AlibiEngine:
         # alibi's trapezoid weights sum to (n - 1) / n.
         self._scale = n_steps / (n_steps - 1) if method == "riemann_trapezoid" else 1.0
         self._nodes = n_steps
+        self._keep_hidden = keep_hidden
         self._shape = shape or BatchShape(batch_tokens=1024)
 
     def explain(self, documents: Sequence[Document]) -> list[Explanation]:
@@ -72,7 +76,9 @@ class AlibiEngine:
         at_baseline = self._model(base, **kwargs).numpy()
         targets = choose_targets(documents, at_input)
         explained = self._alibi.explain(ids, forward_kwargs=kwargs, baselines=base, target=targets)
-        sums = np.asarray(explained.attributions[0]).sum(axis=2) * self._scale  # [documents, tokens]
+        sums = np.asarray(explained.attributions[0]) * self._scale  # [documents, tokens, hidden]
+        if not self._keep_hidden:
+            sums = sums.sum(axis=2)
         return [
             Explanation.at_fixed_rule(document, int(targets[r]), at_input[r], at_baseline[r], sums[r], self._nodes)
             for r, document in enumerate(documents)

@@ -42,6 +42,24 @@ def words(tokens: Sequence[str], word_ids: Sequence[int], attributions: Sequence
     return [Word(pieces, _space_before(first, i)) for i, pieces in enumerate(grouped)]
 
 
+def joined(
+    tokens: Sequence[str], word_ids: Sequence[int], attributions: Sequence[float]
+) -> tuple[list[str], list[int], list[float]]:
+    """Word pieces joined into words, their attributions summed; special tokens stay as they are."""
+    names: list[str] = []
+    ids: list[int] = []
+    sums: list[float] = []
+    for token, word, attribution in zip(tokens, word_ids, attributions, strict=True):
+        if word >= 0 and ids and ids[-1] == word:
+            names[-1] += token.removeprefix(_CONTINUES)
+            sums[-1] += attribution
+        else:
+            names.append(token)
+            ids.append(word)
+            sums.append(attribution)
+    return names, ids, sums
+
+
 def _space_before(first: list[str], i: int) -> bool:
     """Whether a space comes before word `i`, given the first piece of each word; tokenizers do not keep them."""
     before, here, after = first[i - 1] if i else "", first[i], first[i + 1] if i + 1 < len(first) else ""

@@ -13,6 +13,7 @@ from ig_worker.models.layers import NetworkShape, read_shape
 
 # Only formats that cannot carry code: safetensors and HDF5, never a pickle.
 WEIGHT_FILES = ("model.safetensors", "tf_model.h5")
+HEAD_WEIGHTS = "head.safetensors"  # see `models.head`
 SHARD_INDEXES = ("model.safetensors.index.json", "tf_model.h5.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 _HUB_PATTERNS = [
@@ -48,6 +49,13 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
         directory = _from_hub(name, revision)
     config = _read_config(directory)
     weights = [path for path in sorted(directory.iterdir()) if _is_weights(path)]
+    if not weights and list(directory.glob("pytorch_model*.bin")):
+        raise ModelError(
+            f"model directory {name} has its weights in pytorch_model.bin, a pickle, which could run code",
+            expected=" or ".join(WEIGHT_FILES),
+            remedy="where torch is installed, AutoModelForSequenceClassification.from_pretrained(DIR)"
+            ".save_pretrained(DIR, safe_serialization=True) writes model.safetensors",
+        )
     if not weights:
         raise ModelError(
             f"model directory {name} has no weights",
@@ -71,7 +79,7 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
 
 
 def _is_weights(path: Path) -> bool:
-    return path.name in (*WEIGHT_FILES, *SHARD_INDEXES) or (
+    return path.name in (*WEIGHT_FILES, HEAD_WEIGHTS, *SHARD_INDEXES) or (
         "-of-" in path.name and path.suffix in (".safetensors", ".h5")
     )
 

@@ -13,6 +13,21 @@ ARCHITECTURES = ("distilbert", "bert")
 _LAYER = re.compile(r"block:(\d+)")
 
 
+HEAD_KEY = "ig_worker_head"  # in config.json, where the head is not transformers' own
+
+
+@dataclass(frozen=True)
+class FlattenHead:
+    """Sizes of a head that reads all token positions (see `models.head`)."""
+
+    length: int  # positions, padding included
+    hidden: int
+    dropout: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": "flatten", "length": self.length, "hidden": self.hidden, "dropout": self.dropout}
+
+
 @dataclass(frozen=True)
 class NetworkShape:
     """Sizes of a BERT or DistilBERT classifier."""
@@ -27,6 +42,7 @@ class NetworkShape:
     epsilon: float  # of the layer normalisations
     logits: int  # 1: a sigmoid, otherwise a softmax over that many classes
     labels: tuple[str, ...]  # class names
+    head: FlattenHead | None = None  # None: transformers' own, which reads [CLS]
 
     @property
     def classes(self) -> int:
@@ -63,6 +79,7 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
         epsilon=1e-12 if architecture == "distilbert" else float(config.get("layer_norm_eps", 1e-12)),
         logits=len(labels),
         labels=labels if len(labels) > 1 else ("0", "1"),
+        head=_flatten_head(config.get(HEAD_KEY)),
         **{key: config[name] for key, name in names.items()},
     )
 
@@ -85,6 +102,17 @@ _NAMES = {
         "activation": "hidden_act",
     },
 }
+
+
+def _flatten_head(sizes: Any) -> FlattenHead | None:
+    if sizes is None:
+        return None
+    try:
+        if sizes["kind"] == "flatten":
+            return FlattenHead(int(sizes["length"]), int(sizes["hidden"]), float(sizes["dropout"]))
+    except (TypeError, KeyError, ValueError):
+        pass
+    raise ModelError(f"config.json has {HEAD_KEY} {sizes!r}", expected="kind flatten with length, hidden and dropout")
 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ _HEAD = {
     "distilbert": {"head/hidden": "pre_classifier", "head/logits": "classifier"},
     "bert": {"head/hidden": "pooler/dense", "head/logits": "classifier"},
 }
+_FLATTEN_HEAD = {"head/hidden": "head_hidden", "head/logits": "head_logits"}
 _HEAD_ACTIVATION = {"distilbert": "relu", "bert": "tanh"}
 
 
@@ -83,7 +84,8 @@ def named_weights(shape: NetworkShape, variables: Iterable[Any]) -> dict[str, An
             table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in ("kernel", "bias")}
         for name, path in _NORMS[shape.architecture].items():
             table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in ("gamma", "beta")}
-    for name, path in _HEAD[shape.architecture].items():
+    heads = _HEAD[shape.architecture] if shape.head is None else _FLATTEN_HEAD
+    for name, path in heads.items():
         table |= {f"{name}/{part}": f"{path}/{part}" for part in ("kernel", "bias")}
     by_name = {variable.name.split(":")[0]: variable for variable in variables}
     return {name: _find(by_name, path) for name, path in table.items()}
@@ -118,8 +120,12 @@ def blocks(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int,
 def classify(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int) -> Tensor:
     """Class probabilities, float32 [batch, classes], from the input `h` of block `start` (or of the head).
 
-    Only the first row, [CLS], of the last block is read, so only that row is computed there.
+    Only the first row, [CLS], of the last block is read, so only that row is computed there. A head that reads all
+    positions gets as many as it was trained with; those behind the text are zero.
     """
+    if shape.head is not None:
+        h = blocks(w, shape, h, mask, start, shape.blocks)
+        return flatten_head(w, shape.head.length, h)
     if start < shape.blocks:
         h = blocks(w, shape, h, mask, start, shape.blocks - 1)
         h = block(w, shape, shape.blocks - 1, h[:, :1], h, attention_bias(mask))
@@ -146,6 +152,14 @@ def head(w: Weights, shape: NetworkShape, c: Tensor) -> Tensor:
     A network with one logit gives the sigmoid p read as [1 - p, p].
     """
     hidden = _ACTIVATIONS[_HEAD_ACTIVATION[shape.architecture]](_dense(w, "head/hidden", c))
+    return probabilities(_dense(w, "head/logits", hidden))
+
+
+def flatten_head(w: Weights, length: int, h: Tensor) -> Tensor:
+    """Class probabilities, float32 [batch, classes], from all positions of the last block's output."""
+    tokens = _size(h)[1]
+    h = h[:, :length] if tokens >= length else tf.pad(h, [[0, 0], [0, length - tokens], [0, 0]])
+    hidden = tf.nn.relu(_dense(w, "head/hidden", tf.reshape(h, [-1, length * h.shape[-1]])))
     return probabilities(_dense(w, "head/logits", hidden))
 
 

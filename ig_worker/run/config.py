@@ -73,6 +73,7 @@ class ExplainConfig(DataConfig):
     target: str = _setting("predicted", "predicted, label, or a class number")
     max_length: int = _setting(256, "longest input, in tokens")
     text_style: str = _setting("bert", "bert: special tokens; plain: cleaned, none, padded", choices=STYLES)
+    keep_hidden: bool = _setting(False, "also write the attributions of every hidden unit, alibi's (tokens, hidden)")
     length_multiple: int = _setting(32, "lengths are rounded up to a multiple of this, in tokens")
     batch_tokens: int = _setting(2048, "tokens in one batch of evaluations")
     cpus_per_actor: int = _setting(1, "CPU threads of an actor")

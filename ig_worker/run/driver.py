@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from ig_worker import schema
-from ig_worker.errors import EXIT_OK, EXIT_QUARANTINED, RunDamagedError, RunStoppedError, UsageError
+from ig_worker.errors import EXIT_OK, EXIT_QUARANTINED, RunDamagedError, RunStoppedError
 from ig_worker.models.files import ModelFiles, find_model
-from ig_worker.models.layers import layer_depth
+from ig_worker.run.checks import check_model
 from ig_worker.run.config import (
     ExplainConfig,
     fingerprint,
@@ -102,7 +102,7 @@ def explain_run(place: str, config: ExplainConfig) -> RunResult:
     """
     config.check()
     files = find_model(config.model, config.revision)
-    _check_model(config, files)
+    check_model(config, files)
     store = RunStore(place)
     with meter("preparing, rows", None) as shown:
         prepared = prepare(store, config, lambda rows, total: shown.update(rows, total=total))
@@ -125,18 +125,6 @@ def explain_run(place: str, config: ExplainConfig) -> RunResult:
             ) from None
     audits = read_audit(store, mark, config.audit)
     return _conclude(store, manifest, prepared, totals, audits, time.monotonic() - started, len(todo))
-
-
-def _check_model(config: ExplainConfig, files: ModelFiles) -> None:
-    """What can be known to be wrong with model and settings before TensorFlow is loaded."""
-    shape = files.shape
-    layer_depth(config.layer, shape.blocks)
-    if config.max_length > shape.positions:
-        raise UsageError(
-            f"--max-length is {config.max_length}", expected=f"at most {shape.positions}, the model's longest input"
-        )
-    if config.target.isdecimal() and int(config.target) >= shape.classes:
-        raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")
 
 
 def _open(store: RunStore, config: ExplainConfig, identity: dict[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class RunStore:
             self.storage.write(f"{QUARANTINE}/{name}", data)
         positions = tuple(sorted(quarantined.column("position").to_pylist()))
         metadata = schema.with_metadata(
-            schema.ATTRIBUTIONS,
+            explained.schema,
             fingerprint=fingerprint,
             chunk=str(index),
             quarantined=json.dumps(positions),

@@ -54,6 +54,19 @@ class Row:
     document: Document
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a row cannot be explained."""
+
+    reason: str  # a short code
+    detail: str  # one line for a person
+    traceback: str | None = None
+
+
+Explained = list[tuple[Row, Explanation]]
+Failures = dict[int, Failure]  # by position in the chunk
+
+
 class ChunkWorker:
     """Model, tokenizer and engine of one process.
 
@@ -68,41 +81,36 @@ class ChunkWorker:
 
         self._config = config
         self._fingerprint = fingerprint
-        self._classifier = load_classifier(files)
-        self._encoder = TextEncoder(self._classifier.tokenizer, config.text_style, config.max_length)
-        self._special = SpecialIds.of(self._classifier.tokenizer)
+        self.classifier = load_classifier(files)
+        self._encoder = TextEncoder(self.classifier.tokenizer, config.text_style, config.max_length)
+        self._special = SpecialIds.of(self.classifier.tokenizer)
         self._shape = BatchShape(config.length_multiple, config.batch_tokens)
-        self._engines: dict[tuple[str, str, int], Engine] = {}
+        self._engines: dict[tuple[str, str, int, bool], Engine] = {}
 
-    def _engine(self, engine: str, method: str, n_steps: int) -> Engine:
+    def _engine(self, engine: str, method: str, n_steps: int, keep_hidden: bool = False) -> Engine:
         """An engine, made once: its compiled programs are worth keeping."""
-        key = (engine, method, n_steps)
+        key = (engine, method, n_steps, keep_hidden)
         if key not in self._engines:
             self._engines[key] = self._make_engine(*key)
         return self._engines[key]
 
-    def _make_engine(self, engine: str, method: str, n_steps: int) -> Engine:
+    def _make_engine(self, engine: str, method: str, n_steps: int, keep_hidden: bool) -> Engine:
         if engine == "alibi":
             from ig_worker.explain.reference import AlibiEngine
 
-            return AlibiEngine(self._classifier, self._config.layer, method, n_steps)
+            return AlibiEngine(self.classifier, self._config.layer, method, n_steps, keep_hidden=keep_hidden)
         from ig_worker.explain.fused import FusedEngine
 
-        return FusedEngine(self._classifier.split(self._config.layer), fixed_rule(method, n_steps), self._shape)
+        network = self.classifier.split(self._config.layer)
+        return FusedEngine(network, fixed_rule(method, n_steps), self._shape, keep_hidden=keep_hidden)
 
     def explain_chunk(self, store: RunStore, index: int) -> ChunkRecord:
         """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason."""
         started = time.monotonic()
         table, faults = store.read_chunk(index)
-        rows, failed = self._rows(table, faults)
-        tracebacks: dict[int, str] = {}
-        begun = time.monotonic()
-        engine = self._engine(self._config.engine, self._config.method, self._config.n_steps)
-        explained = explain_rows(engine, rows, failed, tracebacks)
-        engine_seconds = time.monotonic() - begun
-        store.commit(
-            index, attributions_table(explained), quarantine_table(index, table, failed, tracebacks), self._fingerprint
-        )
+        explained, failed, engine_seconds = self.explain_table(table, faults)
+        quarantined = quarantine_table(index, table, failed)
+        store.commit(index, attributions_table(explained, self.hidden), quarantined, self._fingerprint)
         labelled = [(row, result) for row, result in explained if row.label is not None]
         return ChunkRecord(
             index=index,
@@ -116,6 +124,24 @@ class ChunkWorker:
             engine_seconds=engine_seconds,
             peak_memory=peak_memory(),
         )
+
+    @property
+    def hidden(self) -> int | None:
+        """Hidden units kept of every token; None without `--keep-hidden`."""
+        return self.classifier.shape.hidden if self._config.keep_hidden else None
+
+    def explain_table(self, table: pa.Table, faults: Faults) -> tuple[Explained, Failures, float]:
+        """Explain the rows of a table with the columns of `schema.INPUT` that have no fault.
+
+        Returns:
+            The explained rows, the others with their reasons, and the seconds spent inside the engine.
+        """
+        rows, failed = self._rows(table, faults)
+        config = self._config
+        engine = self._engine(config.engine, config.method, config.n_steps, config.keep_hidden)
+        begun = time.monotonic()
+        explained = explain_rows(engine, rows, failed)
+        return explained, failed, time.monotonic() - begun
 
     def audit_chunk(self, store: RunStore, index: int, share: float) -> list[dict[str, Any]]:
         """Recompute a share of a chunk's explained rows by both engines at `gausslegendre` 50 and compare them.
@@ -133,18 +159,18 @@ class ChunkWorker:
         theirs = self._engine("alibi", AUDIT_METHOD, AUDIT_STEPS).explain(documents)
         return [_audit_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
 
-    def _rows(self, table: pa.Table, faults: Faults) -> tuple[list[Row], Faults]:
+    def _rows(self, table: pa.Table, faults: Faults) -> tuple[list[Row], Failures]:
         """Tokenized rows without known faults, and the faults, to which bad labels have been added."""
-        failed = dict(faults)
+        failed = {position: Failure(reason, detail) for position, (reason, detail) in faults.items()}
         records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
         rows = []
         for (position, record), tokens in zip(
             records, self._encoder.encode([record["text"] for _, record in records]), strict=True
         ):
             try:
-                target = choose_target(self._config.target, record["label"], self._classifier.shape.classes)
+                target = choose_target(self._config.target, record["label"], self.classifier.shape.classes)
             except RowError as error:
-                failed[position] = (error.reason, str(error))
+                failed[position] = Failure(error.reason, str(error))
                 continue
             base = baseline_ids(tokens.input_ids, self._config.baseline, self._special)
             document = Document(tokens.input_ids, base, tokens.attention_mask, target)
@@ -170,9 +196,7 @@ def choose_target(target: str, label: int | None, classes: int) -> int | None:
     return int(target)
 
 
-def explain_rows(
-    engine: Engine, rows: Sequence[Row], failed: Faults, tracebacks: dict[int, str]
-) -> list[tuple[Row, Explanation]]:
+def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures) -> Explained:
     """Explanations of the rows that have one; the others are entered into `failed`.
 
     The result always comes from one pass over the rows that work: halves are only probed for the rows that raise, so
@@ -186,19 +210,17 @@ def explain_rows(
     try:
         results = attempt(good)
     except Exception:  # noqa: BLE001  whatever a row makes the engine raise, it must not cost the others
-        broken = find_failing(good, attempt)
-        for row, error in broken:
-            failed[row.position] = ("exception", f"{type(error).__name__}: {_first_line(error)}")
-            tracebacks[row.position] = "".join(traceback.format_exception(error))
-        bad = {row.position for row, _ in broken}
-        good = [row for row in good if row.position not in bad]
+        for row, error in find_failing(good, attempt):
+            detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            failed[row.position] = Failure("exception", detail, "".join(traceback.format_exception(error)))
+        good = [row for row in good if row.position not in failed]
         results = attempt(good)
     explained = []
     for row, result in zip(good, results, strict=True):
         if result.finite():
             explained.append((row, result))
         else:
-            failed[row.position] = ("non_finite", "the network's output or its gradient is not a finite number")
+            failed[row.position] = Failure("non_finite", "the network's output or its gradient is no finite number")
     return explained
 
 
@@ -216,9 +238,9 @@ def find_failing(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], object]
     return []
 
 
-def attributions_table(explained: Sequence[tuple[Row, Explanation]]) -> pa.Table:
-    """Rows of `schema.ATTRIBUTIONS`."""
-    columns: dict[str, list[Any]] = {
+def attributions_table(explained: Sequence[tuple[Row, Explanation]], hidden: int | None = None) -> pa.Table:
+    """Rows of `schema.attributions(hidden)`."""
+    columns: dict[str, Any] = {
         "id": [row.id for row, _ in explained],
         "label": [row.label for row, _ in explained],
         "prediction": [result.prediction for _, result in explained],
@@ -236,10 +258,19 @@ def attributions_table(explained: Sequence[tuple[Row, Explanation]]) -> pa.Table
         "status": [result.status for _, result in explained],
         "truncated": [row.tokens.truncated for row, _ in explained],
     }
-    return pa.Table.from_pydict(columns, schema=schema.ATTRIBUTIONS)
+    if hidden is not None:
+        columns["hidden_attributions"] = _hidden_column([result.hidden for _, result in explained], hidden)
+    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden))
 
 
-def quarantine_table(index: int, table: pa.Table, failed: Faults, tracebacks: dict[int, str]) -> pa.Table:
+def _hidden_column(arrays: Sequence[Any], hidden: int) -> pa.Array:
+    """Arrays of float32 [tokens, hidden] as one Arrow column, without a Python object for each number."""
+    offsets = np.cumsum([0, *(len(array) for array in arrays)], dtype=np.int32)
+    values = np.concatenate([np.zeros((0, hidden), np.float32), *arrays])
+    return pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), hidden))
+
+
+def quarantine_table(index: int, table: pa.Table, failed: Failures) -> pa.Table:
     """Rows of `schema.QUARANTINE`, in the order of the chunk."""
     ids, labels = table.column("id"), table.column("label")
     records = [
@@ -248,11 +279,11 @@ def quarantine_table(index: int, table: pa.Table, failed: Faults, tracebacks: di
             "chunk": index,
             "position": position,
             "label": labels[position].as_py(),
-            "reason": reason,
-            "detail": detail,
-            "traceback": tracebacks.get(position),
+            "reason": failure.reason,
+            "detail": failure.detail,
+            "traceback": failure.traceback,
         }
-        for position, (reason, detail) in sorted(failed.items())
+        for position, failure in sorted(failed.items())
     ]
     return pa.Table.from_pylist(records, schema=schema.QUARANTINE)
 
@@ -267,10 +298,6 @@ def _audit_record(index: int, id: str, ours: Explanation, theirs: Explanation) -
         "method": AUDIT_METHOD,
         "n_steps": AUDIT_STEPS,
     }
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
 
 
 def peak_memory() -> int:

@@ -56,8 +56,8 @@ def compare(classifier, layer: str, method: str, style: str = "bert") -> None:
         assert a.attributions.shape == case.input_ids.shape
         assert relative_l1(a.attributions, b.attributions) <= LIMIT
         assert (a.target, a.prediction, a.evaluations) == (b.target, b.prediction, STEPS + 1)
-        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
-        assert a.baseline_probability == pytest.approx(b.baseline_probability, abs=1e-6)
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=5e-6)  # float32 rounding of sharp networks
+        assert a.baseline_probability == pytest.approx(b.baseline_probability, abs=5e-6)
         assert a.delta == pytest.approx(b.delta, abs=1e-5)
     assert max(np.abs(a.attributions).sum() for a in ours) > 0.1, "the networks are too flat to show a mistake"
 
@@ -72,6 +72,12 @@ def test_the_fused_engine_gives_alibis_numbers(tiny_models, architecture: str, l
 @pytest.mark.parametrize("architecture", ["distilbert", "bert"])
 @pytest.mark.parametrize("layer", ["embeddings", "block:1"])
 def test_padding_that_style_plain_keeps_is_explained_as_alibi_does(tiny_models, architecture: str, layer: str) -> None:
+    compare(load(tiny_models[architecture]), layer, "gausslegendre", style="plain")
+
+
+@pytest.mark.parametrize("architecture", ["distilbert-head", "bert-head"])
+@pytest.mark.parametrize("layer", ["embeddings", "block:0", "block:2"])
+def test_a_head_that_reads_all_positions_conforms(tiny_models, architecture: str, layer: str) -> None:
     compare(load(tiny_models[architecture]), layer, "gausslegendre", style="plain")
 
 

@@ -31,8 +31,14 @@ def test_the_digest_changes_with_weights_and_tokenizer_only(model: Path) -> None
 
 def test_a_directory_without_weights_is_refused(model: Path) -> None:
     next(model.glob("*.h5")).unlink()
-    (model / "pytorch_model.bin").write_bytes(b"a pickle")
     with pytest.raises(ModelError, match=r"has no weights; expected model.safetensors or tf_model.h5"):
+        find_model(str(model))
+
+
+def test_a_pickle_of_weights_is_refused_with_the_way_to_convert_it(model: Path) -> None:
+    next(model.glob("*.h5")).unlink()
+    (model / "pytorch_model.bin").write_bytes(b"a pickle")
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin, a pickle.*safe_serialization=True"):
         find_model(str(model))
 
 

@@ -23,7 +23,7 @@ NOT_IDENTITY |= {"actors", "gpus_per_actor", "audit", "address", "chunk_timeout"
 
 
 def changed(name: str, default: object) -> object:
-    return {int: 3, float: 0.5, str: "other", type(None): 3}[type(default)]
+    return {bool: True, int: 3, float: 0.5, str: "other", type(None): 3}[type(default)]
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ExplainConfig)])

@@ -11,7 +11,7 @@ import pytest
 from ig_worker import schema
 from ig_worker.errors import RunDamagedError, StorageError, UsageError
 from ig_worker.run.store import RunStore
-from ig_worker.run.worker import quarantine_table
+from ig_worker.run.worker import Failure, quarantine_table
 
 CHUNK = pa.table({"id": ["a", "b", None], "text": ["one", None, "three"], "label": [1, 0, None]}, schema=schema.INPUT)
 
@@ -42,7 +42,7 @@ def explained(*ids: str) -> pa.Table:
 
 
 def quarantined(*positions: int) -> pa.Table:
-    return quarantine_table(0, CHUNK, dict.fromkeys(positions, ("null_text", "text is null")), {})
+    return quarantine_table(0, CHUNK, dict.fromkeys(positions, Failure("null_text", "text is null")))
 
 
 @pytest.fixture

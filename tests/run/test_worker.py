@@ -47,24 +47,25 @@ def rows(*first_ids: int) -> list[Row]:
 
 
 def test_rows_that_raise_are_quarantined_alone_with_their_traceback() -> None:
-    failed, tracebacks = {}, {}
-    done = explain_rows(ScriptedEngine(), rows(1, POISON, 2, 3, 4, POISON, 5), failed, tracebacks)
+    failed = {}
+    done = explain_rows(ScriptedEngine(), rows(1, POISON, 2, 3, 4, POISON, 5), failed)
     assert [row.position for row, _ in done] == [0, 2, 3, 4, 6]
-    assert failed == dict.fromkeys([1, 5], ("exception", "ValueError: token 666"))
-    assert "is too much" in tracebacks[1]
+    assert sorted(failed) == [1, 5]
+    assert (failed[1].reason, failed[1].detail) == ("exception", "ValueError: token 666")
+    assert "is too much" in failed[1].traceback
 
 
 def test_the_result_comes_from_one_pass_over_the_rows_that_work() -> None:
     engine = ScriptedEngine()
-    explain_rows(engine, rows(1, 2, POISON, 3), {}, {})
+    explain_rows(engine, rows(1, 2, POISON, 3), {})
     assert engine.calls[-1] == 3
 
 
 def test_a_row_without_numbers_is_quarantined_and_its_neighbours_kept() -> None:
     failed = {}
-    done = explain_rows(ScriptedEngine(), rows(1, STRANGE, 2), failed, {})
+    done = explain_rows(ScriptedEngine(), rows(1, STRANGE, 2), failed)
     assert [row.position for row, _ in done] == [0, 2]
-    assert failed[1][0] == "non_finite"
+    assert failed[1].reason == "non_finite"
 
 
 @pytest.mark.parametrize(
@@ -143,3 +144,20 @@ def test_quarantined_rows_are_not_audited(worker: ChunkWorker, tmp_path: Path) -
     store.write_chunk(0, chunk, {})
     worker.explain_chunk(store, 0)
     assert [record["id"] for record in worker.audit_chunk(store, 0, 1.0)] == ["a"]
+
+
+def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    from ig_worker.models.files import find_model
+
+    files = find_model(str(tiny_models["bert"]))
+    config = ExplainConfig(dataset="x", model="m", n_steps=5, max_length=12, layer="block:1", keep_hidden=True)
+    store = RunStore(str(tmp_path))
+    chunk = pa.table({"id": ["a", "b"], "text": ["good film", "dull"], "label": [1, 0]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {})
+    ChunkWorker(config, files, "print").explain_chunk(store, 0)
+    table = store.read_attributions(0)
+    assert table.schema.remove_metadata().equals(schema.attributions(hidden=32))
+    for row in table.to_pylist():
+        hidden = np.array(row["hidden_attributions"])
+        assert hidden.shape == (len(row["tokens"]), 32)
+        np.testing.assert_allclose(hidden.sum(axis=1), row["attributions"], atol=1e-6)

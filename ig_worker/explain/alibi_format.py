@@ -1,0 +1,52 @@
+"""Explanations as alibi's own object, for code that was written against alibi."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ig_worker.errors import UsageError
+from ig_worker.explain.engine import Document, Explanation
+from ig_worker.explain.packing import stack
+
+
+def as_alibi(
+    documents: Sequence[Document], explanations: Sequence[Explanation], length: int, pad: int, params: dict[str, Any]
+) -> Any:
+    """An `alibi.api.interfaces.Explanation` of documents padded to `length` tokens with the id `pad`.
+
+    Its `attributions` are ``[float32 [documents, length, hidden]]``, `deltas` float64 [documents], `predictions`
+    float32 [documents, classes]; `X`, `baselines` and `forward_kwargs` are what alibi would have been called with.
+
+    Raises:
+        UsageError: the explanations were made without the hidden axis.
+    """
+    from alibi.api.defaults import DEFAULT_DATA_INTGRAD, DEFAULT_META_INTGRAD
+    from alibi.api.interfaces import Explanation as AlibiExplanation
+
+    kept = [explanation.hidden for explanation in explanations]
+    if not kept or any(hidden is None for hidden in kept):
+        raise UsageError(
+            "alibi's attributions have a hidden axis, and these explanations have none",
+            expected="texts explained with keep_hidden=True",
+            remedy="call ig_worker.explain(..., keep_hidden=True)",
+        )
+    rows = len(documents)
+    attributions = np.zeros((rows, length, kept[0].shape[1]), np.float32)  # type: ignore[union-attr]
+    for row, hidden in enumerate(kept):
+        attributions[row, : len(hidden)] = hidden  # type: ignore[arg-type]
+    mask = stack([document.attention_mask for document in documents], rows, length)
+    present = stack([np.ones_like(document.input_ids) for document in documents], rows, length)
+    data = {
+        **DEFAULT_DATA_INTGRAD,
+        "attributions": [attributions],
+        "X": np.where(present, stack([document.input_ids for document in documents], rows, length), pad),
+        "baselines": np.where(present, stack([document.baseline_ids for document in documents], rows, length), pad),
+        "forward_kwargs": {"attention_mask": mask},
+        "predictions": np.stack([explanation.probabilities for explanation in explanations]),
+        "deltas": np.array([explanation.delta for explanation in explanations]),
+        "target": np.array([explanation.target for explanation in explanations]),
+    }
+    return AlibiExplanation(meta={**DEFAULT_META_INTGRAD, "name": "IntegratedGradients", "params": params}, data=data)

@@ -1,0 +1,73 @@
+"""safetensors that PyTorch wrote load into the TensorFlow classes without torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ig_worker.models.files import find_model
+
+IDS = np.array([[2, 5, 8, 11, 3]], np.int32)
+MASK = np.ones_like(IDS)
+RENAMED = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
+
+
+def as_pytorch(variables) -> dict[str, np.ndarray]:
+    """A TensorFlow network's weights under PyTorch's names, kernels transposed."""
+    state = {}
+    for variable in variables:
+        path = variable.name.split(":")[0].replace("layer_._", "layer.").split("/")
+        path = path[1:] if path[0].startswith("tf_") else path
+        values, last = variable.numpy(), path[-1]
+        name = ".".join([*path[:-1], RENAMED.get(last, last)])
+        state[name] = np.ascontiguousarray(values.T if last == "kernel" else values)
+    return state
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+def test_pytorch_safetensors_give_the_same_network(tiny_models, tmp_path: Path, architecture: str) -> None:
+    from safetensors.numpy import save_file
+
+    from ig_worker.models.classifier import load_classifier
+
+    if importlib.util.find_spec("torch"):
+        pytest.skip("torch is installed here, so this would not show that it is not needed")
+    ours = load_classifier(find_model(str(tiny_models[architecture])))
+    directory = Path(shutil.copytree(tiny_models[architecture], tmp_path / "pytorch"))
+    next(directory.glob("*.h5")).unlink()
+    save_file(as_pytorch(ours.keras_model.weights), directory / "model.safetensors", metadata={"format": "pt"})
+    theirs = load_classifier(find_model(str(directory)))
+    for name, weight in ours.weights.items():
+        np.testing.assert_array_equal(theirs.weights[name].numpy(), weight.numpy(), err_msg=name)
+
+
+def test_a_bare_encoder_is_refused_instead_of_explained_with_a_random_head(tiny_models, tmp_path: Path) -> None:
+    from transformers import TFAutoModel
+
+    from ig_worker.errors import ModelError
+    from ig_worker.models.classifier import load_classifier
+
+    directory = Path(shutil.copytree(tiny_models["distilbert"], tmp_path / "bare"))
+    encoder = TFAutoModel.from_pretrained(directory)
+    encoder.save_pretrained(directory)
+    with pytest.raises(ModelError, match=r"lack .*classifier.*; expected a fine-tuned classifier, not a bare encoder"):
+        load_classifier(find_model(str(directory)))
+
+
+def test_pytorch_weights_without_a_head_are_refused(tiny_models, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    from ig_worker.errors import ModelError
+    from ig_worker.models.classifier import load_classifier
+
+    ours = load_classifier(find_model(str(tiny_models["bert"])))
+    directory = Path(shutil.copytree(tiny_models["bert"], tmp_path / "bare"))
+    next(directory.glob("*.h5")).unlink()
+    state = {name: values for name, values in as_pytorch(ours.keras_model.weights).items() if "classifier" not in name}
+    save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"classifier.weight not found"):
+        load_classifier(find_model(str(directory)))

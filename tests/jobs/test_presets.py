@@ -1,0 +1,182 @@
+"""Every preset gives what its tutorial's own code gives on the same network and the same real reviews."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ig_worker.explain.engine import relative_l1
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.store import RunStore
+from ig_worker.run.worker import ChunkWorker
+from jobs import _cli
+
+REVIEWS = 64
+PRESETS = {
+    "sst2-2021": "distilbert",
+    "imdb-head-2021": "bert-head",
+    "sst2-2022": "distilbert",
+    "imdb-distilbert-2022": "distilbert",
+    "imdb-bert-2022": "bert",
+}
+
+
+def settings(preset: str, *flags: str) -> ExplainConfig:
+    made = _cli.parser("x", None)
+    _cli.add_settings(made, ExplainConfig)
+    return _cli.read_settings(made.parse_args(["--preset", preset, *flags]), ExplainConfig)
+
+
+def test_the_presets_are_the_five_of_the_two_tutorials() -> None:
+    assert _cli.presets() == sorted(PRESETS)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_known_settings_and_flags_override_single_ones(preset: str) -> None:
+    config = settings(preset, "--n-steps", "9")
+    config.check()
+    assert (config.n_steps, config.method, config.dataset) == (9, "gausslegendre", "imdb")
+    plain = preset.endswith("2021")
+    assert (config.text_style, config.max_length) == (("plain", 100) if plain else ("bert", 256))
+    assert {field.name for field in fields(config)} >= set(vars(config))
+
+
+@pytest.fixture(scope="module")
+def models(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small random networks of the presets' architectures with the word pieces of bert-base-uncased."""
+    from tests.tiny import save_tiny_head_model, save_tiny_model, save_tokenizer
+
+    pieces = (real_data / "bert-base-uncased-vocab.txt").read_text().splitlines()
+    sizes = {"vocab_size": len(pieces), "max_position_embeddings": 256, "initializer_range": 0.1}
+    folder = tmp_path_factory.mktemp("presets")
+    made = {name: save_tiny_model(folder / name, name, **sizes) for name in ("distilbert", "bert")}
+    made["bert-head"] = save_tiny_head_model(folder / "bert-head", "bert", length=100, **sizes)
+    for directory in made.values():
+        for path in directory.glob("*token*"):
+            path.unlink()
+        save_tokenizer(directory, pieces=pieces)
+    return made
+
+
+# What the tutorials do, in their own order of steps, written anew.
+
+
+def load_reviews(real_data: Path, cut_to_100: bool) -> tuple[list[list[int]], dict[int, str]]:
+    """`keras.datasets.imdb.load_data(num_words=10000)`'s first test reviews, and the reversed word index."""
+    from ig_worker.data.safe_npz import read_reviews
+
+    split = read_reviews(real_data / "imdb.npz")
+    rng = np.random.RandomState(113)
+    rng.shuffle(np.arange(len(split["train"].ranks)))
+    order = np.arange(len(split["test"].ranks))
+    rng.shuffle(order)
+    ids = [[1, *(rank + 3 for rank in split["test"].ranks[i])] for i in order[:REVIEWS]]
+    ids = [[i if i < 10_000 else 2 for i in review] for review in ids]
+    if cut_to_100:  # keras' pad_sequences(maxlen=100): pads and cuts in front
+        ids = [([0] * 100 + review)[-100:] for review in ids]
+    words = json.loads((real_data / "imdb_word_index.json").read_text())
+    return ids, {rank: word for word, rank in words.items()}
+
+
+def tutorial_2021(real_data: Path, tokenizer: Any) -> dict[str, np.ndarray]:
+    ids, words = load_reviews(real_data, cut_to_100=True)
+    texts = [" ".join(words.get(i - 3, "UNK") for i in review) for review in ids]
+    texts = [re.sub("[.;:,!'?\"()\\[\\]]", "", text.lower()) for text in texts]
+    texts = [re.sub(r"(<br\s*/><br\s*/>)|(\-)|(\/)", " ", text) for text in texts]
+    made = tokenizer(
+        texts, add_special_tokens=False, padding="max_length", max_length=100, truncation=True, return_tensors="np"
+    )
+    return dict(made)
+
+
+def tutorial_2022(real_data: Path, tokenizer: Any) -> dict[str, np.ndarray]:
+    ids, words = load_reviews(real_data, cut_to_100=False)
+    words = {rank: word.lower() for rank, word in words.items()}
+    texts = [" ".join(words.get(i - 3, "[UNK]") for i in review[1:]) for review in ids]
+    made = tokenizer(
+        texts, add_special_tokens=True, padding="max_length", max_length=256, truncation=True, return_tensors="np"
+    )
+    return dict(made)
+
+
+def explain_as_the_tutorial(preset: str, directory: Path, encoded: dict[str, np.ndarray], layer_of: Callable) -> Any:
+    from alibi.explainers import IntegratedGradients
+
+    from ig_worker.models.classifier import load_classifier
+    from ig_worker.models.files import find_model
+    from ig_worker.models.runtime import tf
+
+    classifier = load_classifier(find_model(str(directory)))
+
+    class Wrapper(tf.keras.Model):
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network = network
+
+        def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False) -> Any:
+            return tf.nn.softmax(self.network(input_ids=input_ids, attention_mask=attention_mask).logits, axis=-1)
+
+    model = Wrapper(classifier.keras_model)
+    x = encoded["input_ids"].astype(np.int32)
+    kwargs = {"attention_mask": tf.constant(encoded["attention_mask"])}
+    steps = 5 if preset.endswith("2021") else 50
+    ig = IntegratedGradients(model, layer=layer_of(classifier), n_steps=steps, internal_batch_size=50)
+    predictions = model(x, **kwargs).numpy().argmax(axis=1)
+    baselines = None
+    if preset.endswith("2022"):
+        special = np.isin(x, classifier.tokenizer.all_special_ids)
+        baselines = x * special + classifier.tokenizer.pad_token_id * (1 - special)
+    explanation = ig.explain(x, forward_kwargs=kwargs, baselines=baselines, target=predictions)
+    return explanation, predictions
+
+
+LAYERS = {
+    "sst2-2021": lambda c: c.keras_model.layers[0].transformer.layer[1],
+    "imdb-head-2021": lambda c: c.keras_model.encoder.bert.encoder.layer[0],
+    "sst2-2022": lambda c: c.keras_model.layers[0].embeddings,
+    "imdb-distilbert-2022": lambda c: c.keras_model.layers[0].embeddings,
+    "imdb-bert-2022": lambda c: c.keras_model.layers[0].embeddings,
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, models, tmp_path: Path) -> None:
+    from ig_worker.models.files import find_model
+    from ig_worker.models.tokenize import load_tokenizer
+    from ig_worker.run.prepare import prepare
+
+    directory = models[PRESETS[preset]]
+    flags = ["--dataset", str(real_data / "imdb.npz"), "--model", str(directory), "--limit", str(REVIEWS)]
+    config = settings(preset, *flags, "--keep-hidden")
+    store = RunStore(str(tmp_path))
+    prepare(store, config)
+    ChunkWorker(config, find_model(config.model), "print").explain_chunk(store, 0)
+    ours = store.read_attributions(0).to_pylist()
+
+    tokenizer = load_tokenizer(str(directory), 10**6)
+    encoded = (tutorial_2021 if preset.endswith("2021") else tutorial_2022)(real_data, tokenizer)
+    theirs, predictions = explain_as_the_tutorial(preset, directory, encoded, LAYERS[preset])
+    attributions = theirs.attributions[0].sum(axis=2)
+    assert len(ours) == REVIEWS
+    worst = 0.0
+    for row, ids, mask, expected, hidden, prediction, delta in zip(
+        ours, encoded["input_ids"], encoded["attention_mask"], attributions, theirs.attributions[0], predictions,
+        theirs.deltas, strict=True,
+    ):  # fmt: skip
+        length = len(ids) if preset.endswith("2021") else int(mask.sum())  # the 2021 tutorial keeps its padding
+        assert row["input_ids"] == ids[:length].tolist()
+        assert row["prediction"] == row["target"] == prediction
+        worst = max(worst, relative_l1(row["attributions"], expected[:length]))
+        assert relative_l1(row["hidden_attributions"], hidden[:length]) <= 1e-4
+        assert row["delta"] == pytest.approx(delta, abs=1e-5)
+        assert np.abs(expected[length:]).sum() == 0
+    print(f"{preset}: largest relative L1 {worst:.1e} over {REVIEWS} real reviews")
+    assert worst <= 1e-4

@@ -118,6 +118,15 @@ def run(main: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_USAGE
+    except Exception as error:
+        if arguments.log_level == "debug":
+            raise
+        text = " ".join(str(error).split())
+        print(
+            f"error: unexpected {type(error).__name__}: {text}; run it again with --log-level debug for the trace",
+            file=sys.stderr,
+        )
+        return EXIT_STOPPED
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -16,14 +16,17 @@ class BatchShape:
     Args:
         length_multiple: lengths are rounded up to a multiple of this, in tokens.
         batch_tokens: evaluations in one batch times their length stays at or below this, in tokens.
+        longest: the network's longest input, in tokens; no length is rounded up beyond it.
     """
 
     length_multiple: int = 32
     batch_tokens: int = 2048
+    longest: int | None = None
 
     def padded(self, tokens: int) -> int:
         """`tokens` rounded up to the next length that is compiled."""
-        return max(1, -(-tokens // self.length_multiple)) * self.length_multiple
+        rounded = max(1, -(-tokens // self.length_multiple)) * self.length_multiple
+        return rounded if self.longest is None else max(tokens, min(rounded, self.longest))
 
     def rows(self, length: int) -> int:
         """Evaluations in a batch of texts of padded `length`."""

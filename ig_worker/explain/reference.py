@@ -55,7 +55,7 @@ class AlibiEngine:
         self._scale = n_steps / (n_steps - 1) if method == "riemann_trapezoid" else 1.0
         self._nodes = n_steps
         self._keep_hidden = keep_hidden
-        self._shape = shape or BatchShape(batch_tokens=1024)
+        self._shape = shape or BatchShape(batch_tokens=1024, longest=classifier.shape.positions)
 
     def explain(self, documents: Sequence[Document]) -> list[Explanation]:
         """Explain documents; results come in their order."""

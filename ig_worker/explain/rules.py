@@ -56,18 +56,25 @@ _RULES: dict[str, tuple[int, Callable[[int], tuple[Float64, Float64]], str]] = {
     "riemann_trapezoid": (2, _trapezoid, "composite trapezoid rule; nodes as in alibi, weights sum to 1"),
 }
 METHODS = tuple(_RULES)
+MAX_STEPS = 2000  # Gauss-Legendre nodes are eigenvalues of a matrix of this size
+
+
+def check_rule(method: str, n_steps: int) -> None:
+    """Raise UsageError where there is no rule `method` with `n_steps` nodes."""
+    if method not in _RULES:
+        raise UsageError(f"--method is {method!r}", expected=f"one of {', '.join(METHODS)}")
+    least = _RULES[method][0]
+    if not least <= n_steps <= MAX_STEPS:
+        raise UsageError(f"--n-steps is {n_steps}", expected=f"at least {least} and at most {MAX_STEPS} for {method}")
 
 
 def fixed_rule(method: str, n_steps: int) -> Rule:
     """The rule `method` with `n_steps` nodes.
 
     Raises:
-        UsageError: no rule of that name, or too few nodes for it.
+        UsageError: no rule of that name, or a number of nodes that it does not have.
     """
-    if method not in _RULES:
-        raise UsageError(f"--method is {method!r}", expected=f"one of {', '.join(METHODS)}")
-    least, build, source = _RULES[method]
-    if n_steps < least:
-        raise UsageError(f"--n-steps is {n_steps}", expected=f"at least {least} for {method}")
+    check_rule(method, n_steps)
+    _, build, source = _RULES[method]
     nodes, weights = build(n_steps)
     return Rule(method, nodes, weights, source)

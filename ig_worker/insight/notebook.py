@@ -18,7 +18,9 @@ from ig_worker.insight.heat import Piece, joined, words
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run.checks import check_model
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.worker import ChunkWorker, Explained, Failures, attributions_table
+from ig_worker.run.rows import Explained, Failures
+from ig_worker.run.tables import attributions_table
+from ig_worker.run.worker import ChunkWorker
 
 _SETTINGS = {field.name for field in fields(ExplainConfig)} - {"dataset", "model"}
 

@@ -52,7 +52,6 @@ def load_classifier(files: ModelFiles) -> Classifier:
     Raises:
         ModelError: files that do not belong together or cannot be read.
     """
-    network.check_activation(files.shape.activation)
     try:
         model = _load_network(files)
     except ModelError:

@@ -44,7 +44,10 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     Raises:
         ModelError: no such model, or files are missing.
     """
-    directory = Path(name).expanduser()
+    try:
+        directory = Path(name).expanduser()
+    except RuntimeError as error:  # ~nobody
+        raise ModelError(f"--model {name} is no directory ({error})", expected="a model directory") from error
     if not directory.is_dir():
         directory = _from_hub(name, revision)
     config = _read_config(directory)
@@ -79,13 +82,13 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
 
 
 def _is_weights(path: Path) -> bool:
-    return path.name in (*WEIGHT_FILES, HEAD_WEIGHTS, *SHARD_INDEXES) or (
-        "-of-" in path.name and path.suffix in (".safetensors", ".h5")
-    )
+    sharded = "-of-" in path.name and path.suffix in (".safetensors", ".h5")
+    return path.is_file() and (path.name in (*WEIGHT_FILES, HEAD_WEIGHTS, *SHARD_INDEXES) or sharded)
 
 
 def _is_tokenizer(path: Path) -> bool:
-    return path.name in (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+    names = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+    return path.is_file() and path.name in names
 
 
 def _read_config(directory: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from ig_worker.errors import ModelError, UsageError
 
 ARCHITECTURES = ("distilbert", "bert")
+ACTIVATIONS = ("gelu", "gelu_new", "relu", "tanh", "silu")  # `models.network` has them
 _LAYER = re.compile(r"block:(\d+)")
 
 
@@ -67,31 +68,41 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
             f"the model's problem_type is {config['problem_type']!r}",
             expected="a classifier with one probability distribution over its classes",
         )
-    names = _NAMES[architecture]
-    missing = [name for name in names.values() if name not in config]
-    if missing:
+    sizes = {key: _size(config, name) for key, name in _SIZES[architecture].items()}
+    if sizes["hidden"] % sizes["heads"]:
         raise ModelError(
-            f"the model's config.json has no {', '.join(missing)}", expected="a transformers configuration"
+            f"the model's config.json has {sizes['hidden']} hidden units and {sizes['heads']} heads",
+            expected="a multiple of the number of heads",
         )
+    activation = config.get(_ACTIVATION[architecture])
+    if activation not in ACTIVATIONS:
+        raise ModelError(f"the model's activation is {activation!r}", expected=f"one of {', '.join(ACTIVATIONS)}")
     labels = _labels(config)
     return NetworkShape(
         architecture=architecture,
+        activation=activation,
         epsilon=1e-12 if architecture == "distilbert" else float(config.get("layer_norm_eps", 1e-12)),
         logits=len(labels),
         labels=labels if len(labels) > 1 else ("0", "1"),
         head=_flatten_head(config.get(HEAD_KEY)),
-        **{key: config[name] for key, name in names.items()},
+        **sizes,
     )
 
 
-_NAMES = {
+def _size(config: Mapping[str, Any], name: str) -> int:
+    value = config.get(name)
+    if type(value) is not int or value < 1:
+        raise ModelError(f"the model's config.json has {name} {value!r}", expected="a whole number of at least 1")
+    return value
+
+
+_SIZES = {
     "distilbert": {
         "hidden": "dim",
         "blocks": "n_layers",
         "heads": "n_heads",
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
-        "activation": "activation",
     },
     "bert": {
         "hidden": "hidden_size",
@@ -99,9 +110,9 @@ _NAMES = {
         "heads": "num_attention_heads",
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
-        "activation": "hidden_act",
     },
 }
+_ACTIVATION = {"distilbert": "activation", "bert": "hidden_act"}
 
 
 def _flatten_head(sizes: Any) -> FlattenHead | None:
@@ -117,10 +128,14 @@ def _flatten_head(sizes: Any) -> FlattenHead | None:
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Class names, by class number; transformers leaves them out where there are two without names."""
-    named = config.get("id2label")
-    if not named:
-        return tuple(str(i) for i in range(int(config.get("num_labels", 2))))
-    return tuple(str(name) for _, name in sorted((int(number), name) for number, name in named.items()))
+    named = config.get("id2label") or {str(i): str(i) for i in range(_size({"num_labels": 2, **config}, "num_labels"))}
+    try:
+        numbered = {int(number): str(name) for number, name in named.items()}
+    except (AttributeError, ValueError):
+        numbered = {}
+    if not numbered or sorted(numbered) != list(range(len(numbered))):
+        raise ModelError(f"the model's config.json has id2label {named!r}", expected="a name for each class from 0")
+    return tuple(numbered[i] for i in range(len(numbered)))
 
 
 def layer_depth(layer: str, blocks: int) -> int:

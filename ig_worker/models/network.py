@@ -175,12 +175,6 @@ def attention_bias(mask: Tensor) -> Tensor:
     return (tf.cast(mask, tf.float32) - 1.0)[:, None, None, :] * 1e9
 
 
-def check_activation(name: str) -> None:
-    """Raise ModelError for an activation function that this module does not have."""
-    if name not in _ACTIVATIONS:
-        raise ModelError(f"the network's activation is {name!r}", expected=f"one of {', '.join(_ACTIVATIONS)}")
-
-
 def _dense(w: Weights, name: str, x: Tensor) -> Tensor:
     kernel = w[f"{name}/kernel"]
     if x.shape.rank == 2:

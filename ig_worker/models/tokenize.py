@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +84,7 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+    except Exception as error:
         raise ModelError(
             f"the tokenizer in {directory} cannot be loaded ({error})", expected="a BERT tokenizer"
         ) from error

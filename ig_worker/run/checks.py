@@ -1,11 +1,15 @@
-"""Whether a model and a configuration go together, as far as that can be known without TensorFlow."""
+"""Whether model, configuration and what lies in a run go together, as far as that can be known without TensorFlow."""
 
 from __future__ import annotations
 
-from ig_worker.errors import UsageError
+from collections.abc import Mapping
+
+from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.layers import layer_depth
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.prepare import Prepared
+from ig_worker.run.store import Commit, RunStore
 
 
 def check_model(config: ExplainConfig, files: ModelFiles) -> None:
@@ -24,3 +28,28 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
         )
     if config.target.isdecimal() and int(config.target) >= shape.classes:
         raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")
+
+
+def check_commits(
+    store: RunStore, commits: Mapping[int, Commit], mark: str, prepared: Prepared, chunk_rows: int
+) -> None:
+    """Whether every committed chunk is of this run and holds each of its rows once.
+
+    Raises:
+        RunDamagedError: one does not; the message names it.
+    """
+    quarantine_files = store.quarantine_files()
+    for index, commit in sorted(commits.items()):
+        found = commit.rows + len(commit.quarantined)
+        if commit.fingerprint != mark or index >= prepared.chunks:
+            fault = "belongs to another run"
+        elif found != prepared.rows_of(index, chunk_rows):
+            fault = f"has {found} rows, its input chunk {prepared.rows_of(index, chunk_rows)}"
+        elif commit.quarantine_file and commit.quarantine_file not in quarantine_files:
+            fault = f"names {commit.quarantine_file} in quarantine, which is gone"
+        else:
+            continue
+        raise RunDamagedError(
+            f"chunk {index:05d} in {store.place}/attributions {fault}",
+            remedy="delete that file and run jobs.explain again to remake it",
+        )

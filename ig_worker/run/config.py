@@ -14,15 +14,16 @@ from importlib import metadata
 from typing import Any
 
 from ig_worker import schema
-from ig_worker.data.sources import DataSpec
+from ig_worker.data.faults import DEFAULT_MAX_TEXT_BYTES
+from ig_worker.data.files import without_secrets
+from ig_worker.data.imdb import DECODES
+from ig_worker.data.sources import SPLITS, DataSpec
 from ig_worker.data.style import STYLES
 from ig_worker.errors import RunMismatchError, UsageError
 from ig_worker.explain.baselines import BASELINES
-from ig_worker.explain.rules import METHODS, fixed_rule
+from ig_worker.explain.rules import METHODS, check_rule
 
 ENGINES = ("fused", "alibi")
-IMDB_DECODES = ("2021", "2022", "full")
-SPLITS = ("train", "test")
 # Packages whose version may change a digit of the result.
 _VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
 
@@ -43,10 +44,10 @@ class DataConfig:
     text_column: str = _setting("text", "column of the texts")
     label_column: str = _setting("label", "column of the labels; may be missing")
     id_column: str = _setting("id", "column of the ids; made from the row numbers where missing")
-    imdb_decode: str = _setting("full", "how IMDB's word ranks become text", choices=IMDB_DECODES)
+    imdb_decode: str = _setting("full", "how IMDB's word ranks become text", choices=DECODES)
     word_index: str | None = _setting(None, "imdb_word_index.json, if not beside the .npz", kind=str)
     chunk_rows: int = _setting(256, "rows in a chunk, the unit of dispatch, commit and resume")
-    max_text_bytes: int = _setting(500_000, "longer texts are quarantined (UTF-8 bytes)")
+    max_text_bytes: int = _setting(DEFAULT_MAX_TEXT_BYTES, "longer texts are quarantined (UTF-8 bytes)")
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right, before anything starts."""
@@ -81,6 +82,7 @@ class ExplainConfig(DataConfig):
     actors: str = _setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
     audit: float = _setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
     address: str | None = _setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
+    deadline: float | None = _setting(None, "stop cleanly after this, in seconds", identity=False, kind=float)
     chunk_timeout: float | None = _setting(
         None, "end an actor that takes longer for a chunk, in seconds", identity=False, kind=float
     )
@@ -91,15 +93,18 @@ class ExplainConfig(DataConfig):
         _at_least("length_multiple", self.length_multiple, 1)
         _at_least("batch_tokens", self.batch_tokens, 1)
         _at_least("cpus_per_actor", self.cpus_per_actor, 1)
-        fixed_rule(self.method, self.n_steps)
+        check_rule(self.method, self.n_steps)
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
         if self.target not in ("predicted", "label") and not self.target.isdecimal():
             raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
         if self.gpus_per_actor < 0:
             raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
-        if self.chunk_timeout is not None and self.chunk_timeout <= 0:
-            raise UsageError(f"--chunk-timeout is {self.chunk_timeout}", expected="a number of seconds above 0")
+        for name in ("deadline", "chunk_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:  # nan is not above 0 either
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} is {seconds}", expected="a number of seconds above 0")
         actor_range(self.actors, default=1)
 
 
@@ -119,8 +124,8 @@ def actor_range(text: str, default: int) -> tuple[int, int]:
 
 
 def identity(config: DataConfig) -> dict[str, Any]:
-    """The settings that decide the result. Where data and model lie is not one: their digests are."""
-    apart = {"dataset", "word_index", "model", "revision"}
+    """The settings that decide the result. Which rows, and which model, is in their digests instead."""
+    apart = {f.name for f in fields(DataSpec)} | {"model", "revision"}
     return {f.name: getattr(config, f.name) for f in fields(config) if f.metadata["identity"] and f.name not in apart}
 
 
@@ -145,6 +150,9 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 def refuse_differences(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise RunMismatchError naming the keys in which the run on disk differs from what was asked for."""
+    if old.get("data") == new.get("data"):  # then it does not matter how the same rows were asked for
+        asked = {f.name for f in fields(DataSpec)}
+        old, new = ({key: value for key, value in side.items() if key not in asked} for side in (old, new))
     differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     if differing:
         changes = ", ".join(f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in differing)
@@ -160,5 +168,5 @@ def _short(value: Any) -> str:
 
 
 def settings(config: DataConfig) -> dict[str, Any]:
-    """All settings as they go into run.json."""
-    return asdict(config)
+    """All settings as they go into run.json: without the secrets that a URI may carry."""
+    return {key: without_secrets(value) if isinstance(value, str) else value for key, value in asdict(config).items()}

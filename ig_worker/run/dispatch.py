@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 MAX_STRIKES = 3
+MAX_HOPELESS = 3  # chunks given up in a row: then the fault is not theirs
 MAX_LOST = 10  # attempts lost to their node; no fault of the chunk, but not for ever
 
 
@@ -60,6 +61,7 @@ class Ledger:
     history: dict[Hashable, History] = field(default_factory=dict)
     given_up: dict[Hashable, str] = field(default_factory=dict)
     done: int = 0
+    given_up_in_a_row: int = 0
 
     @classmethod
     def of(cls, tasks: Iterable[Hashable]) -> Ledger:
@@ -67,8 +69,8 @@ class Ledger:
 
     @property
     def open(self) -> bool:
-        """Whether anything is left to do."""
-        return bool(self.waiting or self.running)
+        """Whether anything is left to do, and worth trying."""
+        return bool(self.waiting or self.running) and self.given_up_in_a_row < MAX_HOPELESS
 
     def take(self) -> Hashable | None:
         """The next task, now running; None where none waits."""
@@ -88,11 +90,13 @@ class Ledger:
         action = next_action(outcome, history)
         if action is Action.FINISH:
             self.done += 1
+            self.given_up_in_a_row = 0
             self.history.pop(task, None)  # memory for what went wrong only
         elif action is Action.RETRY:
             self.waiting.append(task)
         else:
             self.given_up[task] = history.last_error
+            self.given_up_in_a_row += 1
         return action
 
 

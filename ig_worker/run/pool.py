@@ -17,14 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    ActorDiedError,
-    ActorUnavailableError,
-    NodeDiedError,
-    RayActorError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayError, RayTaskError
 
 from ig_worker.errors import IgWorkerError, RunStoppedError, UsageError
 from ig_worker.models.files import ModelFiles
@@ -36,7 +29,8 @@ log = logging.getLogger(__name__)
 
 _OBJECT_STORE_BYTES = 200_000_000  # nothing but small records passes through it
 _WAIT_S = 1.0
-_MAX_FAILED_STARTS = 3
+MAX_FAILED_STARTS = 3
+_SHOWN = 400  # characters of an error
 _ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -58,8 +52,8 @@ class Actor:
         # Nothing that can fail happens here: Ray hands on an error of a creation task as text only.
         self._config, self._files, self._fingerprint, self._place = config, files, fingerprint, place
 
-    def ready(self) -> str:
-        """Load everything; returns the name of the device it computes on."""
+    def ready(self) -> tuple[str, str]:
+        """Load everything; returns the names of the device it computes on and of its node."""
         from ig_worker.models import runtime
         from ig_worker.run.worker import ChunkWorker
 
@@ -68,7 +62,7 @@ class Actor:
             runtime.require_gpu()
         self._store = RunStore(self._place)
         self._worker = ChunkWorker(self._config, self._files, self._fingerprint)
-        return runtime.device_kind()
+        return runtime.device_kind(), ray.get_runtime_context().get_node_id()
 
     def explain(self, index: int) -> Any:
         return self._worker.explain_chunk(self._store, index)
@@ -78,13 +72,13 @@ class Actor:
 
 
 @contextmanager
-def cluster(config: ExplainConfig) -> Iterator[tuple[int, int]]:
+def cluster(config: ExplainConfig) -> Iterator[int]:
     """A Ray connection: the cluster of `--address` or RAY_ADDRESS, or a local one for the time of the run.
 
-    Yields the fewest and the most actors to use there.
+    Yields the most actors to use there.
 
     Raises:
-        UsageError: no cluster at that address.
+        UsageError: no cluster at that address, or a local one on which no actor could ever run.
     """
     local = config.address is None and "RAY_ADDRESS" not in os.environ
     options: dict[str, Any] = {"runtime_env": {"env_vars": _ENVIRONMENT}, "log_to_driver": False}
@@ -105,8 +99,13 @@ def cluster(config: ExplainConfig) -> Iterator[tuple[int, int]]:
         for number, handler in handlers.items():  # Ray puts its own in place, which end the driver without a word
             signal.signal(number, handler)
     try:
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        yield actor_range(config.actors, default=max(1, cores // config.cpus_per_actor))
+        resources = ray.cluster_resources()
+        if local and config.gpus_per_actor > resources.get("GPU", 0):
+            raise UsageError(
+                f"--gpus-per-actor is {config.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
+                remedy="set --gpus-per-actor 0, or give a cluster's --address",
+            )
+        yield actor_range(config.actors, default=max(1, int(resources.get("CPU", 1)) // config.cpus_per_actor))[1]
     finally:
         ray.shutdown()
 
@@ -116,18 +115,20 @@ class Pool:
 
     Args:
         spawn: starts one actor and returns its handle.
-        low, high: fewest and most actors.
+        most: how many there may be; fewer are started where fewer tasks are left.
         timeout_s: an attempt that takes longer is ended with its actor; None for no limit.
     """
 
-    def __init__(self, spawn: Callable[[], Any], low: int, high: int, timeout_s: float | None = None) -> None:
+    def __init__(self, spawn: Callable[[], Any], most: int, timeout_s: float | None = None) -> None:
         self._spawn = spawn
-        self._high = max(low, high)
+        self._most = most
         self._timeout_s = timeout_s
         self._starting: dict[Any, Any] = {}  # reference of ready() -> actor
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Hashable, float]] = {}  # reference -> actor, task, time of the start
+        self._nodes: dict[Any, str] = {}  # actor -> id of its node
         self._failed_starts = 0
+        self._proved = False  # whether any task has been done
 
     @property
     def actors(self) -> int:
@@ -137,28 +138,27 @@ class Pool:
     def ready(self) -> int:
         return len(self._idle) + len(self._busy)
 
-    def work(self, ledger: Ledger, call: Callable[[Any, Any], Any], idle: Callable[[], None]) -> Iterator[Event]:
+    def work(self, ledger: Ledger, call: Callable[[Any, Any], Any], tick: Callable[[], None]) -> Iterator[Event]:
         """Work through the ledger's tasks; yields an event for every attempt that ended.
 
         Args:
             ledger: the tasks.
             call: starts a task on an actor: ``call(actor, task)`` returns Ray's reference.
-            idle: called about once a second, for a progress display.
+            tick: called about once a second.
         """
         while ledger.open:
             self._adjust(len(ledger.waiting) + len(ledger.running))
             while self._idle and ledger.waiting:
                 actor, task = self._idle.pop(), ledger.take()
                 self._busy[call(actor, task)] = (actor, task, time.monotonic())
-            pending = [*self._busy, *self._starting]
-            done, _ = ray.wait(pending, num_returns=1, timeout=_WAIT_S)
+            done, _ = ray.wait([*self._busy, *self._starting], num_returns=1, timeout=_WAIT_S)
             for reference in done:
                 if reference in self._starting:
                     self._started(reference)
                 else:
                     yield self._finished(reference, ledger)
             yield from self._overdue(ledger)
-            idle()
+            tick()
 
     def close(self) -> None:
         """End all actors."""
@@ -168,7 +168,7 @@ class Pool:
 
     def _adjust(self, open_tasks: int) -> None:
         """Start actors up to what the open tasks can use; release idle ones that nothing is left for."""
-        wanted = min(self._high, open_tasks)
+        wanted = min(self._most, open_tasks)
         while self.actors < wanted:
             actor = self._spawn()
             self._starting[actor.ready.remote()] = actor
@@ -178,49 +178,51 @@ class Pool:
     def _started(self, reference: Any) -> None:
         actor = self._starting.pop(reference)
         try:
-            log.info("actor ready on %s", ray.get(reference))
-        except RayTaskError as error:
-            raise _own_error(error) from error
-        except RayActorError as error:
+            device, self._nodes[actor] = ray.get(reference)
+        except RayError as error:
+            ray.kill(actor)
+            own = own_error(error)
+            if own is not None and not self._proved:
+                raise own from error  # such as a model that cannot be loaded: it will not get better
             self._failed_starts += 1
-            log.warning("an actor died while it started (%d of %d)", self._failed_starts, _MAX_FAILED_STARTS)
-            if self._failed_starts >= _MAX_FAILED_STARTS:
+            log.warning("an actor could not start (%d of %d): %s", self._failed_starts, MAX_FAILED_STARTS, _line(error))
+            if self._failed_starts >= MAX_FAILED_STARTS:
                 raise RunStoppedError(
-                    f"{_MAX_FAILED_STARTS} actors in a row died while they started ({_line(error)})",
+                    f"{MAX_FAILED_STARTS} actors in a row could not start ({_line(error)})",
                     remedy="see whether the nodes have memory for the model, then run the same command again",
                 ) from error
         else:
+            log.info("an actor is ready on %s", device)
             self._failed_starts = 0
             self._idle.append(actor)
 
     def _finished(self, reference: Any, ledger: Ledger) -> Event:
         actor, task, _ = self._busy.pop(reference)
-        record, outcome, message = None, Outcome.DONE, ""
         try:
             record = ray.get(reference)
-            self._idle.append(actor)
-        except RayTaskError as error:  # the worker raised; its process lives on
-            self._idle.append(actor)
-            outcome, message = Outcome.ERROR, str(_own_error(error))
-        except (ActorUnavailableError, NodeDiedError) as error:
-            outcome, message = Outcome.NODE_LOST, _line(error)
-            ray.kill(actor)
-        except (ActorDiedError, RayActorError, WorkerCrashedError) as error:
-            outcome, message = Outcome.ACTOR_DIED, _line(error)
-            if "node" in message.lower() and "died" in message.lower():
-                outcome = Outcome.NODE_LOST
-        return Event(task, outcome, ledger.report(task, outcome, message), record, message)
+        except RayError as error:
+            outcome = outcome_of(error, self._nodes.get(actor, ""))
+            if outcome is Outcome.ERROR:  # the worker raised; its process lives on
+                self._idle.append(actor)
+            else:
+                ray.kill(actor)
+            return self._failed(task, outcome, str(own_error(error) or _line(error)), ledger)
+        self._proved = True
+        self._idle.append(actor)
+        return Event(task, Outcome.DONE, ledger.report(task, Outcome.DONE), record)
 
     def _overdue(self, ledger: Ledger) -> Iterator[Event]:
-        if self._timeout_s is None:
-            return
         now = time.monotonic()
         for reference, (actor, task, started) in list(self._busy.items()):
-            if now - started > self._timeout_s:
+            if self._timeout_s is not None and now - started > self._timeout_s:
                 del self._busy[reference]
                 ray.kill(actor)
-                message = f"took longer than --chunk-timeout {self._timeout_s:g} s"
-                yield Event(task, Outcome.TIMEOUT, ledger.report(task, Outcome.TIMEOUT, message), None, message)
+                yield self._failed(task, Outcome.TIMEOUT, f"took longer than {self._timeout_s:g} s", ledger)
+
+    def _failed(self, task: Hashable, outcome: Outcome, error: str, ledger: Ledger) -> Event:
+        action = ledger.report(task, outcome, error)
+        log.warning("chunk %s: %s (%s), %s", task, outcome.value, error, action.value)
+        return Event(task, outcome, action, None, error)
 
 
 def spawner(config: ExplainConfig, files: ModelFiles, fingerprint: str, place: str) -> Callable[[], Any]:
@@ -230,17 +232,32 @@ def spawner(config: ExplainConfig, files: ModelFiles, fingerprint: str, place: s
     return lambda: remote.remote(config, files, fingerprint, place)
 
 
-def _own_error(error: Exception) -> Exception:
-    """The error that a worker raised, if it is one of ours; otherwise one line about it."""
+def outcome_of(error: RayError, node: str) -> Outcome:
+    """How an attempt ended that Ray reports as `error`, on the node with the id `node`."""
+    if isinstance(error, RayTaskError):
+        return Outcome.ERROR
+    if isinstance(error, ActorUnavailableError | NodeDiedError):
+        return Outcome.NODE_LOST
+    if isinstance(error, RayActorError) and ("node has died" in str(error) or not _alive(node)):
+        return Outcome.NODE_LOST
+    return Outcome.ACTOR_DIED
+
+
+def _alive(node: str) -> bool:
+    return any(entry["NodeID"] == node and entry["Alive"] for entry in ray.nodes())
+
+
+def own_error(error: RayError) -> IgWorkerError | None:
+    """The error of ours that a worker raised; None where it is another's."""
     cause = getattr(error, "cause", None)
     while isinstance(cause, RayTaskError):
         cause = cause.cause
-    if isinstance(cause, IgWorkerError):
-        return cause
-    found = error if cause is None else cause
-    return RunStoppedError(f"{type(found).__name__}: {_line(found)}")
+    return cause if isinstance(cause, IgWorkerError) else None
 
 
 def _line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0]
+    """What an error says, as one line of bearable length."""
+    if isinstance(error, RayTaskError) and error.cause is not None:
+        error = error.cause
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_SHOWN]
+    return " ".join(str(error).split())[:_SHOWN] or type(error).__name__

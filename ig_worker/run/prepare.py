@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from ig_worker.data.faults import FaultFinder
 from ig_worker.data.plan import rechunk
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import DataError
-from ig_worker.run.config import DataConfig, identity, refuse_differences, settings
+from ig_worker.run.config import DataConfig, refuse_differences, settings
 from ig_worker.run.store import Faults, RunStore
 
 PREPARED = "prepared"
@@ -33,9 +33,14 @@ class Prepared:
     def of(cls, manifest: dict[str, Any]) -> Prepared | None:
         """What run.json says was prepared, or None while it is not."""
         data = manifest.get("data", {})
-        if manifest.get("state") == PREPARING or "rows" not in data:
+        names = ("name", "digest", "rows", "chunks", "faults")
+        if manifest.get("state") == PREPARING or not all(name in data for name in names):
             return None
-        return cls(**{name: data[name] for name in ("name", "digest", "rows", "chunks", "faults")})
+        return cls(**{name: data[name] for name in names})
+
+    def rows_of(self, index: int, chunk_rows: int) -> int:
+        """Rows of chunk `index`: all are full but the last."""
+        return min(chunk_rows, self.rows - index * chunk_rows)
 
 
 def prepare(store: RunStore, config: DataConfig, progress: Callable[[int, int], None] | None = None) -> Prepared:
@@ -53,33 +58,40 @@ def prepare(store: RunStore, config: DataConfig, progress: Callable[[int, int], 
     documents = open_documents(config.spec())
     asked = {**data_identity(config), "data": documents.digest}
     manifest = store.read_manifest() or {}
-    if manifest.get("data_identity"):
-        refuse_differences(store.place, manifest["data_identity"], asked)
-        done = Prepared.of(manifest)
-        if done is not None:
-            return done
+    done = Prepared.of(manifest)
+    if done is not None:
+        refuse_differences(store.place, manifest.get("data_identity", {}), asked)
+        missing = set(range(done.chunks)) - store.chunk_indexes()
+        if missing:  # someone deleted a damaged one, as they were told to
+            _write_chunks(store, config, documents, progress, missing)
+        return done
+    # Nothing, or a sharding that did not come to its end: whatever it was, it starts anew.
     store.storage.probe()
     store.write_manifest({"state": PREPARING, "config": settings(config), "data_identity": asked})
     prepared = _write_chunks(store, config, documents, progress)
-    data = {**prepared.__dict__, "class_names": list(documents.class_names)}
+    data = {**asdict(prepared), "class_names": list(documents.class_names)}
     store.write_manifest({"state": PREPARED, "config": settings(config), "data_identity": asked, "data": data})
     return prepared
 
 
 def data_identity(config: DataConfig) -> dict[str, Any]:
-    """The part of a configuration's identity that decides the chunks."""
-    names = DataConfig.__dataclass_fields__
-    return {name: value for name, value in identity(config).items() if name in names}
+    """What decides the chunks, together with the digest of the rows; how the rows were asked for, to name it."""
+    return {name: value for name, value in settings(config).items() if name in DataConfig.__dataclass_fields__}
 
 
 def _write_chunks(
-    store: RunStore, config: DataConfig, documents: Documents, progress: Callable[[int, int], None] | None
+    store: RunStore,
+    config: DataConfig,
+    documents: Documents,
+    progress: Callable[[int, int], None] | None,
+    only: Container[int] | None = None,
 ) -> Prepared:
     finder = FaultFinder(config.max_text_bytes)
     rows = chunks = faults = 0
     for index, table in enumerate(rechunk(documents.batches(), config.chunk_rows)):
         found = _faults(finder, table)
-        store.write_chunk(index, table, found)
+        if only is None or index in only:
+            store.write_chunk(index, table, found)
         rows, chunks, faults = rows + table.num_rows, index + 1, faults + len(found)
         if progress:
             progress(rows, documents.rows)

@@ -70,7 +70,7 @@ def meter(title: str, total: int | None) -> Iterator[Meter]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         yield _Bar(progress, progress.add_task(title, total=total, note=""))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from ig_worker.data.files import without_secrets
 from ig_worker.errors import StorageError
 
 _TEMPORARY = ".tmp-"  # readers and listings skip names that begin so
@@ -28,15 +29,17 @@ class Storage:
     """
 
     def __init__(self, place: str) -> None:
-        self.place = place
+        self.place = without_secrets(place)
+        if not place:
+            raise StorageError("the place of the run is empty", expected="a path, or a URI such as s3://bucket/folder")
         try:
             if "://" in place:
                 self._fs, self._root = pafs.FileSystem.from_uri(place)
             else:
                 self._fs, self._root = pafs.LocalFileSystem(), str(Path(place).expanduser().absolute())
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
+        except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:
             raise StorageError(
-                f"{place!r} is no place for files ({error})",
+                f"{self.place!r} is no place for files ({without_secrets(str(error))})",
                 expected="a path, or a URI such as s3://bucket/folder",
             ) from error
         self.local = isinstance(self._fs, pafs.LocalFileSystem)
@@ -60,14 +63,14 @@ class Storage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._error("read", name, error) from error
+            raise self.error("read", name, error) from error
 
     def open(self, name: str) -> pa.NativeFile:
         """A file opened for reading at random places, such as the footer of a Parquet file."""
         try:
             return self._fs.open_input_file(self.path(name))
         except OSError as error:
-            raise self._error("read", name, error) from error
+            raise self.error("read", name, error) from error
 
     def write(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a whole file in one step: afterwards it is there complete, or as it was before."""
@@ -78,7 +81,7 @@ class Storage:
                 with self._fs.open_output_stream(self.path(name)) as stream:
                     stream.write(data)
         except OSError as error:
-            raise self._error("write", name, error) from error
+            raise self.error("write", name, error) from error
 
     def _replace_local(self, path: str, data: bytes | pa.Buffer) -> None:
         folder, name = os.path.split(path)
@@ -102,7 +105,7 @@ class Storage:
         try:
             found = self._fs.get_file_info(selector)
         except OSError as error:
-            raise self._error("list", folder, error) from error
+            raise self.error("list", folder, error) from error
         names = (info.base_name for info in found if info.type == pafs.FileType.File)
         return sorted(name for name in names if name.endswith(suffix) and not name.startswith(_TEMPORARY))
 
@@ -110,7 +113,7 @@ class Storage:
         try:
             return self._fs.get_file_info(self.path(name)).type == pafs.FileType.File
         except OSError as error:
-            raise self._error("look up", name, error) from error
+            raise self.error("look up", name, error) from error
 
     def delete(self, name: str) -> None:
         """Remove a file; not an error where there is none."""
@@ -119,7 +122,7 @@ class Storage:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise self._error("delete", name, error) from error
+            raise self.error("delete", name, error) from error
 
     def probe(self) -> None:
         """Write and remove a small file, so that a place that cannot be written is known before anything starts."""
@@ -127,7 +130,8 @@ class Storage:
         self.write(name, b"")
         self.delete(name)
 
-    def _error(self, verb: str, name: str, error: OSError) -> StorageError:
+    def error(self, verb: str, name: str, error: OSError) -> StorageError:
+        """One line about what the system said of a file."""
         reason = error.strerror or str(error).splitlines()[0]
         return StorageError(
             f"cannot {verb} {self.describe(name)} ({reason})",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,8 @@ class RunStore:
 
     def __init__(self, place: str) -> None:
         self.storage = Storage(place)
-        self.place = place
+        self.place = self.storage.place  # for people: without the secrets that a URI may carry
+        self.uri = place
 
     # The manifest, run.json: the only file that changes.
 
@@ -54,10 +56,7 @@ class RunStore:
         data = self.storage.read(MANIFEST)
         if data is None:
             return None
-        try:
-            manifest: dict[str, Any] = json.loads(data)
-        except ValueError as error:
-            raise self._damaged(MANIFEST, f"is not JSON ({error})") from error
+        manifest = self._parse(MANIFEST, data)
         if manifest.get("schema_version") != schema.VERSION:
             raise self._damaged(
                 MANIFEST,
@@ -82,7 +81,7 @@ class RunStore:
     def read_summary(self) -> dict[str, Any]:
         """The content of summary.json: how the last start ended; empty where none has."""
         data = self.storage.read(SUMMARY)
-        return {} if data is None else json.loads(data)
+        return {} if data is None else self._parse(SUMMARY, data)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         self.storage.write(SUMMARY, json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
@@ -139,9 +138,11 @@ class RunStore:
         name = _parquet(ATTRIBUTIONS, index)
         footer = self._footer(name)
         metadata = footer.metadata or {}
+        if metadata.get(schema.META_CHUNK) != str(index).encode():
+            raise self._damaged(name, f"says that it is chunk {metadata.get(schema.META_CHUNK, b'none').decode()}")
         try:
             return Commit(
-                index=int(metadata[schema.META_CHUNK]),
+                index=index,
                 rows=int(footer.num_rows),
                 quarantined=tuple(json.loads(metadata[schema.META_QUARANTINED])),
                 quarantine_file=metadata[schema.META_QUARANTINE_FILE].decode(),
@@ -163,7 +164,17 @@ class RunStore:
         """All quarantined rows that a committed attributions file names, schema `schema.QUARANTINE`."""
         names = [commit.quarantine_file for _, commit in sorted(self.commits().items()) if commit.quarantine_file]
         tables = [self._read_table(f"{QUARANTINE}/{name}").replace_schema_metadata(None) for name in names]
-        return pa.concat_tables([schema.QUARANTINE.empty_table(), *tables])
+        # Schema.empty_table would import pandas, which takes longer than all else here.
+        return pa.concat_tables([pa.Table.from_batches([], schema=schema.QUARANTINE), *tables])
+
+    def quarantine_files(self) -> set[str]:
+        """Names of the files in RUN/quarantine, whether a marker names them or not."""
+        return set(self.storage.list(QUARANTINE, ".parquet"))
+
+    def chunk_indexes(self) -> set[int]:
+        """Numbers of the input chunks that are there."""
+        names = self.storage.list(CHUNKS, ".parquet")
+        return {index for name in names if (index := parse_chunk_name(name.removesuffix(".parquet"))) is not None}
 
     # Everything derived from the results.
 
@@ -187,22 +198,37 @@ class RunStore:
         self.storage.write(name, _serialise(table, metadata))
 
     def _read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        try:
-            with self.storage.open(name) as stream:
-                return pq.read_table(stream, columns=columns)
-        except pa.ArrowException as error:
-            raise self._damaged(name, f"cannot be read ({error})") from error
+        with self._parsing(name) as stream:
+            return pq.read_table(stream, columns=columns)
 
     def _footer(self, name: str) -> pq.FileMetaData:
+        with self._parsing(name) as stream:
+            return pq.read_metadata(stream)
+
+    @contextmanager
+    def _parsing(self, name: str) -> Iterator[pa.NativeFile]:
+        """An opened file; what pyarrow finds wrong with its content is RunDamagedError."""
         try:
             with self.storage.open(name) as stream:
-                return pq.read_metadata(stream)
-        except pa.ArrowException as error:
-            raise self._damaged(name, f"cannot be read ({error})") from error
+                yield stream
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is not None:  # the system's, not pyarrow's own for a broken page
+                raise self.storage.error("read", name, error) from error
+            raise self._damaged(name, f"cannot be read ({' '.join(str(error).split())[:200]})") from error
+
+    def _parse(self, name: str, data: bytes) -> dict[str, Any]:
+        try:
+            content = json.loads(data)
+        except ValueError as error:
+            raise self._damaged(name, f"is not JSON ({error})") from error
+        if not isinstance(content, dict):
+            raise self._damaged(name, "holds no JSON object")
+        return content
 
     def _damaged(self, name: str, what: str) -> RunDamagedError:
+        job = "jobs.aggregate" if name.startswith(AGGREGATES) else "jobs.explain"
         return RunDamagedError(
-            f"{self.storage.describe(name)} {what}", remedy="delete that file and run jobs.explain again to remake it"
+            f"{self.storage.describe(name)} {what}", remedy=f"delete that file and run {job} again to remake it"
         )
 
 

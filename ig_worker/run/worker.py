@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import resource
 import time
-import traceback
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ig_worker import schema
-from ig_worker.errors import RowError, UsageError
+from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
 from ig_worker.explain.engine import Document, Engine, Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.rules import fixed_rule
 from ig_worker.models.files import ModelFiles
-from ig_worker.models.tokenize import TextEncoder, Tokens
+from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch import audit_positions
+from ig_worker.run.rows import Explained, Failure, Failures, Row, choose_target, explain_rows
 from ig_worker.run.store import Faults, RunStore
+from ig_worker.run.tables import attributions_table, quarantine_table
 
 AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
 
@@ -43,30 +42,6 @@ class ChunkRecord:
     peak_memory: int  # of the process so far, in bytes
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row on its way through a chunk."""
-
-    position: int
-    id: str
-    label: int | None
-    tokens: Tokens
-    document: Document
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a row cannot be explained."""
-
-    reason: str  # a short code
-    detail: str  # one line for a person
-    traceback: str | None = None
-
-
-Explained = list[tuple[Row, Explanation]]
-Failures = dict[int, Failure]  # by position in the chunk
-
-
 class ChunkWorker:
     """Model, tokenizer and engine of one process.
 
@@ -84,7 +59,7 @@ class ChunkWorker:
         self.classifier = load_classifier(files)
         self._encoder = TextEncoder(self.classifier.tokenizer, config.text_style, config.max_length)
         self._special = SpecialIds.of(self.classifier.tokenizer)
-        self._shape = BatchShape(config.length_multiple, config.batch_tokens)
+        self._shape = BatchShape(config.length_multiple, config.batch_tokens, self.classifier.shape.positions)
         self._engines: dict[tuple[str, str, int, bool], Engine] = {}
 
     def _engine(self, engine: str, method: str, n_steps: int, keep_hidden: bool = False) -> Engine:
@@ -140,8 +115,14 @@ class ChunkWorker:
         config = self._config
         engine = self._engine(config.engine, config.method, config.n_steps, config.keep_hidden)
         begun = time.monotonic()
-        explained = explain_rows(engine, rows, failed)
+        explained = explain_rows(engine, rows, failed, self._known_good())
         return explained, failed, time.monotonic() - begun
+
+    def _known_good(self) -> Document:
+        """A document that every healthy engine can explain."""
+        (tokens,) = self._encoder.encode(["a"])
+        base = baseline_ids(tokens.input_ids, "zeros", self._special)
+        return Document(tokens.input_ids, base, tokens.attention_mask, None)
 
     def audit_chunk(self, store: RunStore, index: int, share: float) -> list[dict[str, Any]]:
         """Recompute a share of a chunk's explained rows by both engines at `gausslegendre` 50 and compare them.
@@ -168,6 +149,8 @@ class ChunkWorker:
             records, self._encoder.encode([record["text"] for _, record in records]), strict=True
         ):
             try:
+                if not tokens.attention_mask.any():
+                    raise RowError("the text has no tokens in style plain", reason="no_tokens")
                 target = choose_target(self._config.target, record["label"], self.classifier.shape.classes)
             except RowError as error:
                 failed[position] = Failure(error.reason, str(error))
@@ -176,116 +159,6 @@ class ChunkWorker:
             document = Document(tokens.input_ids, base, tokens.attention_mask, target)
             rows.append(Row(position, record["id"], record["label"], tokens, document))
         return rows, failed
-
-
-def choose_target(target: str, label: int | None, classes: int) -> int | None:
-    """The class to explain in a row; None is the predicted one.
-
-    Raises:
-        RowError: the target is the label, and the row has none that the model knows.
-        UsageError: the target is a class that the model does not have.
-    """
-    if target == "predicted":
-        return None
-    if target == "label":
-        if label is None or not 0 <= label < classes:
-            raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
-        return label
-    if int(target) >= classes:
-        raise UsageError(f"--target is {target}", expected=f"0 to {classes - 1}, as the model has {classes} classes")
-    return int(target)
-
-
-def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures) -> Explained:
-    """Explanations of the rows that have one; the others are entered into `failed`.
-
-    The result always comes from one pass over the rows that work: halves are only probed for the rows that raise, so
-    that a row's numbers do not depend on how its neighbours were found out.
-    """
-
-    def attempt(part: Sequence[Row]) -> list[Explanation]:
-        return engine.explain([row.document for row in part])
-
-    good = list(rows)
-    try:
-        results = attempt(good)
-    except Exception:  # noqa: BLE001  whatever a row makes the engine raise, it must not cost the others
-        for row, error in find_failing(good, attempt):
-            detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            failed[row.position] = Failure("exception", detail, "".join(traceback.format_exception(error)))
-        good = [row for row in good if row.position not in failed]
-        results = attempt(good)
-    explained = []
-    for row, result in zip(good, results, strict=True):
-        if result.finite():
-            explained.append((row, result))
-        else:
-            failed[row.position] = Failure("non_finite", "the network's output or its gradient is no finite number")
-    return explained
-
-
-def find_failing(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], object]) -> list[tuple[Row, Exception]]:
-    """The rows that raise by themselves, found by halving."""
-    if not rows:
-        return []
-    try:
-        attempt(rows)
-    except Exception as error:  # noqa: BLE001  see explain_rows
-        if len(rows) == 1:
-            return [(rows[0], error)]
-        middle = len(rows) // 2
-        return find_failing(rows[:middle], attempt) + find_failing(rows[middle:], attempt)
-    return []
-
-
-def attributions_table(explained: Sequence[tuple[Row, Explanation]], hidden: int | None = None) -> pa.Table:
-    """Rows of `schema.attributions(hidden)`."""
-    columns: dict[str, Any] = {
-        "id": [row.id for row, _ in explained],
-        "label": [row.label for row, _ in explained],
-        "prediction": [result.prediction for _, result in explained],
-        "target": [result.target for _, result in explained],
-        "probabilities": [result.probabilities for _, result in explained],
-        "target_probability": [result.target_probability for _, result in explained],
-        "baseline_probability": [result.baseline_probability for _, result in explained],
-        "tokens": [row.tokens.tokens for row, _ in explained],
-        "input_ids": [row.tokens.input_ids for row, _ in explained],
-        "word_ids": [row.tokens.word_ids for row, _ in explained],
-        "attributions": [result.attributions for _, result in explained],
-        "delta": [result.delta for _, result in explained],
-        "error_estimate": [result.error_estimate for _, result in explained],
-        "evaluations": [result.evaluations for _, result in explained],
-        "status": [result.status for _, result in explained],
-        "truncated": [row.tokens.truncated for row, _ in explained],
-    }
-    if hidden is not None:
-        columns["hidden_attributions"] = _hidden_column([result.hidden for _, result in explained], hidden)
-    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden))
-
-
-def _hidden_column(arrays: Sequence[Any], hidden: int) -> pa.Array:
-    """Arrays of float32 [tokens, hidden] as one Arrow column, without a Python object for each number."""
-    offsets = np.cumsum([0, *(len(array) for array in arrays)], dtype=np.int32)
-    values = np.concatenate([np.zeros((0, hidden), np.float32), *arrays])
-    return pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), hidden))
-
-
-def quarantine_table(index: int, table: pa.Table, failed: Failures) -> pa.Table:
-    """Rows of `schema.QUARANTINE`, in the order of the chunk."""
-    ids, labels = table.column("id"), table.column("label")
-    records = [
-        {
-            "id": ids[position].as_py(),
-            "chunk": index,
-            "position": position,
-            "label": labels[position].as_py(),
-            "reason": failure.reason,
-            "detail": failure.detail,
-            "traceback": failure.traceback,
-        }
-        for position, failure in sorted(failed.items())
-    ]
-    return pa.Table.from_pylist(records, schema=schema.QUARANTINE)
 
 
 def _audit_record(index: int, id: str, ours: Explanation, theirs: Explanation) -> dict[str, Any]:

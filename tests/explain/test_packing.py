@@ -36,5 +36,10 @@ def test_short_documents_are_padded_with_zeros_and_missing_rows_repeat_the_first
     assert stacked.tolist() == [[5, 6, 0, 0], [7, 0, 0, 0], [5, 6, 0, 0]]
 
 
+def test_no_length_is_rounded_up_beyond_the_longest() -> None:
+    shape = BatchShape(32, 2048, longest=40)
+    assert [shape.padded(tokens) for tokens in (1, 32, 33, 40)] == [32, 32, 40, 40]
+
+
 def test_a_text_longer_than_a_batch_still_gets_one_row() -> None:
     assert BatchShape(32, 100).rows(256) == 1

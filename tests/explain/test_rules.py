@@ -39,7 +39,9 @@ def test_gauss_legendre_is_exact_up_to_degree_two_n_minus_one(n: int) -> None:
     assert rule.weights @ rule.nodes ** (2 * n) != pytest.approx(1 / (2 * n + 1), abs=1e-13)
 
 
-@pytest.mark.parametrize(("method", "n"), [("gausslegendre", 0), ("riemann_left", 1), ("riemann_trapezoid", 1)])
+@pytest.mark.parametrize(
+    ("method", "n"), [("gausslegendre", 0), ("riemann_left", 1), ("riemann_trapezoid", 1), ("gausslegendre", 20_000)]
+)
 def test_too_few_nodes_are_refused(method: str, n: int) -> None:
     with pytest.raises(UsageError, match=rf"--n-steps is {n}; expected at least"):
         fixed_rule(method, n)

@@ -89,7 +89,15 @@ def test_an_unknown_layer_is_refused_with_what_there_is(layer: str) -> None:
     [
         ({"model_type": "roberta"}, "'roberta'; expected one of distilbert, bert"),
         ({"problem_type": "multi_label_classification"}, "multi_label_classification"),
-        ({"dim": None}, "has no dim"),
+        ({"dim": None}, "has dim None; expected a whole number"),
+        ({"dim": "32"}, "has dim '32'; expected a whole number"),
+        ({"n_heads": 3}, "8 hidden units and 3 heads"),
+        ({"activation": "mish"}, "activation is 'mish'; expected one of gelu"),
+        ({"id2label": ["a", "b"]}, "id2label"),
+        ({"id2label": {"a": "x"}}, "id2label"),
+        ({"id2label": {"0": "x", "5": "y"}}, "a name for each class from 0"),
+        ({"num_labels": "two"}, "num_labels 'two'"),
+        ({"ig_worker_head": {"kind": "mean"}}, "ig_worker_head"),
     ],
 )
 def test_a_configuration_that_cannot_be_explained_is_refused(change: dict, message: str) -> None:

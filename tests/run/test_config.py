@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from ig_worker.data.sources import DataSpec
 from ig_worker.errors import RunMismatchError, UsageError
 from ig_worker.run.config import (
     DataConfig,
@@ -15,11 +16,12 @@ from ig_worker.run.config import (
     identity,
     refuse_differences,
     run_identity,
+    settings,
 )
 
 CONFIG = ExplainConfig(dataset="demo", model="m")
-NOT_IDENTITY = {"dataset", "word_index", "model", "revision"}  # what lies there is, by its digest
-NOT_IDENTITY |= {"actors", "gpus_per_actor", "audit", "address", "chunk_timeout"}
+NOT_IDENTITY = {field.name for field in fields(DataSpec)} | {"model", "revision"}  # what they name is, by its digest
+NOT_IDENTITY |= {"actors", "gpus_per_actor", "audit", "address", "deadline", "chunk_timeout"}
 
 
 def changed(name: str, default: object) -> object:
@@ -40,6 +42,18 @@ def test_the_digests_are_in_the_fingerprint(part: str) -> None:
     other = digests | {part: "x"}
     assert run_identity(CONFIG, **digests) != run_identity(CONFIG, **other)
     assert run_identity(CONFIG, **other)[part] == "x"
+
+
+def test_the_same_rows_asked_for_in_another_way_are_no_difference() -> None:
+    refuse_differences("RUN", {"data": "d", "limit": None, "n_steps": 5}, {"data": "d", "limit": 8, "n_steps": 5})
+    with pytest.raises(RunMismatchError, match=r"data: d there, e now, limit: None there, 8 now"):
+        refuse_differences("RUN", {"data": "d", "limit": None}, {"data": "e", "limit": 8})
+
+
+def test_secrets_of_a_uri_are_kept_out_of_the_settings() -> None:
+    written = settings(replace(CONFIG, dataset="s3://KEY:SECRET@bucket/reviews.csv"))
+    assert "SECRET" not in str(written)
+    assert written["dataset"] == "s3://...@bucket/reviews.csv"
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -65,6 +79,7 @@ def test_a_run_with_other_settings_is_refused_with_their_names() -> None:
         ("target", "best"),
         ("gpus_per_actor", -1.0),
         ("chunk_timeout", 0.0),
+        ("deadline", float("nan")),
         ("cpus_per_actor", 0),
         ("batch_tokens", 0),
         ("actors", "0"),

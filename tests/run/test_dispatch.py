@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ig_worker.run.dispatch import (
+    MAX_HOPELESS,
     MAX_LOST,
     MAX_STRIKES,
     Action,
@@ -60,8 +61,27 @@ def test_every_task_ends_once_whatever_happens(tasks: int, outcomes: list[Outcom
         task = running.pop(0)
         if ledger.report(task, next(script, Outcome.DONE)) is not Action.RETRY:
             ended[task] += 1
-    assert ended == Counter(range(tasks))
-    assert ledger.done + len(ledger.given_up) == tasks
+    hopeless = ledger.given_up_in_a_row >= MAX_HOPELESS
+    assert set(ended.values()) <= {1}
+    assert hopeless or ended == Counter(range(tasks))
+    assert hopeless or ledger.done + len(ledger.given_up) == tasks
+
+
+def test_chunks_that_fail_one_after_the_other_end_the_run() -> None:
+    ledger = Ledger.of(range(10))
+    for _ in range(MAX_HOPELESS * MAX_STRIKES):
+        assert ledger.open
+        ledger.report(ledger.take(), Outcome.ERROR, "disk full")
+        ledger.waiting = deque(sorted(ledger.waiting, key=lambda task: -ledger.history.get(task, History()).strikes))
+    assert not ledger.open
+    assert len(ledger.waiting) == 10 - MAX_HOPELESS
+
+
+def test_a_success_between_keeps_the_run_going() -> None:
+    ledger = Ledger.of(range(10))
+    ledger.given_up_in_a_row = MAX_HOPELESS - 1
+    ledger.report(ledger.take(), Outcome.DONE)
+    assert ledger.given_up_in_a_row == 0
 
 
 def test_resume_does_what_is_missing_in_order() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from ig_worker import schema
 from ig_worker.errors import RunDamagedError, StorageError, UsageError
+from ig_worker.run.rows import Failure
 from ig_worker.run.store import RunStore
-from ig_worker.run.worker import Failure, quarantine_table
+from ig_worker.run.tables import quarantine_table
 
 CHUNK = pa.table({"id": ["a", "b", None], "text": ["one", None, "three"], "label": [1, 0, None]}, schema=schema.INPUT)
 
@@ -131,6 +132,37 @@ def test_a_truncated_file_is_named(store: RunStore) -> None:
         store.commits()
 
 
+def test_a_broken_page_is_named_too(store: RunStore) -> None:
+    store.commit(0, explained("a"), quarantined(), "print")
+    path = Path(store.storage.path("attributions/chunk-00000.parquet"))
+    content = bytearray(path.read_bytes())
+    content[4:400] = b"\xff" * 396
+    path.write_bytes(content)
+    with pytest.raises(RunDamagedError, match=r"attributions/chunk-00000\.parquet cannot be read"):
+        store.read_attributions(0)
+
+
+def test_a_chunk_under_another_chunks_name_is_noticed(store: RunStore) -> None:
+    store.commit(0, explained("a"), quarantined(), "print")
+    folder = Path(store.storage.path("attributions"))
+    (folder / "chunk-00001.parquet").write_bytes((folder / "chunk-00000.parquet").read_bytes())
+    with pytest.raises(RunDamagedError, match=r"chunk-00001\.parquet says that it is chunk 0"):
+        store.commits()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '"run"'])
+def test_a_manifest_that_is_no_manifest_is_named(store: RunStore, content: str) -> None:
+    store.storage.write("run.json", content.encode())
+    with pytest.raises(RunDamagedError, match=r"run\.json"):
+        store.read_manifest()
+
+
+def test_secrets_of_a_uri_are_kept_out_of_messages() -> None:
+    store = RunStore("s3://KEY:SECRET@bucket/run?region=eu-west-1")
+    assert "SECRET" not in store.place + str(store.storage) + store.storage.describe("run.json")
+    assert "SECRET" in store.uri
+
+
 def test_the_manifest_of_another_schema_version_is_refused(store: RunStore) -> None:
     store.storage.write("run.json", b'{"schema_version": "99"}')
     with pytest.raises(RunDamagedError, match=r"run\.json has schema version '99', this program reads '1'"):
@@ -143,10 +175,15 @@ def test_a_place_without_manifest_is_no_run(store: RunStore) -> None:
         store.manifest()
 
 
-@pytest.mark.parametrize("place", ["nonsense://bucket/x", "gs:no-slashes://"])
+@pytest.mark.parametrize("place", ["nonsense://bucket/x", "gs:no-slashes://", "~nobody-by-this-name/run"])
 def test_a_place_that_is_no_place_is_refused(place: str) -> None:
     with pytest.raises(StorageError, match="is no place for files"):
         RunStore(place)
+
+
+def test_an_empty_place_is_refused() -> None:
+    with pytest.raises(StorageError, match="the place of the run is empty"):
+        RunStore("")
 
 
 def test_an_unwritable_place_is_known_before_anything_starts(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from ig_worker import schema
-from ig_worker.errors import RowError, UsageError
+from ig_worker.errors import RowError, RunStoppedError, UsageError
 from ig_worker.explain.engine import Document, Explanation
 from ig_worker.models.tokenize import Tokens
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.rows import Row, choose_target, explain_rows
 from ig_worker.run.store import RunStore
-from ig_worker.run.worker import ChunkWorker, Row, choose_target, explain_rows
+from ig_worker.run.worker import ChunkWorker
 
 POISON, STRANGE = 666, 777
 
@@ -37,6 +38,9 @@ class ScriptedEngine:
         ]
 
 
+GOOD = Document(np.array([9], np.int32), np.array([0], np.int32), np.ones(1, np.int32), None)
+
+
 def rows(*first_ids: int) -> list[Row]:
     made = []
     for position, id in enumerate(first_ids):
@@ -48,7 +52,7 @@ def rows(*first_ids: int) -> list[Row]:
 
 def test_rows_that_raise_are_quarantined_alone_with_their_traceback() -> None:
     failed = {}
-    done = explain_rows(ScriptedEngine(), rows(1, POISON, 2, 3, 4, POISON, 5), failed)
+    done = explain_rows(ScriptedEngine(), rows(1, POISON, 2, 3, 4, POISON, 5), failed, GOOD)
     assert [row.position for row, _ in done] == [0, 2, 3, 4, 6]
     assert sorted(failed) == [1, 5]
     assert (failed[1].reason, failed[1].detail) == ("exception", "ValueError: token 666")
@@ -57,15 +61,47 @@ def test_rows_that_raise_are_quarantined_alone_with_their_traceback() -> None:
 
 def test_the_result_comes_from_one_pass_over_the_rows_that_work() -> None:
     engine = ScriptedEngine()
-    explain_rows(engine, rows(1, 2, POISON, 3), {})
+    explain_rows(engine, rows(1, 2, POISON, 3), {}, GOOD)
     assert engine.calls[-1] == 3
 
 
 def test_a_row_without_numbers_is_quarantined_and_its_neighbours_kept() -> None:
     failed = {}
-    done = explain_rows(ScriptedEngine(), rows(1, STRANGE, 2), failed)
+    done = explain_rows(ScriptedEngine(), rows(1, STRANGE, 2), failed, GOOD)
     assert [row.position for row, _ in done] == [0, 2]
     assert failed[1].reason == "non_finite"
+
+
+class SickEngine(ScriptedEngine):
+    """Fails for every document, as a broken device does."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__()
+        self.error = error
+
+    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
+        if self.error is not None:
+            raise self.error
+        nan = np.full(2, np.nan, np.float32)
+        return [Explanation(nan, 0, 0.5, 0.5, nan, 0, None, 51, "fixed") for _ in documents]
+
+
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow's."""
+
+
+@pytest.mark.parametrize("error", [ValueError("sick"), MemoryError(), ResourceExhaustedError("full"), None])
+def test_a_sick_machine_quarantines_nothing(error: Exception | None) -> None:
+    failed = {}
+    with pytest.raises(type(error) if error else RunStoppedError):
+        explain_rows(SickEngine(error), rows(1, 2, 3), failed, GOOD)
+    assert failed == {}
+
+
+def test_a_chunk_of_nothing_but_bad_rows_is_quarantined() -> None:
+    failed = {}
+    assert explain_rows(ScriptedEngine(), rows(POISON, POISON), failed, GOOD) == []
+    assert sorted(failed) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -161,3 +197,30 @@ def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path
         hidden = np.array(row["hidden_attributions"])
         assert hidden.shape == (len(row["tokens"]), 32)
         np.testing.assert_allclose(hidden.sum(axis=1), row["attributions"], atol=1e-6)
+
+
+def test_a_text_without_tokens_is_quarantined_in_style_plain(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    from ig_worker.models.files import find_model
+
+    config = ExplainConfig(dataset="x", model="m", n_steps=2, max_length=12, text_style="plain")
+    store = RunStore(str(tmp_path))
+    chunk = pa.table({"id": ["a", "b"], "text": ["...", "good"], "label": [1, 0]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {})
+    ChunkWorker(config, find_model(str(tiny_models["bert"])), "print").explain_chunk(store, 0)
+    assert store.read_quarantine().column("reason").to_pylist() == ["no_tokens"]
+    assert store.read_attributions(0).column("id").to_pylist() == ["b"]
+
+
+@pytest.mark.parametrize("engine", ["fused", "alibi"])
+def test_lengths_are_not_rounded_up_beyond_the_models_positions(tmp_path: Path, engine: str) -> None:
+    from ig_worker.models.files import find_model
+    from tests.tiny import save_tiny_model
+
+    model = save_tiny_model(tmp_path / "model", "distilbert", max_position_embeddings=40)
+    config = ExplainConfig(dataset="x", model="m", n_steps=2, max_length=40, engine=engine)
+    store = RunStore(str(tmp_path / "run"))
+    chunk = pa.table({"id": ["a"], "text": ["good film " * 30], "label": [1]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {})
+    record = ChunkWorker(config, find_model(str(model)), "print").explain_chunk(store, 0)
+    assert (record.explained, record.quarantined) == (1, 0)
+    assert len(store.read_attributions(0).column("tokens")[0]) == 40

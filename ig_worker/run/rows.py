@@ -1,0 +1,122 @@
+"""Rows on their way through a chunk: which can be explained, and what is the fault of those that cannot."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ig_worker.errors import RowError, RunStoppedError, UsageError
+from ig_worker.explain.engine import Document, Engine, Explanation
+from ig_worker.models.tokenize import Tokens
+
+_MACHINE_FAULTS = frozenset(
+    {"ResourceExhaustedError", "InternalError", "UnavailableError", "AbortedError", "UnknownError"}
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row on its way through a chunk."""
+
+    position: int
+    id: str
+    label: int | None
+    tokens: Tokens
+    document: Document
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a row cannot be explained."""
+
+    reason: str  # a short code
+    detail: str  # one line for a person
+    traceback: str | None = None
+
+
+Explained = list[tuple[Row, Explanation]]
+Failures = dict[int, Failure]  # by position in the chunk
+
+
+def choose_target(target: str, label: int | None, classes: int) -> int | None:
+    """The class to explain in a row; None is the predicted one.
+
+    Raises:
+        RowError: the target is the label, and the row has none that the model knows.
+        UsageError: the target is a class that the model does not have.
+    """
+    if target == "predicted":
+        return None
+    if target == "label":
+        if label is None or not 0 <= label < classes:
+            raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
+        return label
+    if int(target) >= classes:
+        raise UsageError(f"--target is {target}", expected=f"0 to {classes - 1}, as the model has {classes} classes")
+    return int(target)
+
+
+def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures, known_good: Document) -> Explained:
+    """Explanations of the rows that have one; the others are entered into `failed`.
+
+    The result always comes from one pass over the rows that work: halves are only probed for the rows that raise, so
+    that a row's numbers do not depend on how its neighbours were found out. Before any row is blamed, the engine has
+    to explain `known_good`: what a sick device or a lack of memory raises is no fault of the rows, and goes on to the
+    driver.
+    """
+
+    def attempt(part: Sequence[Row]) -> list[Explanation]:
+        return engine.explain([row.document for row in part])
+
+    good = list(rows)
+    try:
+        results = attempt(good)
+    except Exception as error:
+        if machine_fault(error):
+            raise
+        require_health(engine, known_good)
+        for row, cause in find_failing(good, attempt):
+            detail = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
+            failed[row.position] = Failure("exception", detail, "".join(traceback.format_exception(cause)))
+        good = [row for row in good if row.position not in failed]
+        results = attempt(good)
+    explained = [(row, result) for row, result in zip(good, results, strict=True) if result.finite()]
+    if len(explained) < len(good):
+        require_health(engine, known_good)
+        numbered = {row.position for row, _ in explained}
+        failure = Failure("non_finite", "the network's output or its gradient is no finite number")
+        failed |= {row.position: failure for row in good if row.position not in numbered}
+    return explained
+
+
+def require_health(engine: Engine, known_good: Document) -> None:
+    """Raise RunStoppedError where the engine cannot even explain a document that is known to be good."""
+    (found,) = engine.explain([known_good])
+    if not found.finite():
+        raise RunStoppedError(
+            "this worker gives no finite number even for the text 'a'",
+            expected="a healthy device and weights that fit the network",
+        )
+
+
+def machine_fault(error: BaseException) -> bool:
+    """Whether an exception speaks of the machine rather than of the data."""
+    # TensorFlow's errors by name: this file does not import it.
+    return isinstance(error, MemoryError) or type(error).__name__ in _MACHINE_FAULTS
+
+
+def find_failing(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], object]) -> list[tuple[Row, Exception]]:
+    """The rows that raise by themselves, found by halving."""
+    if not rows:
+        return []
+    try:
+        attempt(rows)
+    except Exception as error:
+        if machine_fault(error):
+            raise
+        if len(rows) == 1:
+            return [(rows[0], error)]
+        middle = len(rows) // 2
+        return find_failing(rows[:middle], attempt) + find_failing(rows[middle:], attempt)
+    return []

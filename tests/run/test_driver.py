@@ -1,0 +1,151 @@
+"""A run's states, with a stand-in for the actors: what a start finds, repairs, refuses and writes down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ig_worker.errors import RunDamagedError, RunMismatchError, RunStoppedError, StorageError
+from ig_worker.run import driver
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.driver import explain_run
+from ig_worker.run.rows import Failure
+from ig_worker.run.store import RunStore
+from ig_worker.run.tables import quarantine_table
+from ig_worker.run.worker import ChunkRecord
+from tests.run.test_store import explained
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_models: dict[str, Path]) -> ExplainConfig:
+    """8 rows in chunks of 2; r5 is empty."""
+    rows = [{"id": f"r{i}", "text": "" if i == 5 else "good film", "label": 1} for i in range(8)]
+    path = tmp_path / "reviews.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ExplainConfig(dataset=str(path), model=str(tiny_models["distilbert"]), chunk_rows=2, max_length=16)
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits what actors would commit, without any network."""
+
+    def work(run: driver._Run) -> None:
+        for index in run.todo:
+            table, faults = run.store.read_chunk(index)
+            failures = {position: Failure(*fault) for position, fault in faults.items()}
+            ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
+            run.store.commit(index, explained(*ids), quarantine_table(index, table, failures), run.mark)
+            run.totals.add(ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, 1.0, 1.0, 1))
+
+    monkeypatch.setattr(driver, "_run_pool", work)
+
+
+def ids_of(run: Path) -> list[str]:
+    return [id for table in RunStore(str(run)).iter_attributions() for id in table.column("id").to_pylist()]
+
+
+def test_a_run_ends_with_its_state_and_reason_written_down(config: ExplainConfig, tmp_path: Path) -> None:
+    result = explain_run(str(tmp_path / "run"), config)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (result.exit_code, summary["exit_code"], summary["state"]) == (3, 3, "complete")
+    assert summary["reason"] == "1 rows are quarantined"
+    assert ids_of(tmp_path / "run") == ["r0", "r1", "r2", "r3", "r4", "r6", "r7"]
+
+
+def test_a_start_that_finds_all_done_keeps_the_measured_speed(config: ExplainConfig, tmp_path: Path) -> None:
+    explain_run(str(tmp_path / "run"), config)
+    before = json.loads((tmp_path / "run" / "summary.json").read_text())["reviews_per_second"]
+    explain_run(str(tmp_path / "run"), config)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["reviews_per_second"] == before > 0
+
+
+def test_a_result_copied_over_another_is_refused_and_deleting_it_mends_the_run(config, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    explain_run(str(run), config)
+    whole = ids_of(run)
+    folder = run / "attributions"
+    (folder / "chunk-00002.parquet").write_bytes((folder / "chunk-00001.parquet").read_bytes())
+    with pytest.raises(RunDamagedError, match=r"chunk-00002\.parquet says that it is chunk 1; delete that file"):
+        explain_run(str(run), config)
+    (folder / "chunk-00002.parquet").unlink()
+    assert explain_run(str(run), config).computed == 1
+    assert ids_of(run) == whole
+
+
+def test_a_lost_quarantine_file_is_noticed_and_made_again(config: ExplainConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    explain_run(str(run), config)
+    next((run / "quarantine").iterdir()).unlink()
+    with pytest.raises(RunDamagedError, match=r"chunk 00002 .* which is gone; delete that file"):
+        explain_run(str(run), config)
+    (run / "attributions" / "chunk-00002.parquet").unlink()
+    assert explain_run(str(run), config).quarantined == 1
+    assert RunStore(str(run)).read_quarantine().num_rows == 1
+
+
+def test_a_result_with_too_few_rows_is_noticed(config: ExplainConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    explain_run(str(run), config)
+    store = RunStore(str(run))
+    table, _ = store.read_chunk(0)
+    store.commit(0, explained("r0"), quarantine_table(0, table, {}), store.manifest()["fingerprint"])
+    with pytest.raises(RunDamagedError, match=r"chunk 00000 .* has 1 rows, its input chunk 2"):
+        explain_run(str(run), config)
+
+
+def test_a_deleted_input_chunk_is_written_again(config: ExplainConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    explain_run(str(run), config)
+    chunk = run / "chunks" / "chunk-00002.parquet"
+    before = chunk.read_bytes()
+    chunk.unlink()
+    (run / "attributions" / "chunk-00002.parquet").unlink()
+    explain_run(str(run), config)
+    assert chunk.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(RunStoppedError("no more actors"), 4), (StorageError("disk full"), 1), (ValueError("bug"), 4)]
+)
+def test_a_run_that_stops_says_so_in_its_files(config, tmp_path: Path, monkeypatch, error, code: int) -> None:
+    def fail(run: driver._Run) -> None:
+        raise error
+
+    monkeypatch.setattr(driver, "_run_pool", fail)
+    with pytest.raises(type(error)):
+        explain_run(str(tmp_path / "run"), config)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["state"], summary["exit_code"], summary["reason"]) == ("stopped", code, str(error))
+    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
+
+
+def test_settings_may_change_until_there_is_a_result(config, tmp_path: Path, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_run_pool", lambda run: (_ for _ in ()).throw(RunStoppedError("weights are broken")))
+        with pytest.raises(RunStoppedError):
+            explain_run(str(tmp_path / "run"), config)
+    assert explain_run(str(tmp_path / "run"), replace(config, n_steps=9)).explained == 7
+    with pytest.raises(RunMismatchError, match=r"n_steps: 9 there, 50 now"):
+        explain_run(str(tmp_path / "run"), config)
+
+
+def test_a_sharding_that_did_not_end_starts_anew_with_whatever_is_asked_for(config, tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path / "run"))
+    store.write_manifest({"state": "preparing", "config": {}, "data_identity": {"data": "another", "limit": 3}})
+    assert explain_run(str(tmp_path / "run"), config).rows == 8
+
+
+def test_a_limit_that_cuts_nothing_is_no_other_run(config: ExplainConfig, tmp_path: Path) -> None:
+    explain_run(str(tmp_path / "run"), config)
+    assert explain_run(str(tmp_path / "run"), replace(config, limit=8, split="train")).computed == 0
+    with pytest.raises(RunMismatchError, match="limit: None there, 7 now"):
+        explain_run(str(tmp_path / "run"), replace(config, limit=7))
+
+
+def test_a_deadline_that_has_passed_stops_the_run_cleanly(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "_run_pool", lambda run: run.check_deadline())
+    with pytest.raises(RunStoppedError, match="--deadline of 1e-09 s has passed; run the same command again"):
+        explain_run(str(tmp_path / "run"), replace(config, deadline=1e-9))

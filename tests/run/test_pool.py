@@ -1,0 +1,157 @@
+"""The Ray layer, with Ray's own exceptions but no cluster: every error is an outcome, and none escapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ray import exceptions as rex
+
+from ig_worker.errors import ModelError, RunStoppedError, StorageError
+from ig_worker.run import pool as pool_module
+from ig_worker.run.dispatch import Action, Ledger, Outcome
+from ig_worker.run.pool import MAX_FAILED_STARTS, Pool, outcome_of, own_error
+
+
+def task_error(cause: Exception) -> rex.RayTaskError:
+    return rex.RayTaskError("explain", "the traceback", cause)
+
+
+RAY_ERRORS = [
+    rex.ActorDiedError(),
+    rex.ActorUnavailableError("gone", b"1" * 16),
+    rex.NodeDiedError("gone"),
+    rex.OutOfMemoryError("full"),
+    rex.WorkerCrashedError(),
+    rex.RaySystemError("odd"),
+    rex.ActorUnschedulableError("never"),
+    rex.RuntimeEnvSetupError("env"),
+    rex.LocalRayletDiedError(),
+    task_error(ValueError("boom")),
+    task_error(StorageError("disk full")),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        pool_module.ray, "nodes", lambda: [{"NodeID": "n1", "Alive": True}, {"NodeID": "n2", "Alive": False}]
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "node", "expected"),
+    [
+        (task_error(ValueError("boom")), "n1", Outcome.ERROR),
+        (rex.ActorDiedError(), "n1", Outcome.ACTOR_DIED),
+        (rex.ActorDiedError(), "n2", Outcome.NODE_LOST),
+        (rex.ActorDiedError(), "n3", Outcome.NODE_LOST),
+        (rex.ActorUnavailableError("gone", b"1" * 16), "n1", Outcome.NODE_LOST),
+        (rex.NodeDiedError("gone"), "n1", Outcome.NODE_LOST),
+        (rex.OutOfMemoryError("full"), "n1", Outcome.ACTOR_DIED),
+    ],
+)
+def test_the_cause_of_a_failure_decides_whether_it_is_a_strike(error, node: str, expected: Outcome) -> None:
+    assert outcome_of(error, node) is expected
+
+
+def test_an_error_of_ours_is_found_inside_rays() -> None:
+    assert str(own_error(task_error(StorageError("disk full")))) == "disk full"
+    assert own_error(task_error(ValueError("boom"))) is None
+
+
+class FakeRay:
+    """Actors are numbers, references are pairs of actor and task; `results` scripts what `get` gives or raises."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, result: Callable[[Any], Any]) -> None:
+        self.result, self.killed, self.spawned = result, [], 0
+        for name in ("get", "wait", "kill"):
+            monkeypatch.setattr(pool_module.ray, name, getattr(self, name))
+
+    def spawn(self) -> Any:
+        self.spawned += 1
+        number = self.spawned
+        remote = type("Method", (), {"remote": lambda _: (number, "ready")})()
+        return type("Actor", (), {"ready": remote, "number": number})()
+
+    def wait(self, references: list, **_: Any) -> tuple[list, list]:
+        return references[:1], references[1:]
+
+    def get(self, reference: Any) -> Any:
+        value = self.result(reference)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def kill(self, actor: Any) -> None:
+        self.killed.append(actor.number)
+
+    def run(self, tasks: int, **limits: Any) -> tuple[Ledger, list]:
+        ledger, pool = Ledger.of(range(tasks)), Pool(self.spawn, 2, **limits)
+        return ledger, list(pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None))
+
+
+@pytest.mark.parametrize("error", RAY_ERRORS, ids=lambda error: type(error).__name__)
+def test_any_error_costs_an_attempt_and_never_the_run(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    failed: list[Any] = []
+
+    def result(reference: Any) -> Any:
+        if reference[1] == "ready":
+            return "cpu", "n1"
+        if reference[1] == 1 and not failed:
+            failed.append(reference)
+            return error
+        return "record"
+
+    ledger, events = FakeRay(monkeypatch, result).run(4)
+    assert ledger.done == 4
+    assert [event.action for event in events].count(Action.RETRY) == 1
+    assert all("\n" not in event.error for event in events)
+
+
+@pytest.mark.parametrize("error", RAY_ERRORS, ids=lambda error: type(error).__name__)
+def test_actors_that_cannot_start_end_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    fake = FakeRay(monkeypatch, lambda _: error)
+    with pytest.raises((RunStoppedError, StorageError)) as caught:
+        fake.run(4)
+    assert "\n" not in str(caught.value)
+    assert fake.spawned <= MAX_FAILED_STARTS + 2
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay(monkeypatch, lambda _: task_error(ModelError("no such weights")))
+    with pytest.raises(ModelError, match="no such weights"):
+        fake.run(4)
+
+
+def test_once_work_has_been_done_a_bad_start_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def result(reference: Any) -> Any:
+        actor, what = reference
+        if what == "ready":
+            return task_error(StorageError("for a moment")) if actor == 3 else ("cpu", "n1")
+        return rex.ActorDiedError() if (actor, what) == (2, 1) else "record"
+
+    ledger, _ = FakeRay(monkeypatch, result).run(6)
+    assert ledger.done == 6
+
+
+def test_an_actor_that_takes_too_long_is_ended_and_its_task_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    hung = [True]
+
+    class Slow(FakeRay):
+        def wait(self, references: list, **_: Any) -> tuple[list, list]:
+            ready = [r for r in references if r[1] != 0 or not hung[0]]
+            return ready[:1], []
+
+    clock = iter(range(10_000))
+    monkeypatch.setattr(pool_module.time, "monotonic", lambda: next(clock))
+    fake = Slow(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
+    ledger, pool = Ledger.of(range(2)), Pool(fake.spawn, 2, timeout_s=5)
+    outcomes = []
+    for event in pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None):
+        outcomes.append(event.outcome)
+        hung[0] = hung[0] and event.outcome is not Outcome.TIMEOUT
+    assert ledger.done == 2
+    assert outcomes.count(Outcome.TIMEOUT) == 1
+    assert len(fake.killed) >= 1

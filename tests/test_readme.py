@@ -17,19 +17,31 @@ TEXT = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", EXAMPLES)
-def test_the_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_of_a_run_are_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RunStore(str(tmp_path / "runs" / "first"))
     store.write_chunk(0, CHUNK, {})
     store.commit(0, explained("a"), quarantined(1, 2), "print")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(example("pyarrow.dataset"), "README.md", "exec"), names)
     assert names["strongest"] == [(0.25, "one"), (0.0, "[CLS]")]
 
 
-def test_there_are_examples() -> None:
-    assert EXAMPLES
+def test_the_notebook_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.tiny import save_tiny_model
+
+    save_tiny_model(tmp_path / "my-model", "distilbert", max_position_embeddings=256)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(example("ig_worker.explain"), "README.md", "exec"), names)
+    assert list(names["frame"]["id"]) == ["0", "1"]
+    assert names["explanation"].attributions[0].shape == (2, 256, 32)
+
+
+def example(mark: str) -> str:
+    """The one example of the README that holds `mark`."""
+    (found,) = (code for code in EXAMPLES if mark in code)
+    return found
 
 
 def test_every_flag_that_the_readme_names_exists() -> None:

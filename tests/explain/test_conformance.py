@@ -63,7 +63,7 @@ def compare(classifier, layer: str, method: str, style: str = "bert") -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("layer", ["embeddings", "block:0", "block:2"])
+@pytest.mark.parametrize("layer", ["embeddings", "block:0", "block:1", "block:2"])
 @pytest.mark.parametrize("architecture", ["distilbert", "bert"])
 def test_the_fused_engine_gives_alibis_numbers(tiny_models, architecture: str, layer: str, method: str) -> None:
     compare(load(tiny_models[architecture]), layer, method)

@@ -24,7 +24,7 @@ def _aggregate(arguments: argparse.Namespace) -> int:
     with meter("aggregating, chunks", None) as shown:
         tables = aggregate(store, lambda done, total: shown.update(done, total=total))
     print("\n".join(summarise(tables, store.read_quarantine().num_rows).lines()))
-    print(f"tables: {arguments.run}/aggregates")
+    print(f"tables: {store.storage.describe('aggregates')}")
     return 0
 
 

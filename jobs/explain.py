@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
+from ig_worker.run.storage import Storage
 from jobs import _cli
 
 
@@ -21,9 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explain(arguments: argparse.Namespace) -> int:
     result = explain_run(arguments.run, _cli.read_settings(arguments, ExplainConfig))
     print("\n".join(result.lines()))
+    storage = Storage(arguments.run)
     if result.quarantined:
-        print(f"quarantined rows, each with its reason: {arguments.run}/quarantine")
-    print(f"attributions: {arguments.run}/attributions")
+        print(f"quarantined rows, each with its reason: {storage.describe('quarantine')}")
+    print(f"attributions: {storage.describe('attributions')}")
     return result.exit_code
 
 

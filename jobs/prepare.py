@@ -23,9 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     config = _cli.read_settings(arguments, DataConfig)
     config.check()
+    store = RunStore(arguments.run)
     with meter("preparing, rows", None) as shown:
-        prepared = prepare(RunStore(arguments.run), config, lambda rows, total: shown.update(rows, total=total))
-    print(f"{prepared.name}: {prepared.rows} rows in {prepared.chunks} chunks in {arguments.run}/chunks")
+        prepared = prepare(store, config, lambda rows, total: shown.update(rows, total=total))
+    print(f"{prepared.name}: {prepared.rows} rows in {prepared.chunks} chunks in {store.storage.describe('chunks')}")
     if prepared.faults:
         print(f"{prepared.faults} rows cannot be explained and will be quarantined")
     return 0

@@ -34,7 +34,7 @@ class Storage:
             raise StorageError("the place of the run is empty", expected="a path, or a URI such as s3://bucket/folder")
         try:
             if "://" in place:
-                self._fs, self._root = pafs.FileSystem.from_uri(place)
+                self._fs, self._root = pafs.FileSystem.from_uri(_one_put(place))
             else:
                 self._fs, self._root = pafs.LocalFileSystem(), str(Path(place).expanduser().absolute())
         except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:
@@ -53,7 +53,8 @@ class Storage:
 
     def describe(self, name: str) -> str:
         """The name as a person knows it."""
-        return posixpath.join(self.place, name)
+        place, query, options = self.place.partition("?")
+        return posixpath.join(place, name) + query + options
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""
@@ -127,7 +128,7 @@ class Storage:
     def probe(self) -> None:
         """Write and remove a small file, so that a place that cannot be written is known before anything starts."""
         name = f".probe-{secrets.token_hex(6)}"
-        self.write(name, b"")
+        self.write(name, b"probe")
         self.delete(name)
 
     def error(self, verb: str, name: str, error: OSError) -> StorageError:
@@ -138,6 +139,13 @@ class Storage:
             expected="a place that this user can read and write, with room on it",
             remedy="check the path, its permissions and the credentials",
         )
+
+
+def _one_put(place: str) -> str:
+    """An S3 URI by which pyarrow writes a small file with one PUT; by itself it opens a multipart upload."""
+    if not place.startswith("s3://") or "allow_delayed_open" in place:
+        return place
+    return f"{place}{'&' if '?' in place else '?'}allow_delayed_open=true"
 
 
 def _sync_folder(folder: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ig_worker import schema
 from ig_worker.errors import RunDamagedError, StorageError, UsageError
 from ig_worker.run.rows import Failure
+from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
 from ig_worker.run.tables import quarantine_table
 
@@ -179,6 +180,12 @@ def test_a_place_without_manifest_is_no_run(store: RunStore) -> None:
 def test_a_place_that_is_no_place_is_refused(place: str) -> None:
     with pytest.raises(StorageError, match="is no place for files"):
         RunStore(place)
+
+
+def test_a_file_at_a_uri_with_options_is_described_as_one_could_open_it() -> None:
+    storage = Storage("s3://bucket/run?region=eu-west-1")
+    assert storage.describe("run.json") == "s3://bucket/run/run.json?region=eu-west-1"
+    assert storage.path("run.json") == "bucket/run/run.json"
 
 
 def test_an_empty_place_is_refused() -> None:

@@ -58,7 +58,7 @@ QUARANTINE = pa.schema(
         pa.field("chunk", pa.int32(), nullable=False),
         pa.field("position", pa.int32(), nullable=False),  # row within the chunk, from 0
         pa.field("label", pa.int32()),
-        pa.field("reason", pa.string(), nullable=False),  # short code, see run/quarantine.py
+        pa.field("reason", pa.string(), nullable=False),  # short code, such as empty_text
         pa.field("detail", pa.string(), nullable=False),  # one line for a person
         pa.field("traceback", pa.string()),  # null where no exception was raised
     ]

@@ -1,40 +1,45 @@
-"""Trains a classifier by a recipe."""
+"""Trains a classifier by a recipe; a training that was stopped goes on where it was."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import field, fields, make_dataclass
 
+from ig_worker.models.checkpoint import OnStep
 from ig_worker.models.finetune import SEED, finetune
-from ig_worker.models.recipes import RECIPES, find_recipe
+from ig_worker.models.recipes import CHANGES, RECIPES, Recipe, find_recipe, revise
 from ig_worker.run.config import DataConfig
-from ig_worker.run.progress import meter
+from ig_worker.run.progress import Meter, meter
 from jobs import _cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.finetune", __doc__)
-    made.add_argument("--recipe", required=True, choices=sorted(RECIPES), help="what to train")
+    made.add_argument("--recipe", required=True, choices=list(RECIPES), help="what to train, and how")
     made.add_argument("--out", required=True, metavar="MODEL", help="directory to write; must not exist")
-    made.add_argument("--tokenizer", metavar="DIR", help="use this tokenizer (default: learn a vocabulary)")
-    made.add_argument("--epochs", type=int, help="passes over the training rows (default: as the recipe says)")
+    made.add_argument("--base", metavar="MODEL", help="pretrained encoder: a directory or a hub name")
+    made.add_argument("--from-scratch", action="store_true", help="random weights instead of a pretrained encoder")
+    made.add_argument(
+        "--tokenizer", metavar="DIR", help="use this tokenizer (default: the encoder's; from scratch: learn one)"
+    )
     made.add_argument("--seed", type=int, default=SEED, help=f"of everything random (default: {SEED})")
+    changes = made.add_argument_group("changes of the recipe (default: as it says)")
+    for name, (kind, text) in CHANGES.items():
+        changes.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), help=text)
     _cli.add_settings(made, DataConfig)
     return _cli.run(_finetune, made, argv)
 
 
 def _finetune(arguments: argparse.Namespace) -> int:
-    config = _cli.read_settings(arguments, DataConfig)
-    with meter("training, steps", None) as shown:
+    names = (*CHANGES, "base", "from_scratch")
+    recipe = revise(find_recipe(arguments.recipe), **{name: getattr(arguments, name) for name in names})
+    config = _cli.read_settings(arguments, _data_config(recipe))
+    with _meters() as on_step:
         metrics = finetune(
-            find_recipe(arguments.recipe),
-            config.spec(),
-            arguments.out,
-            tokenizer=arguments.tokenizer,
-            epochs=arguments.epochs,
-            seed=arguments.seed,
-            on_step=lambda step, steps, loss: shown.update(step, f"loss {loss:.3f}", steps),
+            recipe, config.spec(), arguments.out, tokenizer=arguments.tokenizer, seed=arguments.seed, on_step=on_step
         )
     print(
         f"test accuracy {metrics.test_accuracy:.4f} on {metrics.test_rows} rows "
@@ -42,6 +47,31 @@ def _finetune(arguments: argparse.Namespace) -> int:
     )
     print(f"model: {arguments.out}")
     return 0
+
+
+def _data_config(recipe: Recipe) -> type[DataConfig]:
+    """DataConfig with the recipe's defaults."""
+    changed = [
+        (setting.name, setting.type, field(default=recipe.data[setting.name], metadata=setting.metadata))
+        for setting in fields(DataConfig)
+        if setting.name in recipe.data
+    ]
+    return make_dataclass("DataConfig", changed, bases=(DataConfig,), frozen=True)
+
+
+@contextmanager
+def _meters() -> Iterator[OnStep]:
+    """A meter for each stage, one after the other."""
+    with ExitStack() as stack:
+        shown: dict[str, Meter] = {}
+
+        def on_step(stage: str, done: int, total: int, note: str) -> None:
+            if stage not in shown:
+                stack.close()
+                shown[stage] = stack.enter_context(meter(stage, total))
+            shown[stage].update(done, note, total)
+
+        yield on_step
 
 
 if __name__ == "__main__":

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ig_worker.data.sources import DataSpec
-from ig_worker.errors import DataError, UsageError
-from ig_worker.models.finetune import finetune, learning_rate, length_batches, read_examples
-from ig_worker.models.recipes import RECIPES, find_recipe
+from ig_worker.errors import DataError
+from ig_worker.models.examples import TokenRows, length_batches, read_examples
+from ig_worker.models.finetune import finetune
+from ig_worker.models.recipes import RECIPES
+from tests.models.reviews import write_reviews
 
 SMALL = replace(
     RECIPES["tiny"], blocks=1, hidden=32, heads=2, intermediate=64, positions=32, vocabulary=200, max_length=24,
@@ -36,21 +38,12 @@ def test_batches_hold_texts_of_similar_length() -> None:
     assert padded < 1.1 * lengths.sum()
 
 
-def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
-    rates = [learning_rate(RECIPES["tiny"], step, 200) for step in range(200)]
-    assert rates[0] == pytest.approx(5e-4 / 20)
-    assert max(rates) == rates[20] == pytest.approx(5e-4)
-    assert 0 < rates[-1] < 5e-6
-    assert rates[20:] == sorted(rates[20:], reverse=True)
-
-
-def write_reviews(path: Path, rows: int = 200) -> DataSpec:
-    words = ["good great joy", "bad dull awful"]
-    lines = [
-        {"text": f"the film was {words[i % 2].split()[i % 3]} " * (i % 3 + 1), "label": 1 - i % 2} for i in range(rows)
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return DataSpec(str(path))
+def test_a_batch_is_padded_to_its_longest_text_and_attends_to_tokens_only() -> None:
+    rows = TokenRows([np.full(n, 7, np.int32) for n in (3, 20, 12)], [3, 20, 5], np.zeros(3, np.int32), 24)
+    ids, mask = rows.batch([0, 2])
+    assert ids.shape == mask.shape == (2, 24), "rounded up to 32, but no text has more than 24 tokens"
+    assert ids.sum(1).tolist() == [3 * 7, 12 * 7]
+    assert mask.sum(1).tolist() == [3, 5]
 
 
 def test_a_file_without_splits_keeps_one_row_in_ten_for_the_test(tmp_path: Path) -> None:
@@ -71,14 +64,20 @@ def test_a_small_model_is_learnt_saved_and_loads_again(tmp_path: Path) -> None:
     from ig_worker.models.files import find_model
     from ig_worker.models.tokenize import TextEncoder
 
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     out = tmp_path / "deep" / "model"
     metrics = finetune(
-        SMALL, write_reviews(tmp_path / "reviews.jsonl"), str(out), on_step=lambda step, of, _: seen.append((step, of))
+        SMALL,
+        write_reviews(tmp_path / "reviews.jsonl"),
+        str(out),
+        on_step=lambda stage, done, of, _: seen.append((stage, done, of)),
     )
     assert metrics.test_accuracy == 1.0
-    assert metrics.steps == len(seen) == seen[-1][0] == seen[-1][1] == 60
-    assert json.loads((out / "metrics.json").read_text())["test_accuracy"] == 1.0
+    assert seen[:60] == [("training, steps", step, 60) for step in range(1, 61)]
+    assert seen[-1] == ("testing, texts", 20, 20)
+    written = json.loads((out / "metrics.json").read_text())
+    assert (written["test_accuracy"], written["steps"], written["batch_rows"], written["base"]) == (1.0, 60, 16, None)
+    assert written["train_losses"][-1] < 0.5 * written["train_losses"][0]
     classifier = load_classifier(find_model(str(out)))
     (tokens,) = TextEncoder(classifier.tokenizer, "bert", 24).encode(["the film was great"])
     halves = classifier.split("embeddings")
@@ -92,11 +91,6 @@ def test_labels_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     path.write_text('{"text": "good", "label": 5000}\n{"text": "bad", "label": 1}\n' * 10)
     with pytest.raises(DataError, match="training labels run from 1 to 5000"):
         finetune(SMALL, DataSpec(str(path)), str(tmp_path / "m"))
-
-
-def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(UsageError, match="--recipe is 'huge'; expected one of tiny"):
-        find_recipe("huge")
 
 
 def test_the_same_texts_give_the_same_vocabulary() -> None:

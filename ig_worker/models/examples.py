@@ -1,0 +1,128 @@
+"""What a classifier learns from: labelled texts of a data set, as token ids, in batches of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ig_worker.data.faults import FaultFinder
+from ig_worker.data.sources import DataSpec, Documents, open_documents
+from ig_worker.errors import DataError
+from ig_worker.models.tokenize import TextEncoder
+
+_ROUND_TO = 32  # lengths of batches, in tokens: a handful of shapes
+_WINDOW_BATCHES = 50  # texts are sorted by length within so many batches, so that little is padding
+_HOLD_OUT = 10  # without a test split, one row in so many is kept for it
+_MAX_TEXT_BYTES = 500_000
+
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts with labels."""
+
+    texts: list[str]
+    labels: Ints  # [texts]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Token ids of texts with labels."""
+
+    ids: list[Ints]  # each [tokens]
+    attended: list[int]  # so many leading tokens are attended to; the rest is padding that a head reads
+    labels: Ints  # [texts]
+    longest: int  # no text has more tokens
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batch(self, members: Iterable[int]) -> tuple[Ints, Ints]:
+        """Ids and attention mask of some texts, int32 [members, length of the longest, rounded up]."""
+        members = list(members)
+        length = -(-max(len(self.ids[i]) for i in members) // _ROUND_TO) * _ROUND_TO
+        ids = np.zeros((len(members), min(length, self.longest)), np.int32)
+        mask = np.zeros_like(ids)
+        for row, i in enumerate(members):
+            ids[row, : len(self.ids[i])] = self.ids[i]
+            mask[row, : self.attended[i]] = 1
+        return ids, mask
+
+
+def read_examples(spec: DataSpec) -> tuple[Examples, Examples, Documents]:
+    """Training and test examples of a data set; rows without label or with a fault are left out.
+
+    A file without splits gives one row in ten to the test.
+
+    Raises:
+        DataError: no labelled rows for either.
+    """
+    documents = open_documents(replace(spec, split="train"))
+    if spec.dataset in ("demo", "imdb") or spec.dataset.endswith(".npz"):
+        train, test = list(_rows(documents)), list(_rows(open_documents(replace(spec, split="test"))))
+    else:
+        train, test = [], []
+        for number, row in enumerate(_rows(documents)):
+            (test if number % _HOLD_OUT == _HOLD_OUT - 1 else train).append(row)
+    if not train or not test:
+        raise DataError(
+            f"{documents.name} has {len(train)} labelled rows to train on and {len(test)} to test on",
+            expected="some of both",
+        )
+    return _examples(train), _examples(test), documents
+
+
+def _rows(documents: Documents) -> Iterator[tuple[str, int]]:
+    finder = FaultFinder(_MAX_TEXT_BYTES)
+    for batch in documents.batches():
+        faults = finder.check(batch)
+        pairs = zip(batch.column("text").to_pylist(), batch.column("label").to_pylist(), strict=True)
+        yield from ((text, label) for i, (text, label) in enumerate(pairs) if i not in faults and label is not None)
+
+
+def _examples(rows: Iterable[tuple[str, int]]) -> Examples:
+    texts, labels = zip(*rows, strict=True)
+    return Examples(list(texts), np.array(labels, np.int32))
+
+
+def class_names(train: Examples, named: Sequence[str]) -> tuple[str, ...]:
+    """Names of the classes that the labels number: `named`, or the numbers.
+
+    Raises:
+        DataError: labels that are no class numbers, or all the same.
+    """
+    highest = int(train.labels.max())
+    if train.labels.min() < 0 or highest > 999 or highest < 1:
+        raise DataError(
+            f"training labels run from {train.labels.min()} to {highest}",
+            expected="class numbers from 0, two classes or more",
+        )
+    return tuple(named) if len(named) > highest else tuple(str(i) for i in range(highest + 1))
+
+
+def tokenize(encoder: TextEncoder, examples: Examples) -> TokenRows:
+    """The examples as token ids."""
+    ids, attended = [], []
+    for tokens in encoder.encode(examples.texts):
+        ids.append(tokens.input_ids)
+        attended.append(int(tokens.attention_mask.sum()))
+    return TokenRows(ids, attended, examples.labels, encoder.max_length)
+
+
+def length_batches(lengths: Sequence[int], rows: int, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    """A shuffled order of the texts, cut into batches of `rows` texts of similar length; every text once."""
+    order = rng.permutation(len(lengths))
+    window = rows * _WINDOW_BATCHES
+    batches = []
+    for start in range(0, len(order), window):
+        part = order[start : start + window]
+        part = part[np.argsort(np.asarray(lengths)[part], kind="stable")]
+        batches += [part[i : i + rows] for i in range(0, len(part), rows)]
+    return [batches[i] for i in rng.permutation(len(batches))]

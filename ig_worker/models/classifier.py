@@ -14,6 +14,7 @@ from ig_worker.models.files import ModelFiles
 from ig_worker.models.head import load_head_classifier
 from ig_worker.models.layers import NetworkShape, layer_depth
 from ig_worker.models.network import SplitNetwork
+from ig_worker.models.pretrained import load_complete
 from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
 
@@ -52,16 +53,7 @@ def load_classifier(files: ModelFiles) -> Classifier:
     Raises:
         ModelError: files that do not belong together or cannot be read.
     """
-    try:
-        model = _load_network(files)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"the weights in {files.name} cannot be loaded ({type(error).__name__}: {error})",
-            expected="weights of a classifier that fit config.json",
-            remedy="write them again with save_pretrained",
-        ) from error
+    model = _load_network(files)
     tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
     return wrap(files.shape, model, tokenizer)
 
@@ -70,49 +62,9 @@ def _load_network(files: ModelFiles) -> Any:
     from transformers import TFAutoModelForSequenceClassification
 
     shape = files.shape
-    if shape.head is not None:
-        return load_head_classifier(Path(files.directory), shape.head, shape.hidden, shape.logits)
-    if is_pytorch(Path(files.directory)):
-        return _from_pytorch(files)
-    model, info = TFAutoModelForSequenceClassification.from_pretrained(
-        files.directory, local_files_only=True, trust_remote_code=False, output_loading_info=True
-    )
-    weightless = {layer.name for layer in model.layers if not layer.weights}  # such as dropout
-    missing = sorted(set(info["missing_keys"]) - weightless)
-    if missing:  # transformers would leave them random
-        raise ModelError(
-            f"the weights in {files.name} lack {', '.join(missing[:3])}",
-            expected="a fine-tuned classifier, not a bare encoder",
-            remedy="fine-tune it first, for instance with jobs.finetune",
-        )
-    return model
-
-
-def is_pytorch(directory: Path) -> bool:
-    """Whether the weights are PyTorch's, in safetensors."""
-    from safetensors import safe_open
-
-    path = directory / "model.safetensors"
-    if not path.exists() or (directory / "tf_model.h5").exists():
-        return False
-    with safe_open(path, framework="np") as archive:
-        return (archive.metadata() or {}).get("format") == "pt"
-
-
-def _from_pytorch(files: ModelFiles) -> Any:
-    """The TensorFlow network with PyTorch's weights; torch is not needed for it.
-
-    transformers' own way iterates over an archive object that safetensors no longer lets it iterate over.
-    """
-    from safetensors.numpy import load_file
-    from transformers import AutoConfig, TFAutoModelForSequenceClassification
-    from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
-
-    config = AutoConfig.from_pretrained(files.directory, local_files_only=True, trust_remote_code=False)
-    model = TFAutoModelForSequenceClassification.from_config(config)
-    model(tf.zeros([1, 2], tf.int32))
-    state = load_file(Path(files.directory) / "model.safetensors")
-    return load_pytorch_state_dict_in_tf2_model(model, state, tf_inputs=False, allow_missing_keys=False)
+    if shape.head is None:
+        return load_complete(TFAutoModelForSequenceClassification, files)
+    return load_head_classifier(Path(files.directory), shape.head, shape.hidden, shape.logits)
 
 
 def wrap(shape: NetworkShape, keras_model: Any, tokenizer: Any) -> Classifier:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ig_worker.errors import ModelError
 from ig_worker.models.files import HEAD_WEIGHTS
 from ig_worker.models.layers import HEAD_KEY, FlattenHead
 from ig_worker.models.runtime import tf
@@ -74,13 +75,24 @@ def save_head(directory: Path, encoder: Any, head: Any, sizes: FlattenHead, labe
 
 
 def load_head_classifier(directory: Path, sizes: FlattenHead, width: int, classes: int) -> HeadClassifier:
-    """The classifier that `save_head` wrote."""
+    """The classifier that `save_head` wrote.
+
+    Raises:
+        ModelError: its files are missing or do not fit.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
     from transformers import TFAutoModel
 
-    encoder = TFAutoModel.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     head = build_head(sizes, width, classes)
-    values = load_file(directory / HEAD_WEIGHTS)
-    head.set_weights([values[name] for name in _TENSORS])
+    try:
+        encoder = TFAutoModel.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        values = load_file(directory / HEAD_WEIGHTS)
+        head.set_weights([values[name] for name in _TENSORS])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ModelError(
+            f"the encoder and head in {directory} cannot be loaded ({type(error).__name__}: {error})",
+            expected=f"what jobs.finetune --recipe bert-head wrote, {HEAD_WEIGHTS} included",
+        ) from error
     encoder.trainable = False
     return HeadClassifier(encoder, head, sizes.length)

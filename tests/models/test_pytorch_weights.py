@@ -28,8 +28,9 @@ def as_pytorch(variables) -> dict[str, np.ndarray]:
     return state
 
 
+@pytest.mark.parametrize("beside", [[], ["tf_model.h5"]])
 @pytest.mark.parametrize("architecture", ["distilbert", "bert"])
-def test_pytorch_safetensors_give_the_same_network(tiny_models, tmp_path: Path, architecture: str) -> None:
+def test_pytorch_safetensors_give_the_same_network(tiny_models, tmp_path: Path, architecture, beside) -> None:
     from safetensors.numpy import save_file
 
     from ig_worker.models.classifier import load_classifier
@@ -38,7 +39,8 @@ def test_pytorch_safetensors_give_the_same_network(tiny_models, tmp_path: Path, 
         pytest.skip("torch is installed here, so this would not show that it is not needed")
     ours = load_classifier(find_model(str(tiny_models[architecture])))
     directory = Path(shutil.copytree(tiny_models[architecture], tmp_path / "pytorch"))
-    next(directory.glob("*.h5")).unlink()
+    if not beside:  # hub models often have both
+        (directory / "tf_model.h5").unlink()
     save_file(as_pytorch(ours.keras_model.weights), directory / "model.safetensors", metadata={"format": "pt"})
     theirs = load_classifier(find_model(str(directory)))
     for name, weight in ours.weights.items():
@@ -69,5 +71,15 @@ def test_pytorch_weights_without_a_head_are_refused(tiny_models, tmp_path: Path)
     next(directory.glob("*.h5")).unlink()
     state = {name: values for name, values in as_pytorch(ours.keras_model.weights).items() if "classifier" not in name}
     save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"classifier.weight not found"):
+    with pytest.raises(ModelError, match=r"lack classifier\.bias, classifier\.weight"):
+        load_classifier(find_model(str(directory)))
+
+
+def test_a_head_without_its_file_is_one_clear_error(tiny_models, tmp_path: Path) -> None:
+    from ig_worker.errors import ModelError
+    from ig_worker.models.classifier import load_classifier
+
+    directory = Path(shutil.copytree(tiny_models["bert-head"], tmp_path / "headless"))
+    (directory / "head.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"the encoder and head in .*headless cannot be loaded"):
         load_classifier(find_model(str(directory)))

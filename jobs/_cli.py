@@ -32,7 +32,8 @@ def add_settings(made: argparse.ArgumentParser, config: type) -> None:
     """A flag for every field of the dataclass `config`, and --config and --preset, which set many at once."""
     group = made.add_argument_group("settings (a flag beats --config, that beats --preset, that beats the default)")
     group.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file")
-    group.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets()) or 'none yet'}")
+    if any(setting.name == "model" for setting in fields(config)):  # presets are about explaining a model
+        group.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets())}")
     for setting in fields(config):
         meta, flag = setting.metadata, f"--{setting.name.replace('_', '-')}"
         if setting.default == "":
@@ -66,10 +67,11 @@ def read_settings(arguments: argparse.Namespace, config: type[C], **fixed: Any) 
     """
     known = {setting.name: setting for setting in fields(config)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
-    if arguments.preset:
-        if arguments.preset not in presets():
-            raise UsageError(f"--preset is {arguments.preset!r}", expected=f"one of {', '.join(presets()) or 'none'}")
-        values |= _read_toml(PRESETS / f"{arguments.preset}.toml", known)
+    preset = getattr(arguments, "preset", None)
+    if preset:
+        if preset not in presets():
+            raise UsageError(f"--preset is {preset!r}", expected=f"one of {', '.join(presets())}")
+        values |= _read_toml(PRESETS / f"{preset}.toml", known)
     if arguments.config:
         values |= _read_toml(Path(arguments.config), known)
     values |= {name: value for name, value in vars(arguments).items() if name in known}

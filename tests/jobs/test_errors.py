@@ -134,6 +134,13 @@ def test_training_onto_an_existing_directory(place: Path, capsys) -> None:
     assert "exists; expected a new directory" in one_line(capsys)
 
 
+@pytest.mark.parametrize("job", [prepare, finetune])
+def test_presets_are_offered_only_where_they_fit(job, capsys) -> None:
+    with pytest.raises(SystemExit):
+        job.main(["--help"])
+    assert "--preset NAME" not in capsys.readouterr().out
+
+
 def test_unknown_flags_are_the_command_lines_own_error(capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         explain.main(["--run", "x", "--steps", "5"])

@@ -18,9 +18,9 @@ Ids = npt.NDArray[np.int32]
 class SpecialIds:
     """The ids that a tokenizer treats specially."""
 
-    pad: int
-    mask: int
-    unk: int
+    pad: int | None
+    mask: int | None
+    unk: int | None
     special: frozenset[int]  # all of them, [UNK] included
 
     @classmethod
@@ -41,8 +41,13 @@ def baseline_ids(ids: Ids, kind: str, special: SpecialIds) -> Ids:
     """
     if kind == "zeros":
         return np.zeros_like(ids)
-    replacement = {"pad": special.pad, "mask": special.mask, "unk": special.unk}.get(kind)
-    if replacement is None:
+    replacements = {"pad": special.pad, "mask": special.mask, "unk": special.unk}
+    if kind not in replacements:
         raise UsageError(f"--baseline is {kind!r}", expected=f"one of {', '.join(BASELINES)}")
+    replacement = replacements[kind]
+    if replacement is None:
+        raise UsageError(
+            f"--baseline is {kind!r}, and the model's tokenizer has no such token", expected="another baseline"
+        )
     keep = np.isin(ids, np.fromiter(special.special, np.int32))
     return np.where(keep, ids, np.int32(replacement)).astype(np.int32)

@@ -59,6 +59,7 @@ class ChunkWorker:
         self.classifier = load_classifier(files)
         self._encoder = TextEncoder(self.classifier.tokenizer, config.text_style, config.max_length)
         self._special = SpecialIds.of(self.classifier.tokenizer)
+        baseline_ids(np.zeros(0, np.int32), config.baseline, self._special)  # refuses what the tokenizer lacks
         self._shape = BatchShape(config.length_multiple, config.batch_tokens, self.classifier.shape.positions)
         self._engines: dict[tuple[str, str, int, bool], Engine] = {}
 

@@ -27,6 +27,12 @@ def test_ordinary_tokens_are_replaced_and_special_ones_kept(kind: str, expected:
     assert made.dtype == np.int32
 
 
+def test_a_token_that_the_tokenizer_lacks_is_refused() -> None:
+    lacking = SpecialIds(pad=0, mask=None, unk=1, special=frozenset({0, 1}))
+    with pytest.raises(UsageError, match="--baseline is 'mask', and the model's tokenizer has no such token"):
+        baseline_ids(np.zeros(0, np.int32), "mask", lacking)
+
+
 def test_an_unknown_baseline_is_refused() -> None:
     with pytest.raises(UsageError, match="--baseline is 'noise'; expected one of pad, zeros, mask, unk"):
         baseline_ids(IDS, "noise", SPECIAL)

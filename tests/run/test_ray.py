@@ -118,20 +118,33 @@ def test_a_killed_actor_costs_only_time(config: ExplainConfig, tmp_path: Path) -
 
 
 def kill_first_worker(run: Path, killed: list[int]) -> None:
-    """SIGKILL the first process that is at work on a chunk, once one chunk is committed."""
+    """SIGKILL the first process of ours that is at work on a chunk, once one chunk is committed."""
     end = time.monotonic() + 120
     while time.monotonic() < end and not killed:
         if list((run / "attributions").glob("chunk-*")):
             for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    busy = (process / "cmdline").read_bytes().startswith(b"ray::Actor.explain")
-                except OSError:  # it has ended meanwhile
-                    continue
-                if busy:
+                if is_busy_actor_of_ours(process):
                     os.kill(int(process.name), signal.SIGKILL)
                     killed.append(int(process.name))
                     return
         time.sleep(0.01)
+
+
+def is_busy_actor_of_ours(process: Path) -> bool:
+    """Whether a directory in /proc is of an actor at work, in a cluster that this process started."""
+    try:
+        if not (process / "cmdline").read_bytes().startswith(b"ray::Actor.explain"):
+            return False
+        return os.getpid() in list(ancestors(process))
+    except (OSError, IndexError):  # it has ended meanwhile
+        return False
+
+
+def ancestors(process: Path) -> Iterator[int]:
+    parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    while parent > 1:
+        yield parent
+        parent = int((process.parent / str(parent) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_another_configuration_on_the_same_run_is_refused(config: ExplainConfig, tmp_path: Path) -> None:

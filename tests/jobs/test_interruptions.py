@@ -48,6 +48,8 @@ def interrupt(command: list[str], run: Path, with_signal: signal.Signals) -> sub
     process = subprocess.Popen(
         [*command, "--run", str(run)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
+        # A test runner in the background may ignore SIGINT, and what it starts then does, too; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     end = time.monotonic() + 120
     while not list((run / "attributions").glob("chunk-*")) and process.poll() is None and time.monotonic() < end:

@@ -57,10 +57,10 @@ class FusedEngine:
         base = stack([document.baseline_ids for document in documents], group.rows, group.length)
         mask = stack([document.attention_mask for document in documents], group.rows, group.length)
         ends, contributions = self._programs(group.length)
-        h1, h0, at_input, at_baseline = ends(tf.constant(ids), tf.constant(base), tf.constant(mask))
+        starts, steps, at_input, at_baseline = ends(tf.constant(ids), tf.constant(base), tf.constant(mask))
         at_input, at_baseline = at_input.numpy(), at_baseline.numpy()
         targets = choose_targets(documents, at_input)
-        paths = (h0, h1, tf.constant(mask))
+        paths = (starts, steps, tf.constant(mask))
         sums = self._integrate(group, targets, lambda *rows: contributions(*paths, *map(tf.constant, rows)).numpy())
         return [
             Explanation.at_fixed_rule(
@@ -90,25 +90,46 @@ class FusedEngine:
             rows = self._shape.rows(length)
             tokens = tf.TensorSpec([rows, length], tf.int32)
             ends = tf.function(self._ends, autograph=False).get_concrete_function(tokens, tokens, tokens)
-            h = tf.TensorSpec(ends.structured_outputs[0].shape, tf.float32)
+            parts = [tf.TensorSpec(part.shape, tf.float32) for part in ends.structured_outputs[0]]
             row, alpha = tf.TensorSpec([rows], tf.int32), tf.TensorSpec([rows], tf.float32)
             contributions = tf.function(self._contributions, autograph=False)
-            self._compiled[length] = ends, contributions.get_concrete_function(h, h, tokens, row, row, alpha)
+            self._compiled[length] = (
+                ends,
+                contributions.get_concrete_function(parts, parts, tokens, row, row, alpha),
+            )
         return self._compiled[length]
 
     def _ends(self, ids: Any, base: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
-        """Both ends of the paths and the class probabilities there."""
-        h1, h0 = self._network.below(ids, mask), self._network.below(base, mask)
-        return h1, h0, self._network.above(h1, mask), self._network.above(h0, mask)
+        """Where the paths start, how far they go, and the class probabilities at both ends."""
+        network = self._network
+        inputs, baselines = network.below(ids, mask), network.below(base, mask)
+        at_input, at_baseline = network.project(inputs), network.project(baselines)
+        steps = [b - a for a, b in zip(at_baseline, at_input, strict=True)]
+        if self._keep_hidden:  # then the gradient of h itself is wanted
+            at_baseline, steps = at_baseline[:1], steps[:1]
+        return (
+            list(at_baseline),
+            steps,
+            network.readout(network.encode(at_input, mask)),
+            network.above(baselines, mask),
+        )
 
-    def _contributions(self, h0: Any, h1: Any, mask: Any, target: Any, document: Any, alpha: Any) -> Any:
-        """Σ_d (h − h') ∂F/∂h at one point of each path, float32 [rows, tokens], or unsummed with the hidden axis."""
-        start = tf.gather(h0, document)
-        step = tf.gather(h1, document) - start
-        h = start + alpha[:, None, None] * step
+    def _contributions(self, starts: Any, steps: Any, mask: Any, target: Any, document: Any, alpha: Any) -> Any:
+        """Σ_d (h − h') ∂F/∂h at one point of each path, float32 [rows, tokens], or unsummed with the hidden axis.
+
+        The layer's output and the next block's projections of it are affine in α. So none of their products is computed
+        at a node, and by the chain rule each gives its share of the sum, its own step times its own gradient.
+        """
+        ahead = [tf.gather(step, document) for step in steps]
+        points = [
+            tf.gather(start, document) + alpha[:, None, None] * step for start, step in zip(starts, ahead, strict=True)
+        ]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(h)
-            probabilities = self._network.above(h, tf.gather(mask, document))
+            tape.watch(points)
+            parts = self._network.project(points[0]) if self._keep_hidden else points
+            probabilities = self._network.readout(self._network.encode(parts, tf.gather(mask, document)))
             chosen = tf.gather(probabilities, target, axis=1, batch_dims=1)
-        products = tape.gradient(chosen, h) * step
-        return products if self._keep_hidden else tf.reduce_sum(products, axis=-1)
+        gradients = tape.gradient(chosen, points)
+        if self._keep_hidden:
+            return gradients[0] * ahead[0]
+        return tf.add_n([tf.reduce_sum(g * step, axis=-1) for g, step in zip(gradients, ahead, strict=True)])

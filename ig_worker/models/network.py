@@ -8,19 +8,47 @@ layer by layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ig_worker.errors import ModelError
 from ig_worker.models.layers import NetworkShape
-from ig_worker.models.runtime import tf
+from ig_worker.models.runtime import one_pass, tf
 
 Tensor = Any  # TensorFlow carries no types
 Weights = Mapping[str, Tensor]
 
+_FUSE_FROM = 768  # columns; in narrower tensors compiling costs more than the passes that it saves
+
+
+def _gelu_value(x: Tensor) -> Tensor:
+    return (0.5 * x) * tf.math.erfc(x * -(2**-0.5))  # erfc: 1 + erf would lose the digits of its left tail
+
+
+def _gelu_gradient(x: Tensor, upstream: Tensor) -> Tensor:
+    density = tf.exp(-0.5 * tf.square(x)) * (2.0 * math.pi) ** -0.5
+    return upstream * (0.5 * tf.math.erfc(x * -(2**-0.5)) + x * density)
+
+
+_gelu_value_fused, _gelu_gradient_fused = one_pass(_gelu_value), one_pass(_gelu_gradient)
+
+
+@tf.custom_gradient
+def _gelu(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """x Φ(x), where Φ is the normal distribution's (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+
+    The widest tensor of a network goes through here. TensorFlow's own takes a dozen passes over it, most of them for
+    the gradient, which together cost as much as the matrix product before.
+    """
+    if x.shape[-1] < _FUSE_FROM:
+        return _gelu_value(x), lambda upstream: _gelu_gradient(x, upstream)
+    return _gelu_value_fused(x), lambda upstream: _gelu_gradient_fused(x, upstream)
+
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "gelu": _gelu,
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
     "relu": tf.nn.relu,
     "tanh": tf.math.tanh,
@@ -113,54 +141,76 @@ def blocks(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int,
     """`h` after the transformer blocks from `start` up to, but without, `stop`."""
     bias = attention_bias(mask)
     for k in range(start, stop):
-        h = block(w, shape, k, h, h, bias)
+        h = block(w, shape, k, h, bias)
     return h
 
 
-def classify(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int) -> Tensor:
-    """Class probabilities, float32 [batch, classes], from the input `h` of block `start` (or of the head).
+def block(w: Weights, shape: NetworkShape, k: int, h: Tensor, bias: Tensor) -> Tensor:
+    """Output of block k for its input `h`."""
+    return attend(w, shape, k, (h, *projections(w, k, h)), bias)
 
-    Only the first row, [CLS], of the last block is read, so only that row is computed there. A head that reads all
-    positions gets as many as it was trained with; those behind the text are zero.
+
+def projections(w: Weights, k: int, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of block k, each float32 [batch, tokens, hidden]: affine in `h`."""
+    return _dense(w, f"{k}/query", h), _dense(w, f"{k}/key", h), _dense(w, f"{k}/value", h)
+
+
+def attend(w: Weights, shape: NetworkShape, k: int, parts: Sequence[Tensor], bias: Tensor) -> Tensor:
+    """Output of block k from its input and the `projections` of it."""
+    h, *projected = parts
+    query, key, value = (_heads(shape, part) for part in projected)
+    attention = tf.nn.softmax(tf.matmul(query * _scale(shape), key, transpose_b=True) + bias, axis=-1)
+    context = tf.transpose(tf.matmul(attention, value), [0, 2, 1, 3])  # [batch, tokens, heads, hidden / heads]
+    return _feed_forward(w, shape, k, tf.reshape(context, _size(h)), h)
+
+
+def first_row(w: Weights, shape: NetworkShape, k: int, h: Tensor, bias: Tensor) -> Tensor:
+    """The first row of the output of block k, float32 [batch, hidden], without keys or values of any row.
+
+    With one query q a head's scores are q · (W_k h_t + b_k) = (W_k' q) · h_t + a constant, to which softmax is blind,
+    and its context is W_v (Σ_t p_t h_t) + b_v. So no product of all tokens with a weight matrix is left.
     """
-    if shape.head is not None:
-        h = blocks(w, shape, h, mask, start, shape.blocks)
-        return flatten_head(w, shape.head.length, h)
-    if start < shape.blocks:
-        h = blocks(w, shape, h, mask, start, shape.blocks - 1)
-        h = block(w, shape, shape.blocks - 1, h[:, :1], h, attention_bias(mask))
-    return head(w, shape, h[:, 0])
+    first, width = h[:, 0], shape.hidden // shape.heads
+    query = tf.reshape(_dense(w, f"{k}/query", first), [-1, shape.heads, width]) * _scale(shape)
+    key, value = (tf.reshape(w[f"{k}/{name}/kernel"], [-1, shape.heads, width]) for name in ("key", "value"))
+    turned = tf.einsum("bnd,hnd->bnh", query, key)
+    attention = tf.nn.softmax(tf.matmul(turned, h, transpose_b=True) + bias[:, :, 0], axis=-1)  # [batch, heads, tokens]
+    context = tf.einsum("bnh,hnd->bnd", tf.matmul(attention, h), value)
+    context = tf.reshape(context, [-1, shape.hidden]) + w[f"{k}/value/bias"]
+    return _feed_forward(w, shape, k, context, first)
 
 
-def block(w: Weights, shape: NetworkShape, k: int, rows: Tensor, h: Tensor, bias: Tensor) -> Tensor:
-    """Rows of the output of block k: `rows`, float32 [batch, rows, hidden], are the rows of `h` that are asked for."""
-    query = _heads(shape, _dense(w, f"{k}/query", rows))
-    key = _heads(shape, _dense(w, f"{k}/key", h))
-    value = _heads(shape, _dense(w, f"{k}/value", h))
-    scale = 1.0 / float(shape.hidden // shape.heads) ** 0.5
-    attention = tf.nn.softmax(tf.matmul(query * scale, key, transpose_b=True) + bias, axis=-1)
-    context = tf.transpose(tf.matmul(attention, value), [0, 2, 1, 3])  # [batch, rows, heads, hidden / heads]
-    context = tf.reshape(context, _size(rows))
-    after = _normalise(w, f"{k}/attention_norm", _dense(w, f"{k}/mix", context) + rows, shape.epsilon)
+def _feed_forward(w: Weights, shape: NetworkShape, k: int, context: Tensor, h: Tensor) -> Tensor:
+    """What follows a block's attention: each row by itself."""
+    after = _normalise(w, f"{k}/attention_norm", _dense(w, f"{k}/mix", context) + h, shape.epsilon)
     wide = _ACTIVATIONS[shape.activation](_dense(w, f"{k}/widen", after))
     return _normalise(w, f"{k}/output_norm", _dense(w, f"{k}/narrow", wide) + after, shape.epsilon)
 
 
-def head(w: Weights, shape: NetworkShape, c: Tensor) -> Tensor:
-    """Class probabilities, float32 [batch, classes], from the [CLS] row c, float32 [batch, hidden].
+def _scale(shape: NetworkShape) -> float:
+    return 1.0 / float(shape.hidden // shape.heads) ** 0.5
+
+
+def flattened(w: Weights, length: int, h: Tensor) -> Tensor:
+    """Input of a flatten head's activation, float32 [batch, units], from all positions of the last block's output.
+
+    The head gets as many positions as it was trained with; those behind the text are zero.
+    """
+    tokens = _size(h)[1]
+    if isinstance(tokens, int) and tokens >= length:
+        h = h[:, :length]
+    else:
+        h = tf.pad(h[:, :length], [[0, 0], [0, tf.maximum(length - tokens, 0)], [0, 0]])
+    return _dense(w, "head/hidden", tf.reshape(h, [-1, length * h.shape[-1]]))
+
+
+def readout(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
+    """Class probabilities, float32 [batch, classes], from the input z of the head's activation, float32 [batch, units].
 
     A network with one logit gives the sigmoid p read as [1 - p, p].
     """
-    hidden = _ACTIVATIONS[_HEAD_ACTIVATION[shape.architecture]](_dense(w, "head/hidden", c))
-    return probabilities(_dense(w, "head/logits", hidden))
-
-
-def flatten_head(w: Weights, length: int, h: Tensor) -> Tensor:
-    """Class probabilities, float32 [batch, classes], from all positions of the last block's output."""
-    tokens = _size(h)[1]
-    h = h[:, :length] if tokens >= length else tf.pad(h, [[0, 0], [0, length - tokens], [0, 0]])
-    hidden = tf.nn.relu(_dense(w, "head/hidden", tf.reshape(h, [-1, length * h.shape[-1]])))
-    return probabilities(_dense(w, "head/logits", hidden))
+    name = _HEAD_ACTIVATION[shape.architecture] if shape.head is None else "relu"
+    return probabilities(_dense(w, "head/logits", _ACTIVATIONS[name](z)))
 
 
 def probabilities(logits: Tensor) -> Tensor:
@@ -178,9 +228,9 @@ def attention_bias(mask: Tensor) -> Tensor:
 def _dense(w: Weights, name: str, x: Tensor) -> Tensor:
     kernel = w[f"{name}/kernel"]
     if x.shape.rank == 2:
-        return tf.matmul(x, kernel) + w[f"{name}/bias"]
+        return tf.nn.bias_add(tf.matmul(x, kernel), w[f"{name}/bias"])
     # One large product of [batch * tokens, hidden] instead of a batch of small ones.
-    flat = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel) + w[f"{name}/bias"]
+    flat = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel), w[f"{name}/bias"])
     return tf.reshape(flat, [*_size(x)[:-1], kernel.shape[1]])
 
 
@@ -197,31 +247,85 @@ def _heads(shape: NetworkShape, x: Tensor) -> Tensor:
 
 def _normalise(w: Weights, name: str, x: Tensor, epsilon: float) -> Tensor:
     """Layer normalisation over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
-    mean = tf.reduce_mean(x, axis=-1, keepdims=True)
-    centred = x - mean
-    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-    return centred * tf.math.rsqrt(variance + epsilon) * w[f"{name}/gamma"] + w[f"{name}/beta"]
+    gamma, beta = tf.convert_to_tensor(w[f"{name}/gamma"]), tf.convert_to_tensor(w[f"{name}/beta"])
+    wide = x.shape[-1] >= _FUSE_FROM
+    value, slope = (_norm_value_fused, _norm_gradient_fused) if wide else (_norm_value, _norm_gradient)
+
+    @tf.custom_gradient
+    def normalise(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        return value(x, gamma, beta, epsilon), lambda upstream: slope(x, gamma, epsilon, upstream)
+
+    return normalise(x)
+
+
+def _norm_value(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    normal, _ = _standardised(x, epsilon)
+    return normal * gamma + beta
+
+
+def _norm_gradient(x: Tensor, gamma: Tensor, epsilon: float, upstream: Tensor) -> Tensor:
+    """The textbook's; the recorded one takes twice as many passes over the tensor."""
+    normal, scale = _standardised(x, epsilon)
+    g = upstream * gamma
+    along = tf.reduce_mean(g * normal, axis=-1, keepdims=True)
+    return (g - tf.reduce_mean(g, axis=-1, keepdims=True) - normal * along) * scale
+
+
+def _standardised(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + epsilon)
+    return centred * scale, scale
+
+
+_norm_value_fused, _norm_gradient_fused = one_pass(_norm_value), one_pass(_norm_gradient)
 
 
 @dataclass(frozen=True)
 class SplitNetwork:
-    """A classifier cut in two at a layer: what the explaining engines need to know of a network.
+    """A classifier cut at a layer, and once more where all that follows is cheap.
 
-    `below(ids, mask)` gives the layer's output h, float32 [batch, tokens, hidden]; `above(h, mask)` gives class
-    probabilities, float32 [batch, classes]. Both are pure TensorFlow functions that graphs can trace.
+    All are pure TensorFlow functions that graphs can trace:
+
+    `below(ids, mask)` gives the layer's output h, float32 [batch, tokens, hidden].
+    `project(h)` gives h and the next block's projections of it, each float32 [batch, tokens, width]: all affine in h
+    and each row from its own row of h, so that on a straight path they need to be known at its ends only.
+    `encode(parts, mask)` goes from there to a vector z, float32 [batch, units].
+    `readout(z)` gives class probabilities, float32 [batch, classes]. It is cheap: it may run a thousand times a text.
     """
 
     below: Callable[[Tensor, Tensor], Tensor]
-    above: Callable[[Tensor, Tensor], Tensor]
+    project: Callable[[Tensor], tuple[Tensor, ...]]
+    encode: Callable[[Sequence[Tensor], Tensor], Tensor]
+    readout: Callable[[Tensor], Tensor]
+
+    def above(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Class probabilities, float32 [batch, classes], from the layer's output."""
+        return self.readout(self.encode(self.project(h), mask))
+
+    @classmethod
+    def of(cls, below: Callable[[Tensor, Tensor], Tensor], above: Callable[[Tensor, Tensor], Tensor]) -> SplitNetwork:
+        """A network of which nothing is known but its two halves."""
+        return cls(below, lambda h: (h,), lambda parts, mask: above(parts[0], mask), lambda z: z)
 
 
 def split(w: Weights, shape: NetworkShape, depth: int) -> SplitNetwork:
-    """The network cut behind the embeddings (depth 0) or behind block depth - 1."""
+    """The network cut behind the embeddings (depth 0) or behind block depth - 1, and before the head's activation."""
+    # Of the last block [CLS] alone is read, unless the head reads all positions.
+    whole = shape.blocks if shape.head is not None else shape.blocks - 1
 
     def below(ids: Tensor, mask: Tensor) -> Tensor:
         return blocks(w, shape, embed(w, shape, ids), mask, 0, depth)
 
-    def above(h: Tensor, mask: Tensor) -> Tensor:
-        return classify(w, shape, h, mask, depth)
+    def project(h: Tensor) -> tuple[Tensor, ...]:
+        return (h, *projections(w, depth, h)) if depth < whole else (h,)
 
-    return SplitNetwork(below, above)
+    def encode(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
+        h, bias = parts[0], attention_bias(mask)
+        if depth < whole:
+            h = blocks(w, shape, attend(w, shape, depth, parts, bias), mask, depth + 1, whole)
+        if shape.head is not None:
+            return flattened(w, shape.head.length, h)
+        first = h[:, 0] if depth == shape.blocks else first_row(w, shape, whole, h, bias)
+        return _dense(w, "head/hidden", first)
+
+    return SplitNetwork(below, project, encode, lambda z: readout(w, shape, z))

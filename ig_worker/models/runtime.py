@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 from ig_worker.errors import ModelError
 
@@ -48,7 +50,7 @@ with _quiet_stderr():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
-__all__ = ["configure", "device_kind", "tf"]
+__all__ = ["configure", "device_kind", "one_pass", "require_gpu", "tf"]
 
 
 def configure(threads: int | None = None) -> None:
@@ -64,6 +66,26 @@ def configure(threads: int | None = None) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of tensors, elementwise, compiled by XLA into one pass over them."""
+    compiled = tf.function(function, jit_compile=True, autograph=False, reduce_retracing=True)
+
+    def call(*tensors: Any) -> Any:
+        _wake_xla()
+        result = compiled(*tensors)
+        result.set_shape(tensors[0].shape)  # what comes back from a compiled function has forgotten it
+        return result
+
+    return call
+
+
+@cache
+def _wake_xla() -> None:
+    """XLA tells of its start on stderr, whatever the log level."""
+    with _quiet_stderr(), tf.init_scope():
+        tf.function(lambda x: x + 1.0, jit_compile=True)(tf.zeros([1]))
 
 
 def device_kind() -> str:

@@ -102,7 +102,7 @@ def test_the_exact_integral_of_a_logistic_model_is_reached(method: str) -> None:
         logit = tf.reduce_sum(tf.einsum("btd,d->bt", h, u) * tf.cast(mask, tf.float32), axis=1)
         return tf.stack([tf.sigmoid(-logit), tf.sigmoid(logit)], axis=1)
 
-    network = SplitNetwork(lambda ids, mask: tf.gather(table, ids), above)
+    network = SplitNetwork.of(lambda ids, mask: tf.gather(table, ids), above)
     ids, base = rng.integers(0, 50, 9).astype("i4"), rng.integers(0, 50, 9).astype("i4")
     found = FusedEngine(network, fixed_rule(method, 400), SHAPE).explain([Document(ids, base, np.ones(9, "i4"), 1)])[0]
     parts = (table[ids] - table[base]).astype("f8") @ u

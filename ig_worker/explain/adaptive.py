@@ -1,0 +1,233 @@
+"""The adaptive engine: product integration with as many nodes as each text needs, to a tolerance.
+
+A text starts with the number of nodes that would have been best for those before it. The error of its attributions is
+estimated from the same evaluations (`product.error_series`); where it is too large, the same estimate says how many
+nodes are enough, and where no number is, the path is cut in two and completeness is held on each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from ig_worker.explain.engine import Document, Explanation, Float32, choose_targets
+from ig_worker.explain.packing import BatchShape, Group, group_by_length
+from ig_worker.explain.paths import Integrated, PathPrograms, Task
+from ig_worker.explain.product import NODES, ROUNDING, Float64, Spread, error_series, grid_error
+from ig_worker.explain.refine import HALF_NODES, Halve, Panel, Retry, Start, refinement
+from ig_worker.models.network import SplitNetwork
+
+STATUS_CONVERGED, STATUS_LIMIT = "converged", "evaluation_limit"
+WHOLE, PART = Spread(centred=True), Spread(centred=False)
+_FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
+
+
+@dataclass
+class _Path:
+    """One text on its way."""
+
+    document: Document
+    target: int
+    at_input: Float32  # class probabilities there
+    at_baseline: Float32
+    z: dict[float, Float32]  # z at the ends of panels, by α
+    f: dict[float, float]  # F there
+    spent: float = 1.0  # both ends are forward passes alone
+    panels: list[Panel] = field(default_factory=list)
+    hidden: list[Float32] = field(default_factory=list)  # of each panel
+    limited: bool = False
+
+    @property
+    def attributions(self) -> Float64:
+        return np.sum([panel.values for panel in self.panels], axis=0)
+
+    @property
+    def norm(self) -> float:
+        return max(float(np.abs(self.attributions).sum()), _FLOOR)
+
+    @property
+    def estimate(self) -> float:
+        """Of the relative L1 error."""
+        return sum(panel.error for panel in self.panels) / self.norm + ROUNDING
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """A panel of a path that is to be integrated."""
+
+    path: int
+    low: float
+    high: float
+    n: int
+    replaces: int | None  # number of the panel; None appends
+
+    @property
+    def spread(self) -> Spread:
+        return WHOLE if (self.low, self.high) == (0.0, 1.0) else PART
+
+
+class AdaptiveEngine:
+    """Integrated gradients to a tolerance.
+
+    Args:
+        network: the classifier, cut at the layer.
+        tolerance: estimated relative L1 error of a text's attributions at which it is done.
+        max_evaluations: of one text, both ends included.
+        shape: how batches are cut.
+        keep_hidden: also give the attributions of every hidden unit.
+    """
+
+    def __init__(
+        self,
+        network: SplitNetwork,
+        tolerance: float = 0.005,
+        max_evaluations: int = 64,
+        shape: BatchShape | None = None,
+        *,
+        keep_hidden: bool = False,
+    ) -> None:
+        self._tolerance, self._most = tolerance, max_evaluations
+        self._shape = shape or BatchShape()
+        self._keep_hidden = keep_hidden
+        self._programs = PathPrograms(network, self._shape, keep_hidden=keep_hidden)
+
+    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
+        """Explain documents; results come in their order.
+
+        What is learned about the number of nodes ends with the call, so that equal calls give equal results.
+        """
+        start = Start()
+        results: dict[int, Explanation] = {}
+        for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
+            paths = self._open(group, [documents[i] for i in group.members])
+            self._run(paths, group, start)
+            results.update(zip(group.members, map(self._result, paths), strict=True))
+        return [results[i] for i in range(len(documents))]
+
+    def _open(self, group: Group, documents: list[Document]) -> list[_Path]:
+        z1, z0 = self._programs.open(documents, group.length)
+        at_input, at_baseline = self._programs.probabilities(z1), self._programs.probabilities(z0)
+        targets = choose_targets(documents, at_input)
+        return [
+            _Path(
+                document=document,
+                target=int(t),
+                at_input=at_input[i],
+                at_baseline=at_baseline[i],
+                z={0.0: z0[i], 1.0: z1[i]},
+                f={0.0: float(at_baseline[i, t]), 1.0: float(at_input[i, t])},
+            )
+            for i, (document, t) in enumerate(zip(documents, targets, strict=True))
+        ]
+
+    def _run(self, paths: list[_Path], group: Group, start: Start) -> None:
+        first = min(start.nodes(), max((n for n in NODES if n + 1 <= self._most), default=NODES[0]))
+        todo = [_Todo(i, 0.0, 1.0, first, None) for i in range(len(paths))]
+        while todo:
+            self._integrate(paths, todo, group)
+            todo = self._next(paths, sorted({item.path for item in todo}))
+        for path in paths:
+            if len(path.panels) == 1 and not path.limited:
+                start.learn(path.panels[0].predicted, self._tolerance * path.norm)
+            else:
+                start.needs.append(NODES[-1])
+
+    def _integrate(self, paths: list[_Path], todo: list[_Todo], group: Group) -> None:
+        """Integrate panels, those with equally many nodes together."""
+        order = sorted(todo, key=lambda item: (item.n, item.spread.centred, item.path, item.low))
+        for (n, spread), items in groupby(order, key=lambda item: (item.n, item.spread)):
+            waiting = list(items)
+            size = max(1, group.rows // n)
+            for part in (waiting[i : i + size] for i in range(0, len(waiting), size)):
+                tasks = [
+                    Task(
+                        item.path,
+                        paths[item.path].target,
+                        item.low,
+                        item.high,
+                        paths[item.path].z[item.low],
+                        paths[item.path].z[item.high],
+                    )
+                    for item in part
+                ]
+                found = self._programs.integrate(tasks, n, spread, group.length)
+                self._enter(paths, part, found, spread)
+
+    def _enter(self, paths: list[_Path], items: list[_Todo], found: Integrated, spread: Spread) -> None:
+        predicted = error_series(found.contributions, found.strengths, found.signed, found.absolute, spread)
+        grid = grid_error(found.contributions, found.halved)
+        for i, item in enumerate(items):
+            path = paths[item.path]
+            values = found.contributions[i, :, : len(path.document.input_ids)].sum(axis=0, dtype=np.float64)
+            gap = float(values.sum()) - (path.f[item.high] - path.f[item.low])
+            panel = Panel(item.low, item.high, item.n, values, predicted[i] + grid[i], gap)
+            if item.replaces is not None:
+                before = path.panels[item.replaces].values
+                panel.difference = float(np.abs(values - before).sum() + grid[i])
+            path.spent += found.cost
+            hidden = None if found.hidden is None else found.hidden[i, : len(path.document.input_ids)]
+            if item.replaces is None:
+                path.panels.append(panel)
+                path.hidden += [] if hidden is None else [hidden]
+            else:
+                path.panels[item.replaces] = panel
+                path.hidden[item.replaces : item.replaces + 1] = [] if hidden is None else [hidden]
+
+    def _next(self, paths: list[_Path], touched: list[int]) -> list[_Todo]:
+        todo: list[_Todo] = []
+        cuts: list[tuple[int, int]] = []
+        for i in touched:
+            path = paths[i]
+            if not path.estimate > self._tolerance:  # nan too: nothing is gained by more of it
+                continue
+            goal = (self._tolerance - ROUNDING) * path.norm
+            step = refinement(path.panels, goal, self._most - path.spent)
+            if isinstance(step, Retry):
+                panel = path.panels[step.panel]
+                todo.append(_Todo(i, panel.low, panel.high, step.n, step.panel))
+            elif isinstance(step, Halve):
+                cuts.append((i, step.panel))
+            else:
+                path.limited = True
+        return todo + self._cut(paths, cuts)
+
+    def _cut(self, paths: list[_Path], cuts: list[tuple[int, int]]) -> list[_Todo]:
+        if not cuts:
+            return []
+        panels = [paths[i].panels[number] for i, number in cuts]
+        middles = [(panel.low + panel.high) / 2 for panel in panels]
+        z = self._programs.vectors([i for i, _ in cuts], middles)
+        f = self._programs.probabilities(z)
+        todo: list[_Todo] = []
+        for (i, number), panel, middle, vector, at in zip(cuts, panels, middles, z, f, strict=True):
+            path = paths[i]
+            path.z[middle], path.f[middle] = vector, float(at[path.target])
+            path.spent += 0.5
+            del path.panels[number]
+            del path.hidden[number : number + 1]
+            todo += [
+                _Todo(i, panel.low, middle, HALF_NODES, None),
+                _Todo(i, middle, panel.high, HALF_NODES, None),
+            ]
+        return todo
+
+    def _result(self, path: _Path) -> Explanation:
+        attributions = path.attributions.astype(np.float32)
+        change = path.f[1.0] - path.f[0.0]
+        extra: dict[str, Any] = {"hidden": np.sum(path.hidden, axis=0)} if self._keep_hidden else {}
+        return Explanation(
+            probabilities=path.at_input.astype(np.float32),
+            target=path.target,
+            target_probability=path.f[1.0],
+            baseline_probability=path.f[0.0],
+            attributions=attributions,
+            delta=float(attributions.sum(dtype=np.float64) - change),
+            error_estimate=path.estimate,
+            evaluations=path.spent,
+            status=STATUS_LIMIT if path.limited else STATUS_CONVERGED,
+            **extra,
+        )

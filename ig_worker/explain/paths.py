@@ -1,0 +1,213 @@
+"""The programs that both engines of product integration run on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ig_worker.explain.engine import Document, Float32
+from ig_worker.explain.packing import BatchShape, stack
+from ig_worker.explain.product import CELLS, TERMS, ProductRule, Spread, product_rule, remainders
+from ig_worker.models.network import SplitNetwork
+from ig_worker.models.runtime import tf
+
+_WHOLE = 4  # a text's nodes share one batch up to this many times its usual size
+
+
+@dataclass(frozen=True)
+class Task:
+    """One part of one path, to be integrated with the rule of its batch."""
+
+    row: int  # of the text within its group
+    target: int
+    low: float
+    high: float
+    at_low: Float32  # z there, [units]
+    at_high: Float32
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """What one batch of tasks gives. The first axis is the task."""
+
+    contributions: Float32  # [tasks, n, tokens]
+    strengths: Float32  # [tasks, n]
+    signed: Float32  # [tasks, len(NODES), TERMS]; see product.error_series
+    absolute: Float32
+    halved: Float32  # [tasks, n]
+    hidden: Float32 | None  # [tasks, tokens, hidden]
+    cost: float  # evaluations of each task
+
+
+class PathPrograms:
+    """Ends of paths, points on them, and integrals along them, for the texts of one padded length at a time.
+
+    Every program takes any number of texts, nodes and tokens, so that each is traced once.
+
+    Args:
+        network: the classifier, cut at the layer.
+        shape: how batches are cut.
+        cells: of the head's grid.
+        keep_hidden: also give the attributions of every hidden unit.
+    """
+
+    def __init__(
+        self, network: SplitNetwork, shape: BatchShape, cells: int = CELLS, *, keep_hidden: bool = False
+    ) -> None:
+        self._network, self._shape, self._cells, self._keep_hidden = network, shape, cells, keep_hidden
+        function = {"autograph": False, "reduce_retracing": True}
+        self._ends = tf.function(self._ends_program, **function)
+        self._vectors = tf.function(self._vectors_program, **function)
+        self._whole = tf.function(self._whole_program, **function)
+        self._cotangents = tf.function(self._cotangents_program, **function)
+        self._pull = tf.function(self._pull_program, **function)
+        self._readout = tf.function(network.readout, **function)
+        self._matrices: dict[tuple[int, Spread], tuple[Any, ...]] = {}
+        self._paths: tuple[Any, Any, Any] | None = None
+
+    def open(self, documents: Sequence[Document], length: int) -> tuple[Float32, Float32]:
+        """Take up a group of texts of padded `length`; returns z at inputs and at baselines, [texts, units]."""
+        ids, base, mask = (
+            tf.constant(stack([getattr(document, name) for document in documents], len(documents), length))
+            for name in ("input_ids", "baseline_ids", "attention_mask")
+        )
+        starts, steps, at_input, at_baseline = self._ends(ids, base, mask)
+        self._paths = (starts, steps, mask)
+        return at_input.numpy(), at_baseline.numpy()
+
+    def probabilities(self, z: Float32) -> Float32:
+        """Class probabilities, [texts, classes], from vectors z, [texts, units]."""
+        return self._readout(tf.constant(z)).numpy()
+
+    def vectors(self, rows: Sequence[int], alphas: Sequence[float]) -> Float32:
+        """z at a point of each of some paths, [points, units]; forward passes alone."""
+        return self._vectors(
+            *self._open_paths(), tf.constant(rows, tf.int32), tf.constant(np.array(alphas, np.float32))
+        ).numpy()
+
+    def integrate(self, tasks: Sequence[Task], n: int, spread: Spread, length: int) -> Integrated:
+        """Integrate all `tasks` with n nodes.
+
+        All nodes of a task share a batch, since every z comes before any gradient. Only where they would not fit, the
+        gradients are taken in a second pass, which costs the forward passes again.
+        """
+        rule = product_rule(n, spread, self._cells)
+        alphas = np.array([task.low + (task.high - task.low) * rule.nodes for task in tasks], np.float32)
+        rows = tf.constant([task.row for task in tasks], tf.int32)
+        head = (
+            tf.constant(np.stack([task.at_low for task in tasks])),
+            tf.constant(np.stack([task.at_high for task in tasks])),
+            tf.constant([task.target for task in tasks], tf.int32),
+            tf.constant([task.high - task.low for task in tasks], tf.float32),
+            *self._device_matrices(n, spread, rule),
+        )
+        paths = self._open_paths()
+        if n <= _WHOLE * self._shape.rows(length):
+            *found, hidden = self._whole(*paths, rows, tf.constant(alphas), *head)
+            cost = float(n)
+        else:
+            *found, hidden = self._in_pieces(paths, rows, alphas, head, self._shape.rows(length))
+            cost = 1.5 * n
+        contributions, strengths, signed, absolute, halved = (tensor.numpy() for tensor in found)
+        kept = hidden.numpy() if self._keep_hidden else None
+        return Integrated(contributions, strengths, signed, absolute, halved, kept, cost)
+
+    def _in_pieces(self, paths: Any, rows: Any, alphas: Float32, head: Any, size: int) -> tuple[Any, ...]:
+        tasks, n = alphas.shape
+        flat_rows, flat = np.repeat(rows.numpy(), n), alphas.ravel()
+        pieces = [slice(i, i + size) for i in range(0, len(flat), size)]
+        z = np.concatenate([self._vectors(*paths, flat_rows[p], flat[p]).numpy() for p in pieces])
+        v, *found = self._cotangents(tf.reshape(z, [tasks, n, z.shape[-1]]), *head)
+        v = tf.reshape(v, z.shape).numpy()
+        pulled = [self._pull(*paths, flat_rows[p], flat[p], v[p]) for p in pieces]
+        contributions = tf.reshape(tf.concat([values for values, _ in pulled], 0), [tasks, n, -1])
+        hidden = tf.concat([values for _, values in pulled], 0)
+        if self._keep_hidden:
+            hidden = tf.reduce_sum(tf.reshape(hidden, [tasks, n, *hidden.shape[1:]]), axis=1)
+        return contributions, *found, hidden
+
+    def _open_paths(self) -> tuple[Any, Any, Any]:
+        assert self._paths is not None, "open comes first"
+        return self._paths
+
+    def _device_matrices(self, n: int, spread: Spread, rule: ProductRule) -> tuple[Any, ...]:
+        if (n, spread) not in self._matrices:
+            rest = remainders(spread, self._cells)
+            arrays = (rule.interpolate, rule.project, rule.halved, rest.reshape(-1, rest.shape[-1]))
+            self._matrices[n, spread] = tuple(tf.constant(array.astype(np.float32)) for array in arrays)
+        return self._matrices[n, spread]
+
+    def _ends_program(self, ids: Any, base: Any, mask: Any) -> tuple[Any, ...]:
+        network = self._network
+        inputs, baselines = network.below(ids, mask), network.below(base, mask)
+        at_input, at_baseline = network.project(inputs), network.project(baselines)
+        z1, z0 = network.encode(at_input, mask), network.encode(at_baseline, mask)
+        kept = 1 if self._keep_hidden else len(at_input)  # the gradient of h itself is wanted
+        steps = [b - a for a, b in zip(at_baseline[:kept], at_input[:kept], strict=True)]
+        return list(at_baseline[:kept]), steps, z1, z0
+
+    def _points(self, starts: Any, steps: Any, rows: Any, alpha: Any) -> tuple[list[Any], list[Any]]:
+        ahead = [tf.gather(step, rows) for step in steps]
+        return ahead, [
+            tf.gather(start, rows) + alpha[:, None, None] * step for start, step in zip(starts, ahead, strict=True)
+        ]
+
+    def _encode(self, points: Sequence[Any], mask: Any, rows: Any) -> Any:
+        parts = self._network.project(points[0]) if self._keep_hidden else points
+        return self._network.encode(parts, tf.gather(mask, rows))
+
+    def _vectors_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alpha: Any) -> Any:
+        _, points = self._points(starts, steps, rows, alpha)
+        return self._encode(points, mask, rows)
+
+    def _whole_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alphas: Any, *head: Any) -> tuple[Any, ...]:
+        """Encode all nodes, integrate through the head, and pull the result back, in one go."""
+        tasks, n = tf.unstack(tf.shape(alphas))
+        every, alpha = tf.repeat(rows, n), tf.reshape(alphas, [-1])
+        ahead, points = self._points(starts, steps, every, alpha)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(points)
+            z = self._encode(points, mask, every)
+        v, *found = self._cotangents_program(tf.reshape(z, [tasks, n, z.shape[-1]]), *head)
+        gradients = tape.gradient(z, points, output_gradients=tf.reshape(v, tf.shape(z)))
+        values, hidden = self._per_token(gradients, ahead)
+        if self._keep_hidden:
+            hidden = tf.reduce_sum(tf.reshape(hidden, [tasks, n, -1, hidden.shape[-1]]), axis=1)
+        return tf.reshape(values, [tasks, n, -1]), *found, hidden
+
+    def _pull_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alpha: Any, v: Any) -> tuple[Any, Any]:
+        ahead, points = self._points(starts, steps, rows, alpha)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(points)
+            z = self._encode(points, mask, rows)
+        return self._per_token(tape.gradient(z, points, output_gradients=v), ahead)
+
+    def _per_token(self, gradients: Any, ahead: Any) -> tuple[Any, Any]:
+        """Σ_d (h − h') times the gradient, by the chain rule over all parts; and unsummed where that is kept."""
+        products = [gradient * step for gradient, step in zip(gradients, ahead, strict=True)]
+        values = tf.add_n([tf.reduce_sum(product, axis=-1) for product in products])
+        return values, products[0] if self._keep_hidden else tf.zeros([0])
+
+    def _cotangents_program(
+        self, z: Any, low: Any, high: Any, target: Any, width: Any, interpolate: Any, project: Any, half: Any, rest: Any
+    ) -> tuple[Any, ...]:
+        """v_s = ∫ ℓ_s(α) ∂F/∂z dα through the head alone, [tasks, n, units], and what `error_series` asks for."""
+        known = tf.concat([low[:, None], z, high[:, None]], axis=1)
+        on_grid = tf.matmul(interpolate[None], known)  # [tasks, grid, units]
+        flat = tf.reshape(on_grid, [-1, z.shape[-1]])
+        grid = tf.shape(on_grid)[1]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(flat)
+            chosen = tf.gather(self._network.readout(flat), tf.repeat(target, grid), axis=1, batch_dims=1)
+        g = tf.reshape(tape.gradient(chosen, flat), tf.shape(on_grid)) * width[:, None, None]
+        v = tf.matmul(project[None], g)
+        size = tf.norm(g, axis=-1)  # [tasks, grid]
+        shape = [-1, rest.shape[0] // TERMS, TERMS]
+        signed = tf.reshape(tf.abs(tf.matmul(size, rest, transpose_b=True)), shape)
+        absolute = tf.reshape(tf.matmul(size, tf.abs(rest), transpose_b=True), shape)
+        squares = tf.reduce_sum(tf.square(v), axis=-1)
+        halved = tf.math.divide_no_nan(tf.reduce_sum(tf.matmul(half[None], g) * v, axis=-1), squares)
+        return v, tf.sqrt(squares), signed, absolute, halved

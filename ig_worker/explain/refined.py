@@ -1,0 +1,67 @@
+"""The refined reference: product integration with far more nodes than any text needs, to measure others against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ig_worker.explain.engine import STATUS_FIXED, Document, Explanation, choose_targets, relative_l1
+from ig_worker.explain.packing import BatchShape, Group, group_by_length
+from ig_worker.explain.paths import PathPrograms, Task
+from ig_worker.explain.product import Float64, Spread
+from ig_worker.models.network import SplitNetwork
+
+NODES, CHECK_NODES, CELLS = 40, 32, 1000  # 8,000 points through the head
+PLAIN = Spread(centred=False)
+
+
+class RefinedEngine:
+    """Integrated gradients with 40 nodes; the error estimate is the difference from 32.
+
+    Gauss-Legendre is no such reference: through a ReLU head it is 5e-4 off even with 1,000 nodes.
+
+    Args:
+        network: the classifier, cut at the layer.
+        shape: how batches are cut.
+    """
+
+    def __init__(self, network: SplitNetwork, shape: BatchShape | None = None) -> None:
+        self._shape = shape or BatchShape()
+        self._programs = PathPrograms(network, self._shape, CELLS)
+
+    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
+        """Explain documents; results come in their order."""
+        results: dict[int, Explanation] = {}
+        for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
+            found = self._explain_group(group, [documents[i] for i in group.members])
+            results.update(zip(group.members, found, strict=True))
+        return [results[i] for i in range(len(documents))]
+
+    def _explain_group(self, group: Group, documents: list[Document]) -> list[Explanation]:
+        z1, z0 = self._programs.open(documents, group.length)
+        at_input, at_baseline = self._programs.probabilities(z1), self._programs.probabilities(z0)
+        targets = choose_targets(documents, at_input)
+        tasks = [Task(i, int(t), 0.0, 1.0, z0[i], z1[i]) for i, t in enumerate(targets)]
+        sums = {n: [self._integrate(task, n, group.length) for task in tasks] for n in (NODES, CHECK_NODES)}
+        results = []
+        for i, document in enumerate(documents):
+            fine, coarse = (sums[n][i][: len(document.input_ids)] for n in (NODES, CHECK_NODES))
+            f1, f0 = float(at_input[i, targets[i]]), float(at_baseline[i, targets[i]])
+            results.append(
+                Explanation(
+                    probabilities=at_input[i],
+                    target=int(targets[i]),
+                    target_probability=f1,
+                    baseline_probability=f0,
+                    attributions=fine.astype(np.float32),
+                    delta=float(fine.sum() - (f1 - f0)),
+                    error_estimate=relative_l1(coarse, fine),
+                    evaluations=NODES + CHECK_NODES + 1.0,
+                    status=STATUS_FIXED,
+                )
+            )
+        return results
+
+    def _integrate(self, task: Task, n: int, length: int) -> Float64:
+        return self._programs.integrate([task], n, PLAIN, length).contributions[0].sum(axis=0, dtype=np.float64)

@@ -73,6 +73,9 @@ AUDIT = pa.schema(
         pa.field("delta_difference", pa.float32(), nullable=False),
         pa.field("method", pa.string(), nullable=False),
         pa.field("n_steps", pa.int32(), nullable=False),
+        # Adaptive runs only: what was written, against the refined reference, and what was said of its error.
+        pa.field("refined_relative_l1", pa.float32()),
+        pa.field("error_estimate", pa.float32()),
     ]
 )
 

@@ -14,14 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.engine import Document, Explanation, Float32, choose_targets
+from ig_worker.explain.engine import (
+    STATUS_CONVERGED,
+    STATUS_LIMIT,
+    Document,
+    Explanation,
+    Float32,
+    choose_targets,
+)
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import Integrated, PathPrograms, Task
 from ig_worker.explain.product import NODES, ROUNDING, Float64, Spread, error_series, grid_error
 from ig_worker.explain.refine import HALF_NODES, Halve, Panel, Retry, Start, refinement
 from ig_worker.models.network import SplitNetwork
 
-STATUS_CONVERGED, STATUS_LIMIT = "converged", "evaluation_limit"
 WHOLE, PART = Spread(centred=True), Spread(centred=False)
 _FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
 
@@ -125,7 +131,7 @@ class AdaptiveEngine:
         ]
 
     def _run(self, paths: list[_Path], group: Group, start: Start) -> None:
-        first = min(start.nodes(), max((n for n in NODES if n + 1 <= self._most), default=NODES[0]))
+        first = min(start.nodes(), max(n for n in NODES if n < self._most))
         todo = [_Todo(i, 0.0, 1.0, first, None) for i in range(len(paths))]
         while todo:
             self._integrate(paths, todo, group)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 
-STATUS_FIXED = "fixed"
+STATUS_FIXED, STATUS_CONVERGED, STATUS_LIMIT = "fixed", "converged", "evaluation_limit"
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ number of nodes nor on the number of documents.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ig_worker.explain.engine import Document, Explanation, Float32, Int32, choose_targets
-from ig_worker.explain.packing import BatchShape, Group, evaluation_batches, group_by_length, stack
+from ig_worker.explain.memory import Memory
+from ig_worker.explain.packing import BatchShape, evaluation_batches, group_by_length, stack
 from ig_worker.explain.rules import Rule
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
@@ -41,27 +43,36 @@ class FusedEngine:
         self._network = network
         self._rule = rule
         self._shape = shape or BatchShape()
-        self._compiled: dict[int, tuple[Any, Any]] = {}  # padded length -> programs of `_ends` and `_contributions`
+        self._memory = Memory()
+        self._compiled: dict[tuple[int, int], tuple[Any, Any]] = {}  # programs by rows and padded length
 
     def explain(self, documents: Sequence[Document]) -> list[Explanation]:
         """Explain documents; results come in their order."""
         results: list[Explanation | None] = [None] * len(documents)
         for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
             members = [documents[i] for i in group.members]
-            for position, result in zip(group.members, self._explain_group(group, members), strict=True):
+            found = self._memory.fit(partial(self._explain_members, members, group.length), group.rows, group.length)
+            for position, result in zip(group.members, found, strict=True):
                 results[position] = result
         return [result for result in results if result is not None]
 
-    def _explain_group(self, group: Group, documents: list[Document]) -> list[Explanation]:
-        ids = stack([document.input_ids for document in documents], group.rows, group.length)
-        base = stack([document.baseline_ids for document in documents], group.rows, group.length)
-        mask = stack([document.attention_mask for document in documents], group.rows, group.length)
-        ends, contributions = self._programs(group.length)
-        starts, steps, at_input, at_baseline = ends(tf.constant(ids), tf.constant(base), tf.constant(mask))
+    def _explain_members(self, documents: Sequence[Document], length: int, rows: int) -> list[Explanation]:
+        """Explain documents of one padded length, `rows` of them at a time and in batches of as many evaluations."""
+        parts = (documents[i : i + rows] for i in range(0, len(documents), rows))
+        return [found for part in parts for found in self._explain_group(part, length, rows)]
+
+    def _explain_group(self, documents: Sequence[Document], length: int, rows: int) -> list[Explanation]:
+        ids, base, mask = (
+            tf.constant(stack([getattr(document, name) for document in documents], rows, length))
+            for name in ("input_ids", "baseline_ids", "attention_mask")
+        )
+        ends, contributions = self._programs(rows, length)
+        starts, steps, at_input, at_baseline = ends(ids, base, mask)
         at_input, at_baseline = at_input.numpy(), at_baseline.numpy()
         targets = choose_targets(documents, at_input)
-        paths = (starts, steps, tf.constant(mask))
-        sums = self._integrate(group, targets, lambda *rows: contributions(*paths, *map(tf.constant, rows)).numpy())
+        sums = self._integrate(
+            rows, targets, lambda *batch: contributions(starts, steps, mask, *map(tf.constant, batch)).numpy()
+        )
         return [
             Explanation.at_fixed_rule(
                 document, int(targets[r]), at_input[r], at_baseline[r], sums[r], len(self._rule.nodes)
@@ -70,34 +81,33 @@ class FusedEngine:
         ]
 
     def _integrate(
-        self, group: Group, targets: Int32, contributions: Callable[[Int32, Int32, Float32], Float32]
+        self, rows: int, targets: Int32, contributions: Callable[[Int32, Int32, Float32], Float32]
     ) -> npt.NDArray[np.float64]:
         """Σ_s w_s Σ_d (h − h') ∂F/∂h, float64 [documents, tokens]; not summed over d where that is kept."""
         alphas = self._rule.nodes.astype(np.float32)
         sums: npt.NDArray[np.float64] | None = None
-        for batch in evaluation_batches(len(group.members), len(alphas), group.rows):
+        for batch in evaluation_batches(len(targets), len(alphas), rows):
             values = contributions(targets[batch.document], batch.document, alphas[batch.node])[: batch.used]
             if sums is None:
-                sums = np.zeros((len(group.members), *values.shape[1:]))
+                sums = np.zeros((len(targets), *values.shape[1:]))
             weights = self._rule.weights[batch.node[: batch.used]].reshape(-1, *[1] * (values.ndim - 1))
             np.add.at(sums, batch.document[: batch.used], weights * values)
         assert sums is not None  # a group has a member and a rule has a node
         return sums
 
-    def _programs(self, length: int) -> tuple[Any, Any]:
-        """The two programs for texts of padded `length`, traced once each."""
-        if length not in self._compiled:
-            rows = self._shape.rows(length)
+    def _programs(self, rows: int, length: int) -> tuple[Any, Any]:
+        """The programs `_ends` and `_contributions` for batches of texts of padded `length`, traced once each."""
+        if (rows, length) not in self._compiled:
             tokens = tf.TensorSpec([rows, length], tf.int32)
             ends = tf.function(self._ends, autograph=False).get_concrete_function(tokens, tokens, tokens)
             parts = [tf.TensorSpec(part.shape, tf.float32) for part in ends.structured_outputs[0]]
             row, alpha = tf.TensorSpec([rows], tf.int32), tf.TensorSpec([rows], tf.float32)
             contributions = tf.function(self._contributions, autograph=False)
-            self._compiled[length] = (
+            self._compiled[rows, length] = (
                 ends,
                 contributions.get_concrete_function(parts, parts, tokens, row, row, alpha),
             )
-        return self._compiled[length]
+        return self._compiled[rows, length]
 
     def _ends(self, ids: Any, base: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
         """Where the paths start, how far they go, and the class probabilities at both ends."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ig_worker.explain.engine import Document, Float32
+from ig_worker.explain.memory import Memory
 from ig_worker.explain.packing import BatchShape, stack
-from ig_worker.explain.product import CELLS, TERMS, ProductRule, Spread, product_rule, remainders
+from ig_worker.explain.product import CELLS, NODES, TERMS, ProductRule, Spread, product_rule, remainders
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
 
@@ -41,6 +42,14 @@ class Integrated:
     hidden: Float32 | None  # [tasks, tokens, hidden]
     cost: float  # evaluations of each task
 
+    @classmethod
+    def joined(cls, parts: Sequence[Integrated]) -> Integrated:
+        """One batch out of several at equal cost."""
+        names = ["contributions", "strengths", "signed", "absolute", "halved"]
+        names += [] if parts[0].hidden is None else ["hidden"]
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return replace(parts[0], **arrays)
+
 
 class PathPrograms:
     """Ends of paths, points on them, and integrals along them, for the texts of one padded length at a time.
@@ -58,13 +67,8 @@ class PathPrograms:
         self, network: SplitNetwork, shape: BatchShape, cells: int = CELLS, *, keep_hidden: bool = False
     ) -> None:
         self._network, self._shape, self._cells, self._keep_hidden = network, shape, cells, keep_hidden
-        function = {"autograph": False, "reduce_retracing": True}
-        self._ends = tf.function(self._ends_program, **function)
-        self._vectors = tf.function(self._vectors_program, **function)
-        self._whole = tf.function(self._whole_program, **function)
-        self._cotangents = tf.function(self._cotangents_program, **function)
-        self._pull = tf.function(self._pull_program, **function)
-        self._readout = tf.function(network.readout, **function)
+        self._memory = Memory()
+        self._trace()
         self._matrices: dict[tuple[int, Spread], tuple[Any, ...]] = {}
         self._paths: tuple[Any, Any, Any] | None = None
 
@@ -74,7 +78,15 @@ class PathPrograms:
             tf.constant(stack([getattr(document, name) for document in documents], len(documents), length))
             for name in ("input_ids", "baseline_ids", "attention_mask")
         )
-        starts, steps, at_input, at_baseline = self._ends(ids, base, mask)
+
+        def run(size: int) -> tuple[Any, ...]:
+            parts = [
+                self._ends(ids[i : i + size], base[i : i + size], mask[i : i + size])
+                for i in range(0, len(documents), size)
+            ]
+            return parts[0] if len(parts) == 1 else tf.nest.map_structure(lambda *part: tf.concat(part, 0), *parts)
+
+        starts, steps, at_input, at_baseline = self._memory.fit(run, len(documents), length)
         self._paths = (starts, steps, mask)
         return at_input.numpy(), at_baseline.numpy()
 
@@ -84,9 +96,13 @@ class PathPrograms:
 
     def vectors(self, rows: Sequence[int], alphas: Sequence[float]) -> Float32:
         """z at a point of each of some paths, [points, units]; forward passes alone."""
-        return self._vectors(
-            *self._open_paths(), tf.constant(rows, tf.int32), tf.constant(np.array(alphas, np.float32))
-        ).numpy()
+        paths = self._open_paths()
+        points = np.array(rows, np.int32), np.array(alphas, np.float32)
+        return self._memory.fit(lambda size: self._at(paths, *points, size), len(rows), paths[2].shape[1])
+
+    def _at(self, paths: Any, rows: Any, alphas: Float32, size: int) -> Float32:
+        pieces = [slice(i, i + size) for i in range(0, len(rows), size)]
+        return np.concatenate([self._vectors(*paths, rows[p], alphas[p]).numpy() for p in pieces])
 
     def integrate(self, tasks: Sequence[Task], n: int, spread: Spread, length: int) -> Integrated:
         """Integrate all `tasks` with n nodes.
@@ -94,9 +110,23 @@ class PathPrograms:
         All nodes of a task share a batch, since every z comes before any gradient. Only where they would not fit, the
         gradients are taken in a second pass, which costs the forward passes again.
         """
+        rows = self._shape.rows(length)
+        whole = n <= _WHOLE * rows
+
+        def run(size: int) -> Integrated:
+            if n > size or not whole:
+                return self._integrate(tasks, n, spread, min(rows, size))
+            step = size // n
+            parts = [self._integrate(tasks[i : i + step], n, spread, None) for i in range(0, len(tasks), step)]
+            return parts[0] if len(parts) == 1 else Integrated.joined(parts)
+
+        return self._memory.fit(run, len(tasks) * n if whole else rows, length)
+
+    def _integrate(self, tasks: Sequence[Task], n: int, spread: Spread, piece: int | None) -> Integrated:
+        """All at once, or in pieces of so many evaluations."""
         rule = product_rule(n, spread, self._cells)
         alphas = np.array([task.low + (task.high - task.low) * rule.nodes for task in tasks], np.float32)
-        rows = tf.constant([task.row for task in tasks], tf.int32)
+        rows = np.array([task.row for task in tasks], np.int32)
         head = (
             tf.constant(np.stack([task.at_low for task in tasks])),
             tf.constant(np.stack([task.at_high for task in tasks])),
@@ -104,24 +134,22 @@ class PathPrograms:
             tf.constant([task.high - task.low for task in tasks], tf.float32),
             *self._device_matrices(n, spread, rule),
         )
-        paths = self._open_paths()
-        if n <= _WHOLE * self._shape.rows(length):
-            *found, hidden = self._whole(*paths, rows, tf.constant(alphas), *head)
-            cost = float(n)
+        if piece is None:
+            *found, hidden = self._whole(*self._open_paths(), rows, alphas, *head)
         else:
-            *found, hidden = self._in_pieces(paths, rows, alphas, head, self._shape.rows(length))
-            cost = 1.5 * n
+            *found, hidden = self._in_pieces(self._open_paths(), rows, alphas, head, piece)
         contributions, strengths, signed, absolute, halved = (tensor.numpy() for tensor in found)
         kept = hidden.numpy() if self._keep_hidden else None
+        cost = float(n) if piece is None else 1.5 * n
         return Integrated(contributions, strengths, signed, absolute, halved, kept, cost)
 
     def _in_pieces(self, paths: Any, rows: Any, alphas: Float32, head: Any, size: int) -> tuple[Any, ...]:
         tasks, n = alphas.shape
-        flat_rows, flat = np.repeat(rows.numpy(), n), alphas.ravel()
-        pieces = [slice(i, i + size) for i in range(0, len(flat), size)]
-        z = np.concatenate([self._vectors(*paths, flat_rows[p], flat[p]).numpy() for p in pieces])
+        flat_rows, flat = np.repeat(rows, n), alphas.ravel()
+        z = self._at(paths, flat_rows, flat, size)
         v, *found = self._cotangents(tf.reshape(z, [tasks, n, z.shape[-1]]), *head)
         v = tf.reshape(v, z.shape).numpy()
+        pieces = [slice(i, i + size) for i in range(0, len(flat), size)]
         pulled = [self._pull(*paths, flat_rows[p], flat[p], v[p]) for p in pieces]
         contributions = tf.reshape(tf.concat([values for values, _ in pulled], 0), [tasks, n, -1])
         hidden = tf.concat([values for _, values in pulled], 0)
@@ -139,6 +167,25 @@ class PathPrograms:
             arrays = (rule.interpolate, rule.project, rule.halved, rest.reshape(-1, rest.shape[-1]))
             self._matrices[n, spread] = tuple(tf.constant(array.astype(np.float32)) for array in arrays)
         return self._matrices[n, spread]
+
+    def _trace(self) -> None:
+        """Declare the programs over any number of texts, nodes and tokens, so that each is traced once."""
+        ids, row, real = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None])
+        self._ends = tf.function(self._ends_program, [ids, ids, ids], autograph=False)
+        starts, steps, z, _ = self._ends.get_concrete_function().structured_outputs
+        # The widths of layers stay known: graphs plan with them.
+        paths = [tf.nest.map_structure(lambda t: tf.TensorSpec([None, None, t.shape[-1]]), x) for x in (starts, steps)]
+        vectors, matrix = tf.TensorSpec([None, z.shape[-1]]), tf.TensorSpec([None, None])
+        head = [vectors, vectors, row, real, matrix, matrix, matrix, tf.TensorSpec([len(NODES) * TERMS, None])]
+
+        def program(function: Callable[..., Any], *signature: Any) -> Any:
+            return tf.function(function, signature, autograph=False)
+
+        self._vectors = program(self._vectors_program, *paths, ids, row, real)
+        self._whole = program(self._whole_program, *paths, ids, row, matrix, *head)
+        self._cotangents = program(self._cotangents_program, tf.TensorSpec([None, None, z.shape[-1]]), *head)
+        self._pull = program(self._pull_program, *paths, ids, row, real, vectors)
+        self._readout = program(self._network.readout, vectors)
 
     def _ends_program(self, ids: Any, base: Any, mask: Any) -> tuple[Any, ...]:
         network = self._network

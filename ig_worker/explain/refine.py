@@ -87,7 +87,7 @@ class Start:
         if len(self.needs) < SEEN_ENOUGH:
             return FIRST_NODES
         needs = np.array(self.needs)
-        costs = [np.where(needs <= n, n, 2 * n + _APART).sum() for n in NODES]
+        costs = [np.where(needs <= n, n, n + np.maximum(needs, n + _APART)).sum() for n in NODES]
         return NODES[int(np.argmin(costs))]
 
     def learn(self, predicted: Float64, goal: float) -> None:

@@ -56,6 +56,7 @@ _RULES: dict[str, tuple[int, Callable[[int], tuple[Float64, Float64]], str]] = {
     "riemann_trapezoid": (2, _trapezoid, "composite trapezoid rule; nodes as in alibi, weights sum to 1"),
 }
 METHODS = tuple(_RULES)
+ADAPTIVE = "adaptive"  # the method without a rule of its own: see `explain.adaptive`
 MAX_STEPS = 2000  # Gauss-Legendre nodes are eigenvalues of a matrix of this size
 
 

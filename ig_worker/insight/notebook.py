@@ -162,7 +162,7 @@ def explain_texts(
 @lru_cache(maxsize=2)
 def _worker(config: ExplainConfig, files: ModelFiles) -> ChunkWorker:
     """Loading a model and compiling its programs takes seconds: keep them for the next call."""
-    return ChunkWorker(config, files, fingerprint="")
+    return ChunkWorker(config, files)
 
 
 def _mark(piece: Piece, shades: dict[int, Any]) -> str:

@@ -32,9 +32,13 @@ class Classifier:
     weights: dict[str, Any]
     tokenizer: Any
 
-    def split(self, layer: str) -> SplitNetwork:
-        """The network cut behind `layer`: ``embeddings`` or ``block:K``."""
-        return network.split(self.weights, self.shape, layer_depth(layer, self.shape.blocks))
+    def split(self, layer: str, precision: str = "float32") -> SplitNetwork:
+        """The network cut behind `layer`: ``embeddings`` or ``block:K``.
+
+        `precision` ``bfloat16`` is that of matrix products behind the layer; ``tf32`` is up to `runtime.configure`.
+        """
+        dtype = tf.bfloat16 if precision == "bfloat16" else tf.float32
+        return network.split(self.weights, self.shape, layer_depth(layer, self.shape.blocks), dtype)
 
     def keras_layer(self, layer: str) -> Any:
         """The Keras layer whose output `layer` names."""

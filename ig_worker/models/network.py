@@ -159,8 +159,9 @@ def attend(w: Weights, shape: NetworkShape, k: int, parts: Sequence[Tensor], bia
     """Output of block k from its input and the `projections` of it."""
     h, *projected = parts
     query, key, value = (_heads(shape, part) for part in projected)
-    attention = tf.nn.softmax(tf.matmul(query * _scale(shape), key, transpose_b=True) + bias, axis=-1)
-    context = tf.transpose(tf.matmul(attention, value), [0, 2, 1, 3])  # [batch, tokens, heads, hidden / heads]
+    dtype = w[f"{k}/mix/kernel"].dtype
+    attention = tf.nn.softmax(_product(query * _scale(shape), key, dtype, transpose_b=True) + bias, axis=-1)
+    context = tf.transpose(_product(attention, value, dtype), [0, 2, 1, 3])  # [batch, tokens, heads, hidden / heads]
     return _feed_forward(w, shape, k, tf.reshape(context, _size(h)), h)
 
 
@@ -228,10 +229,17 @@ def attention_bias(mask: Tensor) -> Tensor:
 def _dense(w: Weights, name: str, x: Tensor) -> Tensor:
     kernel = w[f"{name}/kernel"]
     if x.shape.rank == 2:
-        return tf.nn.bias_add(tf.matmul(x, kernel), w[f"{name}/bias"])
+        return tf.nn.bias_add(_product(x, kernel, kernel.dtype), w[f"{name}/bias"])
     # One large product of [batch * tokens, hidden] instead of a batch of small ones.
-    flat = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel), w[f"{name}/bias"])
-    return tf.reshape(flat, [*_size(x)[:-1], kernel.shape[1]])
+    flat = _product(tf.reshape(x, [-1, kernel.shape[0]]), kernel, kernel.dtype)
+    return tf.reshape(tf.nn.bias_add(flat, w[f"{name}/bias"]), [*_size(x)[:-1], kernel.shape[1]])
+
+
+def _product(a: Tensor, b: Tensor, dtype: Any, **transposed: bool) -> Tensor:
+    """The float32 matrix product of `a` and `b` after rounding both to `dtype`. So are the products of its gradient."""
+    if dtype == tf.float32:
+        return tf.matmul(a, b, **transposed)
+    return tf.cast(tf.matmul(tf.cast(a, dtype), tf.cast(b, dtype), **transposed), tf.float32)
 
 
 def _size(x: Tensor) -> list[Any]:
@@ -308,10 +316,17 @@ class SplitNetwork:
         return cls(below, lambda h: (h,), lambda parts, mask: above(parts[0], mask), lambda z: z)
 
 
-def split(w: Weights, shape: NetworkShape, depth: int) -> SplitNetwork:
-    """The network cut behind the embeddings (depth 0) or behind block depth - 1, and before the head's activation."""
+def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = tf.float32) -> SplitNetwork:
+    """The network cut behind the embeddings (depth 0) or behind block depth - 1, and before the head's activation.
+
+    `dtype` is that of the factors of matrix products in `encode`'s blocks, where nearly all arithmetic is. The ends of
+    a path, normalisations, softmax, the last block where one row is enough, z and what follows stay in float32.
+    """
     # Of the last block [CLS] alone is read, unless the head reads all positions.
     whole = shape.blocks if shape.head is not None else shape.blocks - 1
+
+    kernels = [f"{k}/{name}/kernel" for k in range(depth, whole) for name in _DENSE[shape.architecture]]
+    rounded = w if dtype == tf.float32 else {**w, **{name: tf.cast(w[name], dtype) for name in kernels}}
 
     def below(ids: Tensor, mask: Tensor) -> Tensor:
         return blocks(w, shape, embed(w, shape, ids), mask, 0, depth)
@@ -322,7 +337,7 @@ def split(w: Weights, shape: NetworkShape, depth: int) -> SplitNetwork:
     def encode(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
         h, bias = parts[0], attention_bias(mask)
         if depth < whole:
-            h = blocks(w, shape, attend(w, shape, depth, parts, bias), mask, depth + 1, whole)
+            h = blocks(rounded, shape, attend(rounded, shape, depth, parts, bias), mask, depth + 1, whole)
         if shape.head is not None:
             return flattened(w, shape.head.length, h)
         first = h[:, 0] if depth == shape.blocks else first_row(w, shape, whole, h, bias)

@@ -53,17 +53,19 @@ with _quiet_stderr():
 __all__ = ["configure", "device_kind", "one_pass", "require_gpu", "tf"]
 
 
-def configure(threads: int | None = None) -> None:
-    """Prepare TensorFlow for reproducible float32 work; call it before the first operation of a process.
+def configure(threads: int | None = None, precision: str = "float32") -> None:
+    """Prepare TensorFlow for reproducible work; call it before the first operation of a process.
 
     Args:
         threads: CPU threads within one operation. Operations run one after another, so that an actor keeps to its
             share of the machine and sums in one order. None leaves TensorFlow's own choice.
+        precision: ``tf32`` lets GPUs round the factors of float32 products to 10 bits; any other does not. What
+            ``bfloat16`` does is up to `Classifier.split`.
     """
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
@@ -74,9 +76,9 @@ def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*tensors: Any) -> Any:
         _wake_xla()
-        result = compiled(*tensors)
-        result.set_shape(tensors[0].shape)  # what comes back from a compiled function has forgotten it
-        return result
+        # What comes back from a compiled function has no shape. Here it is put into the graph itself: Grappler, too,
+        # has to see it, which otherwise tells on stderr of every product whose cost it cannot estimate.
+        return tf.ensure_shape(compiled(*tensors), tensors[0].shape)
 
     return call
 

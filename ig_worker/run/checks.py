@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.models.files import ModelFiles
@@ -28,6 +31,18 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
         )
     if config.target.isdecimal() and int(config.target) >= shape.classes:
         raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")
+
+
+def with_gpus(config: ExplainConfig) -> ExplainConfig:
+    """The configuration with its number of GPUs an actor decided: one where this machine has any, unless it is told.
+
+    On a cluster the driver's machine says nothing of the workers', so there none is the default.
+    """
+    if config.gpus_per_actor is not None:
+        return config
+    local = config.address is None and "RAY_ADDRESS" not in os.environ
+    found = local and any(Path("/dev").glob("nvidia[0-9]*"))
+    return replace(config, gpus_per_actor=1.0 if found else 0.0)
 
 
 def check_commits(

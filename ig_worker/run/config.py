@@ -21,9 +21,11 @@ from ig_worker.data.sources import SPLITS, DataSpec
 from ig_worker.data.style import STYLES
 from ig_worker.errors import RunMismatchError, UsageError
 from ig_worker.explain.baselines import BASELINES
-from ig_worker.explain.rules import METHODS, check_rule
+from ig_worker.explain.product import LEAST_EVALUATIONS, LEAST_TOLERANCE
+from ig_worker.explain.rules import ADAPTIVE, METHODS, check_rule
 
 ENGINES = ("fused", "alibi")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 # Packages whose version may change a digit of the result.
 _VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
 
@@ -67,8 +69,11 @@ class ExplainConfig(DataConfig):
     model: str = _setting("", "a directory written by save_pretrained or jobs.finetune, or a hub name")
     revision: str | None = _setting(None, "revision of a hub model", kind=str)
     engine: str = _setting("fused", "fused, or alibi as the reference", choices=ENGINES)
-    method: str = _setting("gausslegendre", "quadrature rule", choices=METHODS)
-    n_steps: int = _setting(50, "nodes of the rule")
+    method: str = _setting(ADAPTIVE, "adaptive, or a fixed quadrature rule", choices=(ADAPTIVE, *METHODS))
+    n_steps: int = _setting(50, "nodes of a fixed rule")
+    tolerance: float = _setting(0.005, "adaptive: estimated relative L1 error at which a row is done")
+    max_evaluations: int = _setting(64, "adaptive: most evaluations of a row")
+    precision: str = _setting("float32", "of the network's matrix products", choices=PRECISIONS)
     layer: str = _setting("embeddings", "embeddings, or block:K for the output of block K")
     baseline: str = _setting("pad", "what a text is compared with", choices=BASELINES)
     target: str = _setting("predicted", "predicted, label, or a class number")
@@ -76,9 +81,11 @@ class ExplainConfig(DataConfig):
     text_style: str = _setting("bert", "bert: special tokens; plain: cleaned, none, padded", choices=STYLES)
     keep_hidden: bool = _setting(False, "also write the attributions of every hidden unit, alibi's (tokens, hidden)")
     length_multiple: int = _setting(32, "lengths are rounded up to a multiple of this, in tokens")
-    batch_tokens: int = _setting(2048, "tokens in one batch of evaluations")
+    batch_tokens: int = _setting(0, "tokens in one batch of evaluations; 0 measures what suits the device")
     cpus_per_actor: int = _setting(1, "CPU threads of an actor")
-    gpus_per_actor: float = _setting(0.0, "GPUs of an actor; fractions share one", identity=False)
+    gpus_per_actor: float | None = _setting(
+        None, "GPUs of an actor; fractions share one; none: 1 where this machine has one", identity=False, kind=float
+    )
     actors: str = _setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
     audit: float = _setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
     address: str | None = _setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
@@ -91,14 +98,14 @@ class ExplainConfig(DataConfig):
         super().check()
         _at_least("max_length", self.max_length, 3)
         _at_least("length_multiple", self.length_multiple, 1)
-        _at_least("batch_tokens", self.batch_tokens, 1)
+        _at_least("batch_tokens", self.batch_tokens, 0)
         _at_least("cpus_per_actor", self.cpus_per_actor, 1)
-        check_rule(self.method, self.n_steps)
+        self._check_method()
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
         if self.target not in ("predicted", "label") and not self.target.isdecimal():
             raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
-        if self.gpus_per_actor < 0:
+        if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
             raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
         for name in ("deadline", "chunk_timeout"):
             seconds = getattr(self, name)
@@ -106,6 +113,28 @@ class ExplainConfig(DataConfig):
                 flag = name.replace("_", "-")
                 raise UsageError(f"--{flag} is {seconds}", expected="a number of seconds above 0")
         actor_range(self.actors, default=1)
+
+    def _check_method(self) -> None:
+        adaptive = self.method == ADAPTIVE
+        if adaptive and self.engine == "alibi":
+            raise UsageError(
+                "--engine alibi has no method adaptive", expected="a fixed rule", remedy="add --method gausslegendre"
+            )
+        # A setting that nothing reads is a misunderstanding, not a wish.
+        for name in ("n_steps",) if adaptive else ("tolerance", "max_evaluations"):
+            default, value = type(self).__dataclass_fields__[name].default, getattr(self, name)
+            if value != default:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is {value}, which --method {self.method} does not read",
+                    remedy="add --method gausslegendre" if adaptive else "add --method adaptive",
+                )
+        if not adaptive:
+            check_rule(self.method, self.n_steps)
+        elif not LEAST_TOLERANCE <= self.tolerance <= 1:
+            raise UsageError(f"--tolerance is {self.tolerance}", expected=f"{LEAST_TOLERANCE:g} to 1")
+        _at_least("max_evaluations", self.max_evaluations, LEAST_EVALUATIONS)
+        if self.engine == "alibi" and self.precision != "float32":
+            raise UsageError(f"--precision is {self.precision}", expected="float32 with --engine alibi")
 
 
 def _at_least(name: str, value: int, least: int) -> None:
@@ -126,6 +155,8 @@ def actor_range(text: str, default: int) -> tuple[int, int]:
 def identity(config: DataConfig) -> dict[str, Any]:
     """The settings that decide the result. Which rows, and which model, is in their digests instead."""
     apart = {f.name for f in fields(DataSpec)} | {"model", "revision"}
+    if isinstance(config, ExplainConfig):  # settings that the method does not read decide nothing
+        apart |= {"n_steps"} if config.method == ADAPTIVE else {"tolerance", "max_evaluations"}
     return {f.name: getattr(config, f.name) for f in fields(config) if f.metadata["identity"] and f.name not in apart}
 
 
@@ -138,7 +169,7 @@ def run_identity(config: ExplainConfig, data: str, weights: str, tokenizer: str)
         "data": data,
         "weights": weights,
         "tokenizer": tokenizer,
-        "device": "gpu" if config.gpus_per_actor > 0 else "cpu",
+        "device": "gpu" if config.gpus_per_actor else "cpu",
         "schema": schema.VERSION,
     }
 

@@ -18,7 +18,7 @@ from ig_worker.errors import (
     RunStoppedError,
 )
 from ig_worker.models.files import ModelFiles, find_model
-from ig_worker.run.checks import check_commits, check_model
+from ig_worker.run.checks import check_commits, check_model, with_gpus
 from ig_worker.run.config import ExplainConfig, fingerprint, refuse_differences, run_identity, settings
 from ig_worker.run.dispatch import Action, Ledger, missing_chunks
 from ig_worker.run.prepare import Prepared, prepare
@@ -39,11 +39,27 @@ class _Run:
     config: ExplainConfig
     files: ModelFiles
     prepared: Prepared
-    mark: str  # fingerprint
+    identity: dict[str, Any]
     manifest: dict[str, Any]
     todo: list[int]  # chunks without a result
     started: float = field(default_factory=time.monotonic)
     totals: Totals = field(default_factory=Totals)
+
+    @property
+    def mark(self) -> str:
+        """The fingerprint."""
+        return fingerprint(self.identity)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens in one batch of evaluations; 0 while it is to be measured."""
+        return int(self.identity["batch_tokens"])
+
+    def bind(self, batch_tokens: int) -> None:
+        """Fix the evaluation batch, and write the run's identity down."""
+        self.identity["batch_tokens"] = batch_tokens
+        self.manifest |= {"identity": self.identity, "fingerprint": self.mark}
+        self.store.write_manifest(self.manifest)
 
     @property
     def audit_due(self) -> bool:
@@ -87,34 +103,38 @@ def explain_run(place: str, config: ExplainConfig) -> RunResult:
 def _open(place: str, config: ExplainConfig) -> _Run:
     """Check everything that can be checked before anything is started, shard the data, and bind the run."""
     config.check()
+    config = with_gpus(config)
     files = find_model(config.model, config.revision)
     check_model(config, files)
     store = RunStore(place)
     with meter("preparing, rows", None) as shown:
         prepared = prepare(store, config, lambda rows, total: shown.update(rows, total=total))
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
-    mark = fingerprint(identity)
     manifest, commits = store.manifest(), store.commits()
     if commits:  # until there is a result, the settings may still change
-        refuse_differences(store.place, manifest.get("identity", {}), identity)
-    check_commits(store, commits, mark, prepared, config.chunk_rows)
+        before = manifest.get("identity", {})
+        if not config.batch_tokens:  # measured when the run began, and kept
+            identity["batch_tokens"] = before.get("batch_tokens", 0)
+        refuse_differences(store.place, before, identity)
     manifest |= {
-        "identity": identity,
-        "fingerprint": mark,
         "config": settings(config),
         "versions": {key.removeprefix("version of "): value for key, value in identity.items() if "version of" in key},
         "state": "running",
     }
-    store.write_manifest(manifest)
-    return _Run(store, config, files, prepared, mark, manifest, missing_chunks(prepared.chunks, commits))
+    run = _Run(store, config, files, prepared, identity, manifest, missing_chunks(prepared.chunks, commits))
+    check_commits(store, commits, run.mark, prepared, config.chunk_rows)
+    run.bind(run.batch_tokens)
+    return run
 
 
 def _run_pool(run: _Run) -> None:
     from ig_worker.run.pool import Pool, cluster, spawner  # Ray takes a second to import
 
     with cluster(run.config) as most:
-        pool = Pool(spawner(run.config, run.files, run.mark, run.store.uri), most, run.config.chunk_timeout)
+        pool = Pool(spawner(run.config, run.files, run.store.uri), most, run.config.chunk_timeout)
         try:
+            if run.todo and not run.batch_tokens:
+                _measure_batch(run, pool)
             _explain(run, pool)
             if run.audit_due:
                 _audit(run, pool)
@@ -132,7 +152,10 @@ def _explain(run: _Run, pool: Any) -> None:
             if not pool.ready:
                 shown.update(before, f"waiting for the first of {pool.actors} actors")
 
-        for event in pool.work(ledger, lambda actor, index: actor.explain.remote(index), tick):
+        def submit(actor: Any, index: Any) -> Any:
+            return actor.explain.remote(index, run.mark, run.batch_tokens)
+
+        for event in pool.work(ledger, submit, tick):
             if event.action is Action.FINISH:
                 run.totals.add(event.record)
                 shown.update(before + run.totals.chunks, f"{run.totals.rows} rows")
@@ -141,6 +164,20 @@ def _explain(run: _Run, pool: Any) -> None:
         raise RunStoppedError(
             f"{len(ledger.given_up)} chunks failed again and again, such as chunk {index:05d}: {error}",
             remedy="mend the cause and run the same command again; what is done is kept",
+        )
+
+
+def _measure_batch(run: _Run, pool: Any) -> None:
+    """Let the first actor that is ready choose the evaluation batch, once for the whole life of the run."""
+    ledger = Ledger.of(["batch"])
+    with meter("measuring the device", None):
+        for event in pool.work(ledger, lambda actor, _: actor.measure_batch.remote(), run.check_deadline):
+            if event.action is Action.FINISH:
+                run.bind(event.record)
+    if ledger.given_up:
+        raise RunStoppedError(
+            f"the evaluation batch could not be measured: {next(iter(ledger.given_up.values()))}",
+            remedy="mend the cause, or set --batch-tokens",
         )
 
 
@@ -186,7 +223,8 @@ def _conclude(run: _Run) -> RunResult:
         wall_seconds=time.monotonic() - run.started,
         totals=run.totals,
         audited=None if audits is None else audits.num_rows,
-        largest_audit_difference=max(audits.column("relative_l1").to_pylist(), default=None) if audits else None,
+        largest_audit_difference=_largest(audits, "relative_l1"),
+        largest_refined_difference=_largest(audits, "refined_relative_l1"),
     )
     reason = f"{result.quarantined} rows are quarantined" if result.quarantined else ""
     last = run.store.read_summary()
@@ -194,6 +232,11 @@ def _conclude(run: _Run) -> RunResult:
     rate = result.rate if result.computed else last.get("reviews_per_second", 0.0)
     run.store.write_summary({**asdict(result), "reason": reason, "reviews_per_second": rate})
     return result
+
+
+def _largest(audits: pa.Table | None, column: str) -> float | None:
+    values = [] if audits is None else audits.column(column).drop_null().to_pylist()
+    return max(values, default=None)
 
 
 def _record_stop(run: _Run, error: Exception) -> None:

@@ -48,24 +48,29 @@ class Event:
 class Actor:
     """One process with one model and one engine."""
 
-    def __init__(self, config: ExplainConfig, files: ModelFiles, fingerprint: str, place: str) -> None:
+    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str) -> None:
         # Nothing that can fail happens here: Ray hands on an error of a creation task as text only.
-        self._config, self._files, self._fingerprint, self._place = config, files, fingerprint, place
+        self._config, self._files, self._place = config, files, place
 
     def ready(self) -> tuple[str, str]:
         """Load everything; returns the names of the device it computes on and of its node."""
         from ig_worker.models import runtime
         from ig_worker.run.worker import ChunkWorker
 
-        runtime.configure(self._config.cpus_per_actor)
-        if self._config.gpus_per_actor > 0:
+        runtime.configure(self._config.cpus_per_actor, self._config.precision)
+        if self._config.gpus_per_actor:
             runtime.require_gpu()
         self._store = RunStore(self._place)
-        self._worker = ChunkWorker(self._config, self._files, self._fingerprint)
+        self._worker = ChunkWorker(self._config, self._files)
         return runtime.device_kind(), ray.get_runtime_context().get_node_id()
 
-    def explain(self, index: int) -> Any:
-        return self._worker.explain_chunk(self._store, index)
+    def measure_batch(self) -> int:
+        from ig_worker.models import runtime
+
+        return self._worker.measure_batch(runtime.device_kind())
+
+    def explain(self, index: int, fingerprint: str, batch_tokens: int) -> Any:
+        return self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens)
 
     def audit(self, index: int, share: float) -> Any:
         return self._worker.audit_chunk(self._store, index, share)
@@ -100,7 +105,7 @@ def cluster(config: ExplainConfig) -> Iterator[int]:
             signal.signal(number, handler)
     try:
         resources = ray.cluster_resources()
-        if local and config.gpus_per_actor > resources.get("GPU", 0):
+        if local and (config.gpus_per_actor or 0) > resources.get("GPU", 0):
             raise UsageError(
                 f"--gpus-per-actor is {config.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
                 remedy="set --gpus-per-actor 0, or give a cluster's --address",
@@ -225,11 +230,11 @@ class Pool:
         return Event(task, outcome, action, None, error)
 
 
-def spawner(config: ExplainConfig, files: ModelFiles, fingerprint: str, place: str) -> Callable[[], Any]:
+def spawner(config: ExplainConfig, files: ModelFiles, place: str) -> Callable[[], Any]:
     """A function that starts one actor of a run."""
-    options = {"num_cpus": config.cpus_per_actor, "num_gpus": config.gpus_per_actor}
+    options = {"num_cpus": config.cpus_per_actor, "num_gpus": config.gpus_per_actor or 0}
     remote = ray.remote(max_restarts=0, max_task_retries=0, **options)(Actor)
-    return lambda: remote.remote(config, files, fingerprint, place)
+    return lambda: remote.remote(config, files, place)
 
 
 def outcome_of(error: RayError, node: str) -> Outcome:

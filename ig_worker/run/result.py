@@ -15,6 +15,7 @@ class Totals:
     correct: int = 0
     labelled: int = 0
     evaluations: float = 0.0
+    converged: int = 0
     seconds: float = 0.0
     engine_seconds: float = 0.0
     peak_memory: int = 0
@@ -26,6 +27,7 @@ class Totals:
         self.correct += record.correct
         self.labelled += record.labelled
         self.evaluations += record.evaluations
+        self.converged += record.converged
         self.seconds += record.seconds
         self.engine_seconds += record.engine_seconds
         self.peak_memory = max(self.peak_memory, record.peak_memory)
@@ -46,6 +48,7 @@ class RunResult:
     totals: Totals = field(default_factory=Totals)
     audited: int | None = None  # rows recomputed with alibi; None without --audit
     largest_audit_difference: float | None = None  # relative L1
+    largest_refined_difference: float | None = None  # relative L1; None for fixed rules
 
     @property
     def rate(self) -> float:
@@ -63,6 +66,8 @@ class RunResult:
                 f"in {self.wall_seconds:.1f} s, {self.rate:.2f} reviews/s, {each:.1f} evaluations a review, "
                 f"peak memory {totals.peak_memory / 2**20:.0f} MiB an actor"
             )
+            if totals.converged < totals.rows:
+                lines.append(f"{totals.rows - totals.converged} rows reached --max-evaluations before --tolerance")
         if totals.labelled:
             lines.append(f"accuracy {totals.correct / totals.labelled:.4f} on {totals.labelled} labelled rows")
         if self.audited == 0:
@@ -71,4 +76,6 @@ class RunResult:
             lines.append(
                 f"audit against alibi: {self.audited} rows, largest relative L1 {self.largest_audit_difference:.2e}"
             )
+            if self.largest_refined_difference is not None:
+                lines.append(f"error against the refined reference: at most {self.largest_refined_difference:.2e}")
         return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from ig_worker.explain.rules import ADAPTIVE
 from ig_worker.run.prepare import Prepared
 from ig_worker.run.store import RunStore
 
@@ -51,7 +52,11 @@ def read_status(store: RunStore) -> Status:
     config = manifest.get("config", {})
     prepared = Prepared.of(manifest)
     commits = store.commits()
-    method = f"{config['method']} {config['n_steps']}, {config['engine']} engine" if "method" in config else ""
+    method = ""
+    if "method" in config:
+        adaptive = config["method"] == ADAPTIVE
+        detail = f"to {config['tolerance']:g}" if adaptive else f"with {config['n_steps']} nodes"
+        method = f"{config['method']} {detail}, {config['engine']} engine"
     return Status(
         place=store.place,
         state=manifest.get("state", "unknown"),

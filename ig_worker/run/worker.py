@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import pyarrow as pa
 
 from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
-from ig_worker.explain.engine import Document, Engine, Explanation, relative_l1
+from ig_worker.explain.engine import STATUS_LIMIT, Document, Engine, Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape
-from ig_worker.explain.rules import fixed_rule
+from ig_worker.explain.rules import ADAPTIVE, fixed_rule
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.config import ExplainConfig
@@ -24,6 +25,15 @@ from ig_worker.run.store import Faults, RunStore
 from ig_worker.run.tables import attributions_table, quarantine_table
 
 AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
+
+
+class Purpose(Enum):
+    """What an engine is for."""
+
+    RUN = "run"  # what the settings ask for
+    AUDIT = "audit"  # the fused engine at alibi's rule
+    ALIBI = "alibi"
+    REFINED = "refined"  # the reference for adaptive runs
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class ChunkRecord:
     correct: int  # explained rows whose label is the prediction
     labelled: int  # explained rows with a label
     evaluations: float
+    converged: int  # explained rows that are not at the limit of evaluations
     seconds: float  # all of it
     engine_seconds: float  # inside the engine
     peak_memory: int  # of the process so far, in bytes
@@ -48,45 +59,74 @@ class ChunkWorker:
     Args:
         config: the run's configuration.
         files: the model's files, on this node.
-        fingerprint: of the run; goes into every file.
     """
 
-    def __init__(self, config: ExplainConfig, files: ModelFiles, fingerprint: str) -> None:
+    def __init__(self, config: ExplainConfig, files: ModelFiles) -> None:
         from ig_worker.models.classifier import load_classifier  # TensorFlow: seconds
 
         self._config = config
-        self._fingerprint = fingerprint
         self.classifier = load_classifier(files)
         self._encoder = TextEncoder(self.classifier.tokenizer, config.text_style, config.max_length)
         self._special = SpecialIds.of(self.classifier.tokenizer)
         baseline_ids(np.zeros(0, np.int32), config.baseline, self._special)  # refuses what the tokenizer lacks
-        self._shape = BatchShape(config.length_multiple, config.batch_tokens, self.classifier.shape.positions)
-        self._engines: dict[tuple[str, str, int, bool], Engine] = {}
+        self._engines: dict[tuple[Purpose, int], Engine] = {}
 
-    def _engine(self, engine: str, method: str, n_steps: int, keep_hidden: bool = False) -> Engine:
+    def _engine(self, purpose: Purpose, batch_tokens: int = 0) -> Engine:
         """An engine, made once: its compiled programs are worth keeping."""
-        key = (engine, method, n_steps, keep_hidden)
-        if key not in self._engines:
-            self._engines[key] = self._make_engine(*key)
-        return self._engines[key]
+        if (purpose, batch_tokens) not in self._engines:
+            self._engines[purpose, batch_tokens] = self._make_engine(purpose, self._shape(batch_tokens))
+        return self._engines[purpose, batch_tokens]
 
-    def _make_engine(self, engine: str, method: str, n_steps: int, keep_hidden: bool) -> Engine:
-        if engine == "alibi":
+    def _make_engine(self, purpose: Purpose, shape: BatchShape) -> Engine:
+        # Imported here: alibi and the engines take seconds, and a run needs one of them.
+        config, keep = self._config, self._config.keep_hidden
+        if purpose is Purpose.ALIBI or (purpose is Purpose.RUN and config.engine == "alibi"):
             from ig_worker.explain.reference import AlibiEngine
 
-            return AlibiEngine(self.classifier, self._config.layer, method, n_steps, keep_hidden=keep_hidden)
+            if purpose is Purpose.ALIBI:
+                return AlibiEngine(self.classifier, config.layer, AUDIT_METHOD, AUDIT_STEPS)
+            return AlibiEngine(self.classifier, config.layer, config.method, config.n_steps, keep_hidden=keep)
+        if purpose is Purpose.REFINED:
+            from ig_worker.explain.refined import RefinedEngine
+
+            return RefinedEngine(self.classifier.split(config.layer), shape)
+        if purpose is Purpose.RUN and config.method == ADAPTIVE:
+            from ig_worker.explain.adaptive import AdaptiveEngine
+
+            network = self.classifier.split(config.layer, config.precision)
+            return AdaptiveEngine(network, config.tolerance, config.max_evaluations, shape, keep_hidden=keep)
         from ig_worker.explain.fused import FusedEngine
 
-        network = self.classifier.split(self._config.layer)
-        return FusedEngine(network, fixed_rule(method, n_steps), self._shape, keep_hidden=keep_hidden)
+        if purpose is Purpose.AUDIT:
+            return FusedEngine(self.classifier.split(config.layer), fixed_rule(AUDIT_METHOD, AUDIT_STEPS), shape)
+        network = self.classifier.split(config.layer, config.precision)
+        return FusedEngine(network, fixed_rule(config.method, config.n_steps), shape, keep_hidden=keep)
 
-    def explain_chunk(self, store: RunStore, index: int) -> ChunkRecord:
-        """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason."""
+    def _shape(self, batch_tokens: int) -> BatchShape:
+        tokens = batch_tokens or self._config.batch_tokens or BatchShape.batch_tokens
+        return BatchShape(self._config.length_multiple, tokens, self.classifier.shape.positions)
+
+    def measure_batch(self, device: str) -> int:
+        """Tokens in one batch of evaluations that suit this device; see `explain.sweep`."""
+        from ig_worker.explain.sweep import suitable_batch
+
+        network = self.classifier.split(self._config.layer, self._config.precision)
+        return suitable_batch(network, self.classifier.shape, device, self._config.max_length, self._config.precision)
+
+    def explain_chunk(self, store: RunStore, index: int, fingerprint: str, batch_tokens: int = 0) -> ChunkRecord:
+        """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason.
+
+        Args:
+            store: the run.
+            index: of the chunk.
+            fingerprint: of the run; goes into every file.
+            batch_tokens: tokens in one batch of evaluations; 0 leaves it to the settings.
+        """
         started = time.monotonic()
         table, faults = store.read_chunk(index)
-        explained, failed, engine_seconds = self.explain_table(table, faults)
+        explained, failed, engine_seconds = self.explain_table(table, faults, batch_tokens)
         quarantined = quarantine_table(index, table, failed)
-        store.commit(index, attributions_table(explained, self.hidden), quarantined, self._fingerprint)
+        store.commit(index, attributions_table(explained, self.hidden), quarantined, fingerprint)
         labelled = [(row, result) for row, result in explained if row.label is not None]
         return ChunkRecord(
             index=index,
@@ -96,6 +136,7 @@ class ChunkWorker:
             correct=sum(row.label == result.prediction for row, result in labelled),
             labelled=len(labelled),
             evaluations=sum(result.evaluations for _, result in explained),
+            converged=sum(result.status != STATUS_LIMIT for _, result in explained),
             seconds=time.monotonic() - started,
             engine_seconds=engine_seconds,
             peak_memory=peak_memory(),
@@ -106,15 +147,16 @@ class ChunkWorker:
         """Hidden units kept of every token; None without `--keep-hidden`."""
         return self.classifier.shape.hidden if self._config.keep_hidden else None
 
-    def explain_table(self, table: pa.Table, faults: Faults) -> tuple[Explained, Failures, float]:
+    def explain_table(
+        self, table: pa.Table, faults: Faults, batch_tokens: int = 0
+    ) -> tuple[Explained, Failures, float]:
         """Explain the rows of a table with the columns of `schema.INPUT` that have no fault.
 
         Returns:
             The explained rows, the others with their reasons, and the seconds spent inside the engine.
         """
         rows, failed = self._rows(table, faults)
-        config = self._config
-        engine = self._engine(config.engine, config.method, config.n_steps, config.keep_hidden)
+        engine = self._engine(Purpose.RUN, batch_tokens)
         begun = time.monotonic()
         explained = explain_rows(engine, rows, failed, self._known_good())
         return explained, failed, time.monotonic() - begun
@@ -128,6 +170,8 @@ class ChunkWorker:
     def audit_chunk(self, store: RunStore, index: int, share: float) -> list[dict[str, Any]]:
         """Recompute a share of a chunk's explained rows by both engines at `gausslegendre` 50 and compare them.
 
+        What an adaptive run wrote is also compared with the refined reference.
+
         Returns:
             Records of `schema.AUDIT`; the rows are chosen by their ids.
         """
@@ -137,9 +181,18 @@ class ChunkWorker:
         chosen = set(audit_positions([row.id for row in rows], share))
         wanted = [row for position, row in enumerate(rows) if position in chosen]
         documents = [row.document for row in wanted]
-        ours = self._engine("fused", AUDIT_METHOD, AUDIT_STEPS).explain(documents)
-        theirs = self._engine("alibi", AUDIT_METHOD, AUDIT_STEPS).explain(documents)
-        return [_audit_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
+        ours = self._engine(Purpose.AUDIT).explain(documents)
+        theirs = self._engine(Purpose.ALIBI).explain(documents)
+        records = [_audit_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
+        if self._config.method == ADAPTIVE and wanted:
+            written = store.read_attributions(index).select(["id", "attributions", "error_estimate"]).to_pylist()
+            by_id = {row["id"]: row for row in written}
+            refined = self._engine(Purpose.REFINED).explain(documents)
+            for record, reference in zip(records, refined, strict=True):
+                row = by_id[record["id"]]
+                record["refined_relative_l1"] = relative_l1(row["attributions"], reference.attributions)
+                record["error_estimate"] = row["error_estimate"]
+        return records
 
     def _rows(self, table: pa.Table, faults: Faults) -> tuple[list[Row], Failures]:
         """Tokenized rows without known faults, and the faults, to which bad labels have been added."""

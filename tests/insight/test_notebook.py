@@ -17,7 +17,9 @@ TEXTS = ["the film was slowly dull", None, "a <b>great</b> joy"]
 
 @pytest.fixture(scope="module")
 def found(tiny_models: dict[str, Path]):
-    return ig_worker.explain(TEXTS, model=str(tiny_models["distilbert"]), n_steps=5, max_length=16, keep_hidden=True)
+    return ig_worker.explain(
+        TEXTS, model=str(tiny_models["distilbert"]), method="gausslegendre", n_steps=5, max_length=16, keep_hidden=True
+    )
 
 
 def test_rows_come_in_order_and_failures_are_named(found) -> None:
@@ -66,7 +68,7 @@ def test_alibis_own_object_is_what_alibi_itself_gives(found, tiny_models: dict[s
 
     ours = found.to_alibi()
     texts = [text for text in TEXTS if text]
-    settings = {"n_steps": 5, "max_length": 16, "keep_hidden": True, "engine": "alibi"}
+    settings = {"method": "gausslegendre", "n_steps": 5, "max_length": 16, "keep_hidden": True, "engine": "alibi"}
     theirs = ig_worker.explain(texts, model=str(tiny_models["distilbert"]), **settings).to_alibi()
     assert isinstance(ours, Explanation)
     assert ours.attributions[0].shape == (2, 16, 32)
@@ -79,7 +81,9 @@ def test_alibis_own_object_is_what_alibi_itself_gives(found, tiny_models: dict[s
 
 
 def test_without_the_hidden_axis_alibis_object_says_how_to_get_it(tiny_models: dict[str, Path]) -> None:
-    plain = ig_worker.explain(["good"], model=str(tiny_models["distilbert"]), n_steps=5, max_length=16)
+    plain = ig_worker.explain(
+        ["good"], model=str(tiny_models["distilbert"]), method="gausslegendre", n_steps=5, max_length=16
+    )
     with pytest.raises(UsageError, match=r"keep_hidden=True"):
         plain.to_alibi()
 
@@ -88,7 +92,7 @@ def test_without_the_hidden_axis_alibis_object_says_how_to_get_it(tiny_models: d
     ("change", "message"),
     [
         ({"steps": 5}, "there is no setting steps"),
-        ({"n_steps": 0}, "--n-steps is 0"),
+        ({"method": "gausslegendre", "n_steps": 0}, "--n-steps is 0"),
         ({"max_length": 99}, "at most 64"),
     ],
 )

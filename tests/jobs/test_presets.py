@@ -158,7 +158,7 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     config = settings(preset, *flags, "--keep-hidden")
     store = RunStore(str(tmp_path))
     prepare(store, config)
-    ChunkWorker(config, find_model(config.model), "print").explain_chunk(store, 0)
+    ChunkWorker(config, find_model(config.model)).explain_chunk(store, 0, "print")
     ours = store.read_attributions(0).to_pylist()
 
     tokenizer = load_tokenizer(str(directory), 10**6)

@@ -8,6 +8,7 @@ import pytest
 
 from ig_worker.data.sources import DataSpec
 from ig_worker.errors import RunMismatchError, UsageError
+from ig_worker.run import checks
 from ig_worker.run.config import (
     DataConfig,
     ExplainConfig,
@@ -20,6 +21,7 @@ from ig_worker.run.config import (
 )
 
 CONFIG = ExplainConfig(dataset="demo", model="m")
+FIXED = replace(CONFIG, method="gausslegendre")
 NOT_IDENTITY = {field.name for field in fields(DataSpec)} | {"model", "revision"}  # what they name is, by its digest
 NOT_IDENTITY |= {"actors", "gpus_per_actor", "audit", "address", "deadline", "chunk_timeout"}
 
@@ -30,8 +32,9 @@ def changed(name: str, default: object) -> object:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ExplainConfig)])
 def test_a_setting_is_in_the_fingerprint_exactly_if_it_decides_the_result(name: str) -> None:
-    other = replace(CONFIG, **{name: changed(name, getattr(CONFIG, name))})
-    before, after = (fingerprint(run_identity(c, "d", "w", "t")) for c in (CONFIG, other))
+    config = FIXED if name == "n_steps" else CONFIG
+    other = replace(config, **{name: changed(name, getattr(config, name))})
+    before, after = (fingerprint(run_identity(c, "d", "w", "t")) for c in (config, other))
     # GPUs do decide it, as the device kind.
     assert (before != after) == (name not in NOT_IDENTITY or name == "gpus_per_actor")
 
@@ -74,20 +77,55 @@ def test_a_run_with_other_settings_is_refused_with_their_names() -> None:
     [
         ("chunk_rows", 0),
         ("max_length", 2),
-        ("n_steps", 0),
+        ("tolerance", 0.0),
+        ("tolerance", float("nan")),
+        ("max_evaluations", 6),
         ("audit", 1.5),
         ("target", "best"),
         ("gpus_per_actor", -1.0),
         ("chunk_timeout", 0.0),
         ("deadline", float("nan")),
         ("cpus_per_actor", 0),
-        ("batch_tokens", 0),
+        ("batch_tokens", -1),
         ("actors", "0"),
     ],
 )
 def test_impossible_values_are_refused_by_name(setting: str, value: object) -> None:
     with pytest.raises(UsageError, match=rf"--{setting.replace('_', '-')} is '?{value}'?; expected"):
         replace(CONFIG, **{setting: value}).check()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (replace(FIXED, n_steps=0), r"--n-steps is 0; expected at least 1"),
+        (replace(CONFIG, n_steps=5), r"--n-steps is 5, which --method adaptive does not read; add --method gauss"),
+        (replace(FIXED, tolerance=0.1), r"--tolerance is 0.1, which --method gausslegendre does not read; add --me"),
+        (replace(CONFIG, engine="alibi"), r"--engine alibi has no method adaptive; expected a fixed rule; add --meth"),
+        (
+            replace(FIXED, engine="alibi", precision="tf32"),
+            r"--precision is tf32; expected float32 with --engine alibi",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(config: ExplainConfig, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        config.check()
+
+
+def test_settings_that_the_method_does_not_read_are_not_in_its_fingerprint() -> None:
+    assert "n_steps" not in identity(CONFIG)
+    assert {"tolerance", "max_evaluations"}.isdisjoint(identity(FIXED))
+
+
+def test_one_gpu_an_actor_is_the_default_where_this_machine_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(checks.Path, "glob", lambda path, pattern: iter(["/dev/nvidia0"]))
+    assert checks.with_gpus(CONFIG).gpus_per_actor == 1.0
+    assert checks.with_gpus(replace(CONFIG, gpus_per_actor=0.0)).gpus_per_actor == 0.0
+    assert checks.with_gpus(replace(CONFIG, address="ray://head:10001")).gpus_per_actor == 0.0
+    monkeypatch.setattr(checks.Path, "glob", lambda path, pattern: iter([]))
+    assert checks.with_gpus(CONFIG).gpus_per_actor == 0.0
 
 
 @pytest.mark.parametrize(("text", "expected"), [("auto", (1, 8)), ("3", (3, 3)), ("2:5", (2, 5)), ("1:1", (1, 1))])

@@ -38,7 +38,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
             failures = {position: Failure(*fault) for position, fault in faults.items()}
             ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
             run.store.commit(index, explained(*ids), quarantine_table(index, table, failures), run.mark)
-            run.totals.add(ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, 1.0, 1.0, 1))
+            run.totals.add(ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, len(ids), 1.0, 1.0, 1))
 
     monkeypatch.setattr(driver, "_run_pool", work)
 
@@ -127,8 +127,8 @@ def test_settings_may_change_until_there_is_a_result(config, tmp_path: Path, mon
         patch.setattr(driver, "_run_pool", lambda run: (_ for _ in ()).throw(RunStoppedError("weights are broken")))
         with pytest.raises(RunStoppedError):
             explain_run(str(tmp_path / "run"), config)
-    assert explain_run(str(tmp_path / "run"), replace(config, n_steps=9)).explained == 7
-    with pytest.raises(RunMismatchError, match=r"n_steps: 9 there, 50 now"):
+    assert explain_run(str(tmp_path / "run"), replace(config, tolerance=0.01)).explained == 7
+    with pytest.raises(RunMismatchError, match=r"tolerance: 0.01 there, 0.005 now"):
         explain_run(str(tmp_path / "run"), config)
 
 
@@ -136,6 +136,26 @@ def test_a_sharding_that_did_not_end_starts_anew_with_whatever_is_asked_for(conf
     store = RunStore(str(tmp_path / "run"))
     store.write_manifest({"state": "preparing", "config": {}, "data_identity": {"data": "another", "limit": 3}})
     assert explain_run(str(tmp_path / "run"), config).rows == 8
+
+
+def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_path: Path, monkeypatch) -> None:
+    work = driver._run_pool
+
+    def measured(run: driver._Run) -> None:
+        assert run.batch_tokens == 0
+        run.bind(1024)
+        work(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_run_pool", measured)
+        explain_run(str(tmp_path / "run"), config)
+    manifest = RunStore(str(tmp_path / "run")).manifest()
+    assert manifest["identity"]["batch_tokens"] == 1024
+    (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
+    assert explain_run(str(tmp_path / "run"), config).computed == 1
+    assert RunStore(str(tmp_path / "run")).manifest()["fingerprint"] == manifest["fingerprint"]
+    with pytest.raises(RunMismatchError, match="batch_tokens: 1024 there, 512 now"):
+        explain_run(str(tmp_path / "run"), replace(config, batch_tokens=512))
 
 
 def test_a_limit_that_cuts_nothing_is_no_other_run(config: ExplainConfig, tmp_path: Path) -> None:

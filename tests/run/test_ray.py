@@ -50,7 +50,9 @@ def config(address: str, reviews: Path, tiny_models: dict[str, Path]) -> Explain
         address=address,
         chunk_rows=4,
         max_length=16,
+        method="gausslegendre",
         n_steps=6,
+        batch_tokens=2048,
         actors="2",
     )
 

@@ -126,8 +126,8 @@ def test_a_class_that_the_model_does_not_have_is_wrong_use() -> None:
 def worker(tiny_models: dict[str, Path]) -> ChunkWorker:
     from ig_worker.models.files import find_model
 
-    config = ExplainConfig(dataset="x", model="m", n_steps=5, max_length=12, target="label")
-    return ChunkWorker(config, find_model(str(tiny_models["distilbert"])), "print")
+    config = ExplainConfig(dataset="x", model="m", method="gausslegendre", n_steps=5, max_length=12, target="label")
+    return ChunkWorker(config, find_model(str(tiny_models["distilbert"])))
 
 
 def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path:
     labels = [1, 0, None, 0, 7]
     chunk = pa.table({"id": list("abcde"), "text": texts, "label": labels}, schema=schema.INPUT)
     store.write_chunk(3, chunk, {1: ("null_text", "text is null")})
-    record = worker.explain_chunk(store, 3)
+    record = worker.explain_chunk(store, 3, "print")
     explained, quarantine = store.read_attributions(3), store.read_quarantine()
     assert explained.column("id").to_pylist() == ["a", "d"]
     assert quarantine.column("reason").to_pylist() == ["null_text", "bad_label", "bad_label"]
@@ -150,7 +150,7 @@ def test_the_columns_of_a_row_belong_together(worker: ChunkWorker, tmp_path: Pat
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a"], "text": ["slowly good"], "label": [1]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    worker.explain_chunk(store, 0)
+    worker.explain_chunk(store, 0, "print")
     (row,) = store.read_attributions(0).to_pylist()
     assert row["tokens"] == ["[CLS]", "slow", "##ly", "good", "[SEP]"]
     assert row["word_ids"] == [-1, 0, 0, 1, -1]
@@ -167,7 +167,7 @@ def test_the_audit_compares_both_engines_row_by_row(worker: ChunkWorker, tmp_pat
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    worker.explain_chunk(store, 0)
+    worker.explain_chunk(store, 0, "print")
     records = worker.audit_chunk(store, 0, 1.0)
     assert [(r["id"], r["method"], r["n_steps"]) for r in records] == [(i, "gausslegendre", 50) for i in "ab"]
     assert all(0 <= record["relative_l1"] < 1e-4 for record in records)
@@ -178,7 +178,7 @@ def test_quarantined_rows_are_not_audited(worker: ChunkWorker, tmp_path: Path) -
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 9]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    worker.explain_chunk(store, 0)
+    worker.explain_chunk(store, 0, "print")
     assert [record["id"] for record in worker.audit_chunk(store, 0, 1.0)] == ["a"]
 
 
@@ -186,11 +186,13 @@ def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path
     from ig_worker.models.files import find_model
 
     files = find_model(str(tiny_models["bert"]))
-    config = ExplainConfig(dataset="x", model="m", n_steps=5, max_length=12, layer="block:1", keep_hidden=True)
+    config = ExplainConfig(
+        dataset="x", model="m", method="gausslegendre", n_steps=5, max_length=12, layer="block:1", keep_hidden=True
+    )
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "dull"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    ChunkWorker(config, files, "print").explain_chunk(store, 0)
+    ChunkWorker(config, files).explain_chunk(store, 0, "print")
     table = store.read_attributions(0)
     assert table.schema.remove_metadata().equals(schema.attributions(hidden=32))
     for row in table.to_pylist():
@@ -202,11 +204,11 @@ def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path
 def test_a_text_without_tokens_is_quarantined_in_style_plain(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     from ig_worker.models.files import find_model
 
-    config = ExplainConfig(dataset="x", model="m", n_steps=2, max_length=12, text_style="plain")
+    config = ExplainConfig(dataset="x", model="m", method="gausslegendre", n_steps=2, max_length=12, text_style="plain")
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["...", "good"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    ChunkWorker(config, find_model(str(tiny_models["bert"])), "print").explain_chunk(store, 0)
+    ChunkWorker(config, find_model(str(tiny_models["bert"]))).explain_chunk(store, 0, "print")
     assert store.read_quarantine().column("reason").to_pylist() == ["no_tokens"]
     assert store.read_attributions(0).column("id").to_pylist() == ["b"]
 
@@ -217,10 +219,10 @@ def test_lengths_are_not_rounded_up_beyond_the_models_positions(tmp_path: Path, 
     from tests.tiny import save_tiny_model
 
     model = save_tiny_model(tmp_path / "model", "distilbert", max_position_embeddings=40)
-    config = ExplainConfig(dataset="x", model="m", n_steps=2, max_length=40, engine=engine)
+    config = ExplainConfig(dataset="x", model="m", method="gausslegendre", n_steps=2, max_length=40, engine=engine)
     store = RunStore(str(tmp_path / "run"))
     chunk = pa.table({"id": ["a"], "text": ["good film " * 30], "label": [1]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    record = ChunkWorker(config, find_model(str(model)), "print").explain_chunk(store, 0)
+    record = ChunkWorker(config, find_model(str(model))).explain_chunk(store, 0, "print")
     assert (record.explained, record.quarantined) == (1, 0)
     assert len(store.read_attributions(0).column("tokens")[0]) == 40

@@ -1,0 +1,111 @@
+"""How many tokens belong into one batch of evaluations: measured once for a device, a network and its shape."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ig_worker.explain.engine import Document
+from ig_worker.explain.packing import BatchShape
+from ig_worker.explain.paths import PathPrograms, Task
+from ig_worker.explain.product import NODES, Spread
+from ig_worker.models.layers import NetworkShape
+from ig_worker.models.network import SplitNetwork
+from ig_worker.models.runtime import tf
+
+log = logging.getLogger(__name__)
+
+CPU_CANDIDATES = (512, 1024, 2048, 4096)  # tokens
+GPU_CANDIDATES = (4096, 8192, 16384, 32768, 65536, 131072)
+_NODES = NODES[0]
+_LENGTH = 192  # tokens, about an IMDB review's
+_GAIN = 0.03  # by which a larger batch has to be faster
+
+
+def suitable_batch(network: SplitNetwork, shape: NetworkShape, device: str, longest: int, precision: str) -> int:
+    """Tokens in one batch of evaluations on this device: measured by a short sweep, and remembered.
+
+    Args:
+        network: the classifier, cut at the layer.
+        shape: its sizes.
+        device: its name, as `models.runtime.device_kind` gives it.
+        longest: the longest input of the run, in tokens.
+        precision: of the network's matrix products.
+    """
+    key = hashlib.sha256(repr((device, os.cpu_count(), shape, longest, precision)).encode()).hexdigest()
+    known = _read_cache()
+    if key not in known:
+        length = min(longest, _LENGTH)
+        candidates = CPU_CANDIDATES if device == "cpu" else GPU_CANDIDATES
+        known[key] = choose(candidates, lambda tokens: _seconds(network, shape, length, tokens))
+        _write_cache(known)
+    return known[key]
+
+
+def choose(candidates: Sequence[int], seconds: Callable[[int], float]) -> int:
+    """The smallest candidate that no larger one beats clearly; the sweep ends where it gets slower or memory ends.
+
+    Args:
+        candidates: tokens in a batch, ascending.
+        seconds: time of one evaluation in batches of that size, in seconds.
+    """
+    best, least = candidates[0], seconds(candidates[0])
+    for tokens in candidates[1:]:
+        try:
+            taken = seconds(tokens)
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            log.info("a batch of %d tokens is too large here", tokens)
+            break
+        if taken < least * (1 - _GAIN):
+            best, least = tokens, taken
+        elif taken > least * 1.2:
+            break
+    return best
+
+
+def _seconds(network: SplitNetwork, shape: NetworkShape, length: int, tokens: int) -> float:
+    """Time of one evaluation, the better of two tries after one that traces and warms up."""
+    ids = np.random.default_rng(0).integers(0, shape.vocabulary, length).astype(np.int32)
+    document = Document(ids, np.zeros_like(ids), np.ones_like(ids), 0)
+    programs = PathPrograms(network, BatchShape(1, max(tokens, _NODES * length)))
+    at_input, at_baseline = programs.open([document], length)
+    texts = max(1, tokens // (_NODES * length))
+    tasks = [Task(0, 0, 0.0, 1.0, at_baseline[0], at_input[0])] * texts
+
+    def once() -> float:
+        started = time.perf_counter()
+        programs.integrate(tasks, _NODES, Spread(centred=True), length)
+        return time.perf_counter() - started
+
+    once()
+    return min(once(), once()) / (texts * _NODES)
+
+
+def _cache_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ig_worker" / "batch_tokens.json"
+
+
+def _read_cache() -> dict[str, int]:
+    try:
+        content = json.loads(_cache_file().read_text())
+        return {str(key): int(value) for key, value in content.items() if int(value) > 0}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # nothing there, or nothing that can be used: measure
+
+
+def _write_cache(known: dict[str, int]) -> None:
+    path = _cache_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(f".{os.getpid()}")
+        scratch.write_text(json.dumps(known))
+        os.replace(scratch, path)
+    except OSError as error:
+        log.info("the measured batch is not remembered: %s", error)

@@ -60,7 +60,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--model", ""], "--model is missing"),
         (["--preset", "best"], "--preset is 'best'"),
         (["--config", "nowhere.toml"], "nowhere.toml cannot be read"),
-        (["--n-steps", "0"], "--n-steps is 0; expected at least 1"),
+        (["--method", "gausslegendre", "--n-steps", "0"], "--n-steps is 0; expected at least 1"),
         (["--layer", "block:3"], "--layer is 'block:3'; expected embeddings, or block:0 to block:2"),
         (["--max-length", "65"], "--max-length is 65; expected at most 64"),
         (["--max-length", "16", "--target", "2"], "--target is 2; expected 0 to 1"),
@@ -151,7 +151,7 @@ def test_help_shows_every_setting_with_its_default(capsys) -> None:
     with pytest.raises(SystemExit):
         explain.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "--n-steps INT nodes of the rule (default: 50)" in text
+    assert "--n-steps INT nodes of a fixed rule (default: 50)" in text
     assert "--dataset STR demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl (required)" in text
 
 

@@ -226,3 +226,24 @@ def test_lengths_are_not_rounded_up_beyond_the_models_positions(tmp_path: Path, 
     record = ChunkWorker(config, find_model(str(model))).explain_chunk(store, 0, "print")
     assert (record.explained, record.quarantined) == (1, 0)
     assert len(store.read_attributions(0).column("tokens")[0]) == 40
+
+
+def test_the_audit_of_an_adaptive_run_holds_what_was_written_against_the_refined_reference(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    from ig_worker.models.files import find_model
+
+    config = ExplainConfig(dataset="x", model="m", max_length=12, tolerance=0.02)
+    adaptive, store = ChunkWorker(config, find_model(str(tiny_models["bert"]))), RunStore(str(tmp_path))
+    chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {})
+    record = adaptive.explain_chunk(store, 0, "print")
+    written = store.read_attributions(0).to_pylist()
+    assert record.converged == 2
+    assert record.evaluations == sum(row["evaluations"] for row in written)
+    for row, audit in zip(written, adaptive.audit_chunk(store, 0, 1.0), strict=True):
+        assert (row["status"], audit["id"]) == ("converged", row["id"])
+        assert row["error_estimate"] <= 0.02
+        assert audit["error_estimate"] == row["error_estimate"]
+        assert audit["refined_relative_l1"] <= 0.02
+        assert audit["relative_l1"] < 1e-4

@@ -6,8 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := .demo
+BENCH  := .bench
 
-.PHONY: help setup demo test test-all check format lock clean
+.PHONY: help setup demo test test-all check format lock bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +17,7 @@ help:
 	@echo "make check     formatter, linter and type checker"
 	@echo "make format    let the formatter and the linter mend what they can"
 	@echo "make lock      choose new versions for the lock file"
+	@echo "make bench     speed and memory beside alibi and captum; BENCH_OPTIONS=\"--reviews DIR --model DIR\""
 
 setup: $(READY)
 
@@ -53,6 +55,14 @@ test-all: check
 
 lock: $(READY)
 	$(BIN)/uv pip compile --python-version 3.11 --python-platform linux --generate-hashes --group dev --quiet -o requirements.lock pyproject.toml
+
+$(BENCH)/packages/.ready: tests/benchmarks/requirements.txt
+	@echo "installing torch and captum into $(BENCH)/packages (1 GB)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(BENCH)/packages -r $< \
+		&& touch $@ || echo "note: they could not be installed; captum is left out"
+
+bench: $(READY) $(BENCH)/packages/.ready
+	$(BIN)/python -m tests.benchmarks.speed --packages $(BENCH)/packages --out $(BENCH) $(BENCH_OPTIONS)
 
 clean:
 	rm -rf $(VENV) $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache

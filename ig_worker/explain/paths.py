@@ -107,17 +107,16 @@ class PathPrograms:
     def integrate(self, tasks: Sequence[Task], n: int, spread: Spread, length: int) -> Integrated:
         """Integrate all `tasks` with n nodes.
 
-        All nodes of a task share a batch, since every z comes before any gradient. Only where they would not fit, the
-        gradients are taken in a second pass, which costs the forward passes again.
+        All nodes of a task share a batch, since every z comes before any gradient. Only where those of one
+        task would not fit, its gradients are taken in a second pass, which costs the forward passes again.
         """
         rows = self._shape.rows(length)
         whole = n <= _WHOLE * rows
 
         def run(size: int) -> Integrated:
-            if n > size or not whole:
-                return self._integrate(tasks, n, spread, min(rows, size))
-            step = size // n
-            parts = [self._integrate(tasks[i : i + step], n, spread, None) for i in range(0, len(tasks), step)]
+            piece = None if whole and n <= size else min(rows, size)
+            step = max(1, size // n)
+            parts = [self._integrate(tasks[i : i + step], n, spread, piece) for i in range(0, len(tasks), step)]
             return parts[0] if len(parts) == 1 else Integrated.joined(parts)
 
         return self._memory.fit(run, len(tasks) * n if whole else rows, length)

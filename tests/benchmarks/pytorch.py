@@ -1,0 +1,86 @@
+"""captum's LayerIntegratedGradients over transformers' PyTorch networks, with weights that TensorFlow named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ig_worker.explain.engine import Document
+from ig_worker.explain.packing import stack
+from tests.benchmarks.weights import as_pytorch
+
+
+def network(config: Any, weights: Mapping[str, np.ndarray], attention: str) -> Any:
+    """transformers' PyTorch classifier.
+
+    Args:
+        config: transformers' configuration.
+        weights: by the names under which TensorFlow saves them.
+        attention: ``eager`` or ``sdpa``.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    made = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention).eval()
+    state = {name: torch.from_numpy(value) for name, value in (as_pytorch(*pair) for pair in weights.items())}
+    missing, unexpected = made.load_state_dict(state, strict=False)
+    if missing or unexpected:
+        raise ValueError(f"PyTorch's network lacks {missing[:3]} and does not know {unexpected[:3]}")
+    return made
+
+
+class CaptumEngine:
+    """captum as its documentation calls it.
+
+    Args:
+        made: of `network`.
+        length_multiple: texts of one call are padded to the longest, rounded up to a multiple of this.
+        device: PyTorch's name of it.
+    """
+
+    def __init__(self, made: Any, length_multiple: int = 1, device: str = "cpu") -> None:
+        import torch
+        from captum.attr import LayerIntegratedGradients
+
+        made = made.to(device)
+
+        def forward(ids: Any, mask: Any) -> Any:
+            return torch.softmax(made(input_ids=ids, attention_mask=mask).logits.float(), dim=-1)
+
+        self._torch = torch
+        self._device = device
+        self._multiple = length_multiple
+        self._forward = forward
+        self._captum = LayerIntegratedGradients(forward, getattr(made, made.config.model_type).embeddings)
+
+    def explain(
+        self, documents: Sequence[Document], internal_batch: int, n_steps: int
+    ) -> list[tuple[np.ndarray, float]]:
+        """Attributions, float32 [tokens], and evaluations of each document, all in one call of captum.
+
+        The forward pass for the predicted class is half an evaluation.
+        """
+        torch = self._torch
+        longest = max(len(document.input_ids) for document in documents)
+        length = -(-longest // self._multiple) * self._multiple
+        ids, base, mask = (
+            torch.from_numpy(stack([getattr(document, name) for document in documents], len(documents), length))
+            .long()
+            .to(self._device)
+            for name in ("input_ids", "baseline_ids", "attention_mask")
+        )
+        with torch.no_grad():
+            target = self._forward(ids, mask).argmax(-1)
+        values = self._captum.attribute(
+            ids,
+            baselines=base,
+            target=target,
+            additional_forward_args=(mask,),
+            n_steps=n_steps,
+            method="gausslegendre",
+            internal_batch_size=internal_batch,
+        )
+        sums = values.detach().sum(-1).float().cpu().numpy()
+        return [(row[: len(document.input_ids)], n_steps + 0.5) for row, document in zip(sums, documents, strict=True)]

@@ -1,0 +1,114 @@
+"""A benchmark's records as a table on the terminal, as Markdown, and as a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Record = Mapping[str, Any]
+_HEADINGS = (
+    "", "reviews/s", "evaluations a review", "ms an evaluation", "peak memory, MiB", "of matrix rate",
+    "error: median", "p90", "p99", "times the first row",
+)  # fmt: skip
+
+
+def cells(record: Record, first: str) -> list[str]:
+    """A record as text, in the order of the table's headings; `first` is the name of the first row."""
+    found = record.get("accuracy")
+    errors = [f"{found[name]:.1e}" if found else "" for name in ("median", "p90", "p99")]
+    return [
+        f"{record['name']} ({record['note']})" if record["note"] else record["name"],
+        f"{record['reviews_per_s']:.3g}",
+        f"{record['evaluations']:.1f}",
+        f"{record['ms_per_evaluation']:.3g}",
+        f"{record['peak_memory'] / 2**20:.0f}",
+        _percent(record["share_of_matrix_rate"]),
+        *errors,
+        f"{record['faster_than'].get(first, 1.0):.2f}",
+    ]
+
+
+def _percent(share: float) -> str:
+    return "" if share != share else f"{share:.0%}"
+
+
+def _columns(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows without the columns that are empty everywhere."""
+    rows = [cells(record, records[0]["name"]) for record in records]
+    kept = [i for i in range(len(_HEADINGS)) if i == 0 or any(row[i] for row in rows)]
+    return [_HEADINGS[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def show(title: str, records: Sequence[Record]) -> None:
+    """Print a table."""
+    headings, rows = _columns(records)
+    table = Table(title=title, title_justify="left")
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
+
+
+def show_plain(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of text."""
+    table = Table(title=title, title_justify="left")
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=200)  # a file has no width of its own
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The tables of a result, as the README shows them."""
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    lines = [
+        f"{machine['cpu']}, {result['threads']} threads, {result['rounds']} rounds, {machine['date']}; {versions}.",
+        "",
+    ]
+    for title, records in result["tables"].items():
+        headings, rows = _columns(records)
+        lines += [f"**{title}**", "", _line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
+        lines += [*map(_line, rows), ""]
+    return "\n".join(lines)
+
+
+def _line(values: Sequence[str]) -> str:
+    return "| " + " | ".join(values) + " |"
+
+
+def plot(result: Mapping[str, Any], path: Path) -> None:
+    """Reviews per second of every row of every table, as bars."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    tables = result["tables"]
+    tallest = max(len(records) for records in tables.values())
+    figure, axes = plt.subplots(len(tables), 1, figsize=(9, len(tables) * (1 + 0.35 * tallest)), squeeze=False)
+    for axis, (title, records) in zip(axes[:, 0], tables.items(), strict=True):
+        names = [record["name"] for record in records]
+        rates = [record["reviews_per_s"] for record in records]
+        colours = ["tab:green" if name.startswith("ours") else "tab:grey" for name in names]
+        bars = axis.barh(names, rates, color=colours)
+        axis.bar_label(bars, [f" {rate:.3g}" for rate in rates])
+        axis.set_xscale("log")
+        axis.set_xlabel("reviews/s")
+        axis.invert_yaxis()
+        axis.margins(x=0.2)
+        axis.set_title(title, loc="left", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

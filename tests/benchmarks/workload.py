@@ -1,0 +1,121 @@
+"""What is explained in a benchmark: networks, and reviews with the lengths of IMDB's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ig_worker.explain.engine import Document
+
+LONGEST = 256  # tokens
+REVIEWS_FILE, VOCABULARY_FILE = "imdb.npz", "bert-base-uncased-vocab.txt"
+_READ = 2000  # reviews of the test split from which those of the benchmark are chosen
+
+# Quantiles (2i + 1) / 128 of the lengths, in word pieces of bert-base-uncased cut at 256, of the 25,000 test reviews;
+# their mean is 187.9, as that of all is.
+IMDB_LENGTHS = (
+    45, 55, 64, 72, 81, 90, 100, 109, 115, 120, 124, 128, 130, 133, 136, 138, 140, 143, 145, 148, 150, 153, 156, 159,
+    162, 166, 169, 173, 176, 180, 184, 188, 193, 197, 202, 208, 213, 218, 225, 231, 237, 244, 251, *[256] * 21,
+)  # fmt: skip
+
+
+def quantiles(values: Sequence[int], count: int) -> list[int]:
+    """The positions in `values` of its quantiles 1/2n, 3/2n, ... for n = `count`, in ascending order of value."""
+    order = np.argsort(values, kind="stable")
+    return [int(order[(2 * i + 1) * len(values) // (2 * count)]) for i in range(count)]
+
+
+def save_documents(path: Path, documents: Sequence[Document]) -> None:
+    """Write documents as arrays that every process reads without a tokenizer."""
+    np.savez(
+        path,
+        lengths=[len(document.input_ids) for document in documents],
+        ids=np.concatenate([document.input_ids for document in documents]),
+        base=np.concatenate([document.baseline_ids for document in documents]),
+    )
+
+
+def load_documents(path: str | Path) -> list[Document]:
+    """What `save_documents` wrote."""
+    with np.load(path) as saved:
+        cuts = np.cumsum(saved["lengths"])[:-1]
+        pairs = zip(np.split(saved["ids"], cuts), np.split(saved["base"], cuts), strict=True)
+        return [Document(ids, base, np.ones_like(ids), None) for ids, base in pairs]
+
+
+def read_sizes(directory: str | Path) -> dict[str, Any]:
+    """The arguments of `arithmetic.Sizes` for a model directory."""
+    config = json.loads((Path(directory) / "config.json").read_text())
+    bert = config["model_type"] == "bert"
+    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+    sizes = [config[key] for key in (keys if bert else ("n_layers", "dim", "n_heads", "hidden_dim"))]
+    return dict(zip(("blocks", "hidden", "heads", "intermediate"), sizes, strict=True))
+
+
+class Maker:
+    """Makes networks and documents; lives in a `process.Child`, since it needs TensorFlow and tokenizers."""
+
+    def __init__(self, threads: int) -> None:
+        from ig_worker.models.runtime import configure
+
+        configure(threads)
+
+    def base_model(self, directory: str, vocabulary: str | None, **sizes: Any) -> None:
+        """Write a DistilBERT classifier with random weights; by default in the sizes of distilbert-base-uncased."""
+        from ig_worker.models.runtime import tf  # isort: skip
+        from transformers import BertTokenizerFast, DistilBertConfig, TFDistilBertForSequenceClassification
+
+        tf.keras.utils.set_random_seed(7)
+        model = TFDistilBertForSequenceClassification(DistilBertConfig(**sizes))
+        model(tf.zeros([1, 2], tf.int32))
+        model.save_pretrained(directory, safe_serialization=True)
+        pieces = Path(vocabulary).read_text().splitlines() if vocabulary else _made_up_pieces(model.config.vocab_size)
+        file = Path(directory) / "vocab.txt"
+        file.write_text("\n".join(pieces) + "\n")
+        BertTokenizerFast(vocab_file=str(file), do_lower_case=True).save_pretrained(directory)
+
+    def documents(self, path: str, model: str, reviews: str | None, count: int) -> list[int]:
+        """Write `count` documents with IMDB's distribution of lengths, shortest first; their lengths in tokens.
+
+        Args:
+            path: the file to write.
+            model: directory of the network whose tokenizer is used.
+            reviews: directory of real reviews; None makes up tokens.
+            count: how many.
+        """
+        from ig_worker.explain.baselines import SpecialIds, baseline_ids
+        from ig_worker.models.tokenize import load_tokenizer
+
+        tokenizer = load_tokenizer(model, vocabulary=10**9)
+        ids = _real_ids(tokenizer, reviews, count) if reviews else _made_up_ids(tokenizer, count)
+        special = SpecialIds.of(tokenizer)
+        save_documents(Path(path), [Document(x, baseline_ids(x, "pad", special), np.ones_like(x), None) for x in ids])
+        return [len(x) for x in ids]
+
+
+def _real_ids(tokenizer: Any, reviews: str, count: int) -> list[np.ndarray]:
+    from ig_worker.data.sources import DataSpec, open_documents
+    from ig_worker.models.tokenize import TextEncoder
+
+    batches = open_documents(DataSpec(str(Path(reviews) / REVIEWS_FILE), limit=_READ)).batches()
+    texts = [text for batch in batches for text in batch.column("text").to_pylist()]
+    encoded = TextEncoder(tokenizer, "bert", LONGEST).encode(texts)
+    return [encoded[i].input_ids for i in quantiles([len(tokens.input_ids) for tokens in encoded], count)]
+
+
+def _made_up_ids(tokenizer: Any, count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(7)
+    made = []
+    for i in quantiles(IMDB_LENGTHS, count):
+        ids = random.integers(len(tokenizer) // 30, len(tokenizer), IMDB_LENGTHS[i])
+        ids[[0, -1]] = tokenizer.cls_token_id, tokenizer.sep_token_id
+        made.append(ids.astype(np.int32))
+    return made
+
+
+def _made_up_pieces(size: int) -> list[str]:
+    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(size - 5))]

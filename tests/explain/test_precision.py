@@ -1,0 +1,60 @@
+"""Matrix products in bfloat16 are near those in float32, and float32 is what it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ig_worker.explain.engine import relative_l1
+from ig_worker.explain.rules import fixed_rule
+from tests.explain.test_conformance import SHAPE, documents, load
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert", "distilbert-head"])
+def test_bfloat16_rounds_a_little(tiny_models, architecture: str) -> None:
+    from ig_worker.explain.fused import FusedEngine
+
+    classifier = load(tiny_models[architecture])
+    cases = documents(classifier, "plain" if architecture.endswith("head") else "bert")
+    rule = fixed_rule("gausslegendre", 7)
+    exact, rounded = (
+        FusedEngine(classifier.split("embeddings", precision), rule, SHAPE).explain(cases)
+        for precision in ("float32", "bfloat16")
+    )
+    apart = [relative_l1(a.attributions, b.attributions) for a, b in zip(rounded, exact, strict=True)]
+    assert all(a.attributions.dtype == np.float32 for a in rounded)
+    assert min(apart) > 0
+    assert np.median(apart) < 0.05  # these networks are sharp: single texts differ by up to 0.4
+
+
+def test_what_one_row_needs_stays_in_float32(tiny_models) -> None:
+    """Behind the last block but one only [CLS] is left, so that nothing is rounded there."""
+    from ig_worker.explain.fused import FusedEngine
+
+    classifier = load(tiny_models["bert"])
+    cases = documents(classifier)[:4]
+    exact, rounded, tf32 = (
+        FusedEngine(classifier.split("block:1", precision), fixed_rule("gausslegendre", 3), SHAPE).explain(cases)
+        for precision in ("float32", "bfloat16", "tf32")
+    )
+    for a, b, c in zip(exact, rounded, tf32, strict=True):
+        np.testing.assert_array_equal(a.attributions, b.attributions)
+        np.testing.assert_array_equal(a.attributions, c.attributions)
+
+
+@pytest.mark.parametrize(("precision", "on"), [("tf32", True), ("bfloat16", False), ("float32", False)])
+def test_tf32_is_switched_on_only_where_it_is_asked_for(tiny_models, precision: str, on: bool) -> None:
+    from ig_worker.explain.fused import FusedEngine
+    from ig_worker.models.runtime import configure, tf
+
+    classifier = load(tiny_models["bert"])
+    engine = FusedEngine(classifier.split("embeddings"), fixed_rule("gausslegendre", 3), SHAPE)
+    cases = documents(classifier)[:2]
+    before = engine.explain(cases)
+    try:
+        configure(precision=precision)
+        assert tf.config.experimental.tensor_float_32_execution_enabled() == on
+        for a, b in zip(engine.explain(cases), before, strict=True):  # on a CPU it has no effect
+            np.testing.assert_array_equal(a.attributions, b.attributions)
+    finally:
+        configure()

@@ -43,6 +43,7 @@ class _Path:
     z: dict[float, Float32]  # z at the ends of panels, by α
     f: dict[float, float]  # F there
     spent: float = 1.0  # both ends are forward passes alone
+    planned: float = 1.0  # the same without what a lack of memory costs: decisions must not depend on the machine
     panels: list[Panel] = field(default_factory=list)
     hidden: list[Float32] = field(default_factory=list)  # of each panel
     limited: bool = False
@@ -175,6 +176,7 @@ class AdaptiveEngine:
                 before = path.panels[item.replaces].values
                 panel.difference = float(np.abs(values - before).sum() + grid[i])
             path.spent += found.cost
+            path.planned += item.n
             hidden = None if found.hidden is None else found.hidden[i, : len(path.document.input_ids)]
             if item.replaces is None:
                 path.panels.append(panel)
@@ -191,7 +193,7 @@ class AdaptiveEngine:
             if not path.estimate > self._tolerance:  # nan too: nothing is gained by more of it
                 continue
             goal = (self._tolerance - ROUNDING) * path.norm
-            step = refinement(path.panels, goal, self._most - path.spent)
+            step = refinement(path.panels, goal, self._most - path.planned)
             if isinstance(step, Retry):
                 panel = path.panels[step.panel]
                 todo.append(_Todo(i, panel.low, panel.high, step.n, step.panel))
@@ -213,6 +215,7 @@ class AdaptiveEngine:
             path = paths[i]
             path.z[middle], path.f[middle] = vector, float(at[path.target])
             path.spent += 0.5
+            path.planned += 0.5
             del path.panels[number]
             del path.hidden[number : number + 1]
             todo += [

@@ -58,7 +58,7 @@ def adaptive(classifier, most: int = 10**9, error: Any = None, **options: Any) -
     """The adaptive engine, and those of its programs that take batches."""
     from ig_worker.explain.adaptive import AdaptiveEngine
 
-    # Enough evaluations for any text: where the limit ends a text, what memory cost it would change its numbers.
+    # Enough evaluations for any text.
     engine = AdaptiveEngine(classifier.split("embeddings"), 0.05, 1000, BatchShape(8, 480), **options)
     sizes = {
         "_ends": lambda ids, *_: len(ids),

@@ -25,7 +25,7 @@ def command(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Pat
     rows = [f"r{i},the film was {'good ' * (i % 5 + 1)}{'' if i % 3 else 'awful'},{i % 2}" for i in range(4 * CHUNKS)]
     data.write_text("id,text,label\n" + "\n".join(rows) + "\n")
     settings = ["--dataset", str(data), "--model", str(tiny_models["distilbert"]), "--max-length", "16"]
-    settings += ["--chunk-rows", "4", "--n-steps", "1500", "--actors", "1"]
+    settings += ["--chunk-rows", "4", "--method", "gausslegendre", "--n-steps", "1500", "--actors", "1"]
     return [sys.executable, "-m", "jobs.explain", *settings]
 
 

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
 from ig_worker.run.storage import Storage
-from jobs import _cli
+from jobs import _cli, _settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.explain", __doc__)
     made.add_argument("--run", required=True, metavar="RUN", help="directory or URI of the run")
-    _cli.add_settings(made, ExplainConfig)
+    _settings.add_settings(made, ExplainConfig)
     return _cli.run(_explain, made, argv)
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    result = explain_run(arguments.run, _cli.read_settings(arguments, ExplainConfig))
+    result = explain_run(arguments.run, _settings.read_settings(arguments, ExplainConfig))
     print("\n".join(result.lines()))
     storage = Storage(arguments.run)
     if result.quarantined:

@@ -13,7 +13,7 @@ from ig_worker.models.finetune import SEED, finetune
 from ig_worker.models.recipes import CHANGES, RECIPES, Recipe, find_recipe, revise
 from ig_worker.run.config import DataConfig
 from ig_worker.run.progress import Meter, meter
-from jobs import _cli
+from jobs import _cli, _settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     changes = made.add_argument_group("changes of the recipe (default: as it says)")
     for name, (kind, text) in CHANGES.items():
         changes.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), help=text)
-    _cli.add_settings(made, DataConfig)
+    _settings.add_settings(made, DataConfig)
     return _cli.run(_finetune, made, argv)
 
 
 def _finetune(arguments: argparse.Namespace) -> int:
     names = (*CHANGES, "base", "from_scratch")
     recipe = revise(find_recipe(arguments.recipe), **{name: getattr(arguments, name) for name in names})
-    config = _cli.read_settings(arguments, _data_config(recipe))
+    config = _settings.read_settings(arguments, _data_config(recipe))
     with _meters() as on_step:
         metrics = finetune(
             recipe, config.spec(), arguments.out, tokenizer=arguments.tokenizer, seed=arguments.seed, on_step=on_step

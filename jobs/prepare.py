@@ -10,18 +10,18 @@ from ig_worker.run.config import DataConfig
 from ig_worker.run.prepare import prepare
 from ig_worker.run.progress import meter
 from ig_worker.run.store import RunStore
-from jobs import _cli
+from jobs import _cli, _settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.prepare", __doc__)
     made.add_argument("--run", required=True, metavar="RUN", help="directory or URI of the run")
-    _cli.add_settings(made, DataConfig)
+    _settings.add_settings(made, DataConfig)
     return _cli.run(_prepare, made, argv)
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    config = _cli.read_settings(arguments, DataConfig)
+    config = _settings.read_settings(arguments, DataConfig)
     config.check()
     store = RunStore(arguments.run)
     with meter("preparing, rows", None) as shown:

@@ -113,13 +113,13 @@ def test_a_config_file_with_an_unknown_key_or_a_wrong_type(place: Path, capsys) 
 
 def test_a_flag_beats_the_config_file_and_that_beats_the_default(place: Path) -> None:
     from ig_worker.run.config import ExplainConfig
-    from jobs import _cli
+    from jobs import _cli, _settings
 
     (place / "night.toml").write_text('n-steps = 7\nmax_length = 20\ndataset = "demo"\n')
     made = _cli.parser("x", None)
-    _cli.add_settings(made, ExplainConfig)
+    _settings.add_settings(made, ExplainConfig)
     given = made.parse_args(["--config", str(place / "night.toml"), "--n-steps", "9", "--model", "m"])
-    config = _cli.read_settings(given, ExplainConfig)
+    config = _settings.read_settings(given, ExplainConfig)
     assert (config.n_steps, config.max_length, config.layer, config.dataset) == (9, 20, "embeddings", "demo")
 
 

@@ -16,7 +16,7 @@ from ig_worker.explain.engine import relative_l1
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store import RunStore
 from ig_worker.run.worker import ChunkWorker
-from jobs import _cli
+from jobs import _cli, _settings
 
 REVIEWS = 64
 PRESETS = {
@@ -30,12 +30,12 @@ PRESETS = {
 
 def settings(preset: str, *flags: str) -> ExplainConfig:
     made = _cli.parser("x", None)
-    _cli.add_settings(made, ExplainConfig)
-    return _cli.read_settings(made.parse_args(["--preset", preset, *flags]), ExplainConfig)
+    _settings.add_settings(made, ExplainConfig)
+    return _settings.read_settings(made.parse_args(["--preset", preset, *flags]), ExplainConfig)
 
 
 def test_the_presets_are_the_five_of_the_two_tutorials() -> None:
-    assert _cli.presets() == sorted(PRESETS)
+    assert _settings.presets() == sorted(PRESETS)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

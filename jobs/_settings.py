@@ -1,0 +1,90 @@
+"""Settings of a job: a flag for each field of a configuration, read from flags, a file, a preset and defaults."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ig_worker.errors import UsageError
+
+PRESETS = Path(__file__).parent / "presets"
+C = TypeVar("C")
+
+
+def add_settings(made: argparse.ArgumentParser, config: type) -> None:
+    """A flag for every field of the dataclass `config`, and --config and --preset, which set many at once."""
+    group = made.add_argument_group("settings (a flag beats --config, that beats --preset, that beats the default)")
+    group.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file")
+    if any(setting.name == "model" for setting in fields(config)):  # presets are about explaining a model
+        group.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets())}")
+    for setting in fields(config):
+        meta, flag = setting.metadata, f"--{setting.name.replace('_', '-')}"
+        if setting.default == "":
+            text = f"{meta['help']} (required)"
+        else:
+            text = f"{meta['help']} (default: {'none' if setting.default is None else setting.default})"
+        if meta["kind"] is bool:
+            group.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=meta["help"]
+            )
+            continue
+        group.add_argument(
+            flag,
+            type=meta["kind"],
+            choices=meta["choices"] or None,
+            default=argparse.SUPPRESS,  # so that a flag that was given can be told from one that was not
+            metavar=None if meta["choices"] else meta["kind"].__name__.upper(),
+            help=text.replace("%", "%%"),
+        )
+
+
+def presets() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def read_settings(arguments: argparse.Namespace, config: type[C], **fixed: Any) -> C:
+    """The configuration that flags, file, preset and defaults give together.
+
+    Raises:
+        UsageError: an unknown preset or key, a value of the wrong type, or a setting that is missing.
+    """
+    known = {setting.name: setting for setting in fields(config)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    preset = getattr(arguments, "preset", None)
+    if preset:
+        if preset not in presets():
+            raise UsageError(f"--preset is {preset!r}", expected=f"one of {', '.join(presets())}")
+        values |= _read_toml(PRESETS / f"{preset}.toml", known)
+    if arguments.config:
+        values |= _read_toml(Path(arguments.config), known)
+    values |= {name: value for name, value in vars(arguments).items() if name in known}
+    values |= fixed
+    for name, setting in known.items():
+        if setting.default == "" and not values.get(name):
+            raise UsageError(f"--{name} is missing", expected=setting.metadata["help"])
+    return config(**values)
+
+
+def _read_toml(path: Path, known: dict[str, Any]) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"--config {path} cannot be read ({error.strerror})", expected="a TOML file") from error
+    except ValueError as error:
+        raise UsageError(f"--config {path} is not TOML ({error})", expected="lines such as n_steps = 50") from error
+    values = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise UsageError(f"{path} sets {key!r}", expected=f"settings among {', '.join(known)}")
+        meta = known[name].metadata
+        if meta["kind"] is float and type(value) is int:
+            value = float(value)
+        if type(value) is not meta["kind"] or (meta["choices"] and value not in meta["choices"]):
+            wanted = f"one of {', '.join(meta['choices'])}" if meta["choices"] else f"a {meta['kind'].__name__}"
+            raise UsageError(f"{path} sets {key} to {value!r}", expected=wanted)
+        values[name] = value
+    return values

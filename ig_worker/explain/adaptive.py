@@ -190,7 +190,10 @@ class AdaptiveEngine:
         cuts: list[tuple[int, int]] = []
         for i in touched:
             path = paths[i]
-            if not path.estimate > self._tolerance:  # nan too: nothing is gained by more of it
+            if path.estimate <= self._tolerance:
+                continue
+            if not np.isfinite(path.estimate):  # nothing is gained by more of it
+                path.limited = True
                 continue
             goal = (self._tolerance - ROUNDING) * path.norm
             step = refinement(path.panels, goal, self._most - path.planned)

@@ -45,13 +45,7 @@ def _columns(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
 
 def show(title: str, records: Sequence[Record]) -> None:
     """Print a table."""
-    headings, rows = _columns(records)
-    table = Table(title=title, title_justify="left")
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if i else "left")
-    for row in rows:
-        table.add_row(*row)
-    _console().print(table)
+    show_plain(title, *_columns(records))
 
 
 def show_plain(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -74,6 +74,20 @@ def test_a_network_known_only_as_two_halves_is_integrated_to_its_exact_value() -
     assert relative_l1(found.attributions, exact) <= min(TOLERANCE, found.error_estimate)
 
 
+def test_a_path_through_numbers_that_are_none_does_not_count_as_converged() -> None:
+    from ig_worker.models.network import SplitNetwork
+    from ig_worker.models.runtime import tf
+
+    def above(h, mask):
+        p = tf.sqrt(h[:, 0, 0] * (h[:, 0, 0] - 0.75))  # real at both ends only
+        return tf.stack([p, 1.0 - p], axis=1)
+
+    network = SplitNetwork.of(lambda ids, mask: tf.cast(ids, tf.float32)[:, :, None], above)
+    (found,) = adaptive(network).explain([Document(np.ones(2, "i4"), np.zeros(2, "i4"), np.ones(2, "i4"), 0)])
+    assert np.isnan(found.error_estimate)
+    assert found.status == "evaluation_limit"
+
+
 def test_errors_that_cancel_in_the_sum_are_not_taken_for_accuracy() -> None:
     """Two tokens with opposite wavy shares: every rule has delta 0, and few nodes give nonsense for both."""
     from ig_worker.explain.fused import FusedEngine

@@ -15,7 +15,7 @@ from typing import Any
 
 from ig_worker.errors import ModelError
 from ig_worker.models.layers import NetworkShape
-from ig_worker.models.runtime import one_pass, tf
+from ig_worker.models.runtime import has_gpu, one_pass, tf
 
 Tensor = Any  # TensorFlow carries no types
 Weights = Mapping[str, Tensor]
@@ -24,12 +24,12 @@ _FUSE_FROM = 768  # columns; in narrower tensors compiling costs more than the p
 
 
 def _gelu_value(x: Tensor) -> Tensor:
-    return (0.5 * x) * tf.math.erfc(x * -(2**-0.5))  # erfc: 1 + erf would lose the digits of its left tail
+    return (0.5 * x) * (1.0 + tf.math.erf(x * 2**-0.5))
 
 
 def _gelu_gradient(x: Tensor, upstream: Tensor) -> Tensor:
     density = tf.exp(-0.5 * tf.square(x)) * (2.0 * math.pi) ** -0.5
-    return upstream * (0.5 * tf.math.erfc(x * -(2**-0.5)) + x * density)
+    return upstream * (0.5 + 0.5 * tf.math.erf(x * 2**-0.5) + x * density)
 
 
 _gelu_value_fused, _gelu_gradient_fused = one_pass(_gelu_value), one_pass(_gelu_gradient)
@@ -94,6 +94,7 @@ _HEAD = {
     "distilbert": {"head/hidden": "pre_classifier", "head/logits": "classifier"},
     "bert": {"head/hidden": "pooler/dense", "head/logits": "classifier"},
 }
+_AFFINE = ("kernel", "bias")
 _FLATTEN_HEAD = {"head/hidden": "head_hidden", "head/logits": "head_logits"}
 _HEAD_ACTIVATION = {"distilbert": "relu", "bert": "tanh"}
 
@@ -109,12 +110,12 @@ def named_weights(shape: NetworkShape, variables: Iterable[Any]) -> dict[str, An
         table["embeddings/type"] = "embeddings/token_type_embeddings/embeddings"
     for k in range(shape.blocks):
         for name, path in _DENSE[shape.architecture].items():
-            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in ("kernel", "bias")}
+            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in _AFFINE}
         for name, path in _NORMS[shape.architecture].items():
             table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in ("gamma", "beta")}
     heads = _HEAD[shape.architecture] if shape.head is None else _FLATTEN_HEAD
     for name, path in heads.items():
-        table |= {f"{name}/{part}": f"{path}/{part}" for part in ("kernel", "bias")}
+        table |= {f"{name}/{part}": f"{path}/{part}" for part in _AFFINE}
     by_name = {variable.name.split(":")[0]: variable for variable in variables}
     return {name: _find(by_name, path) for name, path in table.items()}
 
@@ -134,7 +135,7 @@ def embed(w: Weights, shape: NetworkShape, ids: Tensor) -> Tensor:
     h = tf.gather(w["embeddings/word"], ids) + w["embeddings/position"][: _size(ids)[1]]
     if shape.architecture == "bert":
         h += w["embeddings/type"][0]
-    return _normalise(w, "embeddings/norm", h, shape.epsilon)
+    return _normalise(w, "embeddings/norm", [h], shape.epsilon)
 
 
 def blocks(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int, stop: int) -> Tensor:
@@ -147,12 +148,17 @@ def blocks(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int,
 
 def block(w: Weights, shape: NetworkShape, k: int, h: Tensor, bias: Tensor) -> Tensor:
     """Output of block k for its input `h`."""
-    return attend(w, shape, k, (h, *projections(w, k, h)), bias)
+    return attend(w, shape, k, (h, *projections(w, shape, k, h)), bias)
 
 
-def projections(w: Weights, k: int, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of block k, each float32 [batch, tokens, hidden]: affine in `h`."""
-    return _dense(w, f"{k}/query", h), _dense(w, f"{k}/key", h), _dense(w, f"{k}/value", h)
+def projections(w: Weights, shape: NetworkShape, k: int, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of block k, each float32 [batch, tokens, hidden]: affine in `h`.
+
+    Queries come divided by the root of a head's width, as attention has them: cheaper done to their weights.
+    """
+    scaled = {f"{k}/query/{part}": tf.cast(w[f"{k}/query/{part}"], tf.float32) * _scale(shape) for part in _AFFINE}
+    dtype = w[f"{k}/query/kernel"].dtype
+    return _dense(scaled, f"{k}/query", h, dtype), _dense(w, f"{k}/key", h), _dense(w, f"{k}/value", h)
 
 
 def attend(w: Weights, shape: NetworkShape, k: int, parts: Sequence[Tensor], bias: Tensor) -> Tensor:
@@ -160,9 +166,35 @@ def attend(w: Weights, shape: NetworkShape, k: int, parts: Sequence[Tensor], bia
     h, *projected = parts
     query, key, value = (_heads(shape, part) for part in projected)
     dtype = w[f"{k}/mix/kernel"].dtype
-    attention = tf.nn.softmax(_product(query * _scale(shape), key, dtype, transpose_b=True) + bias, axis=-1)
-    context = tf.transpose(_product(attention, value, dtype), [0, 2, 1, 3])  # [batch, tokens, heads, hidden / heads]
+    context = _attention(query, key, value, bias, dtype)
+    context = tf.transpose(context, [0, 2, 1, 3])  # [batch, tokens, heads, hidden / heads]
     return _feed_forward(w, shape, k, tf.reshape(context, _size(h)), h)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dtype: Any) -> Tensor:
+    """softmax(Q Kᵀ + bias) V, float32 [batch, heads, tokens, hidden / heads] (Vaswani et al. 2017, arXiv:1706.03762).
+
+    On the way back the softmax asks for Σ_t P̄_st P_st of each row s, which is C̄_s · C_s and much narrower (Dao et al.
+    2022, arXiv:2205.14135, section 3.1).
+    """
+
+    @tf.custom_gradient
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+        p = tf.nn.softmax(_product(q, k, dtype, transpose_b=True) + bias, axis=-1)
+        c = _product(p, v, dtype)
+
+        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+            along = tf.reduce_sum(upstream * c, axis=-1, keepdims=True)
+            of_scores = p * (_product(upstream, v, dtype, transpose_b=True) - along)
+            return (
+                _product(of_scores, k, dtype),
+                _product(of_scores, q, dtype, transpose_a=True),
+                _product(p, upstream, dtype, transpose_a=True),
+            )
+
+        return c, gradient
+
+    return attention(query, key, value)
 
 
 def first_row(w: Weights, shape: NetworkShape, k: int, h: Tensor, bias: Tensor) -> Tensor:
@@ -183,9 +215,9 @@ def first_row(w: Weights, shape: NetworkShape, k: int, h: Tensor, bias: Tensor) 
 
 def _feed_forward(w: Weights, shape: NetworkShape, k: int, context: Tensor, h: Tensor) -> Tensor:
     """What follows a block's attention: each row by itself."""
-    after = _normalise(w, f"{k}/attention_norm", _dense(w, f"{k}/mix", context) + h, shape.epsilon)
+    after = _normalise(w, f"{k}/attention_norm", [_dense(w, f"{k}/mix", context), h], shape.epsilon)
     wide = _ACTIVATIONS[shape.activation](_dense(w, f"{k}/widen", after))
-    return _normalise(w, f"{k}/output_norm", _dense(w, f"{k}/narrow", wide) + after, shape.epsilon)
+    return _normalise(w, f"{k}/output_norm", [_dense(w, f"{k}/narrow", wide), after], shape.epsilon)
 
 
 def _scale(shape: NetworkShape) -> float:
@@ -226,12 +258,13 @@ def attention_bias(mask: Tensor) -> Tensor:
     return (tf.cast(mask, tf.float32) - 1.0)[:, None, None, :] * 1e9
 
 
-def _dense(w: Weights, name: str, x: Tensor) -> Tensor:
+def _dense(w: Weights, name: str, x: Tensor, dtype: Any = None) -> Tensor:
     kernel = w[f"{name}/kernel"]
+    dtype = dtype or kernel.dtype
     if x.shape.rank == 2:
-        return tf.nn.bias_add(_product(x, kernel, kernel.dtype), w[f"{name}/bias"])
+        return tf.nn.bias_add(_product(x, kernel, dtype), w[f"{name}/bias"])
     # One large product of [batch * tokens, hidden] instead of a batch of small ones.
-    flat = _product(tf.reshape(x, [-1, kernel.shape[0]]), kernel, kernel.dtype)
+    flat = _product(tf.reshape(x, [-1, kernel.shape[0]]), kernel, dtype)
     return tf.reshape(tf.nn.bias_add(flat, w[f"{name}/bias"]), [*_size(x)[:-1], kernel.shape[1]])
 
 
@@ -253,36 +286,47 @@ def _heads(shape: NetworkShape, x: Tensor) -> Tensor:
     return tf.transpose(x, [0, 2, 1, 3])  # [batch, heads, tokens, hidden / heads]
 
 
-def _normalise(w: Weights, name: str, x: Tensor, epsilon: float) -> Tensor:
-    """Layer normalisation over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
+def _normalise(w: Weights, name: str, parts: Sequence[Tensor], epsilon: float) -> Tensor:
+    """Layer normalisation of the sum of `parts` over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
     gamma, beta = tf.convert_to_tensor(w[f"{name}/gamma"]), tf.convert_to_tensor(w[f"{name}/beta"])
-    wide = x.shape[-1] >= _FUSE_FROM
+    wide = gamma.shape[0] >= _FUSE_FROM
     value, slope = (_norm_value_fused, _norm_gradient_fused) if wide else (_norm_value, _norm_gradient)
 
     @tf.custom_gradient
-    def normalise(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        return value(x, gamma, beta, epsilon), lambda upstream: slope(x, gamma, epsilon, upstream)
+    def normalise(*rows: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
+        return value(rows, gamma, beta, epsilon), lambda upstream: [slope(rows, gamma, epsilon, upstream)] * len(rows)
 
-    return normalise(x)
+    rows = [tf.reshape(part, [-1, gamma.shape[0]]) for part in parts]
+    return tf.reshape(normalise(*rows), _size(parts[0]))
 
 
-def _norm_value(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    normal, _ = _standardised(x, epsilon)
+def _norm_value(parts: Sequence[Tensor], gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    normal, _, _ = _standardised(parts, gamma, epsilon)
     return normal * gamma + beta
 
 
-def _norm_gradient(x: Tensor, gamma: Tensor, epsilon: float, upstream: Tensor) -> Tensor:
+def _norm_gradient(parts: Sequence[Tensor], gamma: Tensor, epsilon: float, upstream: Tensor) -> Tensor:
     """The textbook's; the recorded one takes twice as many passes over the tensor."""
-    normal, scale = _standardised(x, epsilon)
+    normal, scale, mean = _standardised(parts, gamma, epsilon)
     g = upstream * gamma
-    along = tf.reduce_mean(g * normal, axis=-1, keepdims=True)
-    return (g - tf.reduce_mean(g, axis=-1, keepdims=True) - normal * along) * scale
+    return (g - mean(g) - normal * mean(g * normal)) * scale
 
 
-def _standardised(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-    scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + epsilon)
-    return centred * scale, scale
+def _standardised(
+    parts: Sequence[Tensor], gamma: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """The sum of `parts` with mean 0 and variance 1 in every row, what it was multiplied with, and the mean itself."""
+
+    def mean(x: Tensor) -> Tensor:
+        if has_gpu():  # where a product may be rounded to TF32
+            return tf.reduce_mean(x, axis=-1, keepdims=True)
+        # A CPU adds up a row one number after the other, but multiplies with a vector many at once.
+        return tf.matmul(x, tf.ones_like(gamma)[:, None]) / tf.cast(tf.size(gamma), tf.float32)
+
+    x = sum(parts[1:], parts[0])
+    centred = x - mean(x)
+    scale = tf.math.rsqrt(mean(tf.square(centred)) + epsilon)
+    return centred * scale, scale, mean
 
 
 _norm_value_fused, _norm_gradient_fused = one_pass(_norm_value), one_pass(_norm_gradient)
@@ -332,7 +376,7 @@ def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = tf.float32) 
         return blocks(w, shape, embed(w, shape, ids), mask, 0, depth)
 
     def project(h: Tensor) -> tuple[Tensor, ...]:
-        return (h, *projections(w, depth, h)) if depth < whole else (h,)
+        return (h, *projections(w, shape, depth, h)) if depth < whole else (h,)
 
     def encode(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
         h, bias = parts[0], attention_bias(mask)

@@ -50,7 +50,7 @@ with _quiet_stderr():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
-__all__ = ["configure", "device_kind", "one_pass", "require_gpu", "tf"]
+__all__ = ["configure", "device_kind", "has_gpu", "one_pass", "require_gpu", "tf"]
 
 
 def configure(threads: int | None = None, precision: str = "float32") -> None:
@@ -78,7 +78,7 @@ def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
         _wake_xla()
         # What comes back from a compiled function has no shape. Here it is put into the graph itself: Grappler, too,
         # has to see it, which otherwise tells on stderr of every product whose cost it cannot estimate.
-        return tf.ensure_shape(compiled(*tensors), tensors[0].shape)
+        return tf.ensure_shape(compiled(*tensors), tf.nest.flatten(tensors[0])[0].shape)
 
     return call
 
@@ -98,9 +98,14 @@ def device_kind() -> str:
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU, on which it then computes."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def require_gpu() -> None:
     """Raise ModelError where a GPU was asked for and TensorFlow sees none."""
-    if not tf.config.list_physical_devices("GPU"):
+    if not has_gpu():
         raise ModelError(
             "--gpus-per-actor is above 0 but TensorFlow sees no GPU on this node",
             expected="a CUDA device and TensorFlow's CUDA libraries",

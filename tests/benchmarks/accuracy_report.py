@@ -122,7 +122,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"Reviews {first:,} to {last:,} of IMDB's test split, {about['cpu']}, {about['date']}; {versions}.",
         "",
-        "Each cell: mean evaluations a review, then median and 99% quantile of the relative L1 error.",
+        "Each cell: mean evaluations a review, then median, 90% and 99% quantile of the relative L1 error.",
         "",
         _line(["method", *models]),
         _line(["---", *["---:"] * len(models)]),
@@ -150,7 +150,8 @@ def _find(methods: Sequence[Mapping[str, Any]], family: str, setting: float) -> 
 
 
 def _cell(record: Mapping[str, Any]) -> str:
-    return f"{record['evaluations']['mean']:.1f}: {record['error']['median']:.0e}, {record['error']['p99']:.0e}"
+    errors = ", ".join(f"{record['error'][name]:.0e}" for name in ("median", "p90", "p99"))
+    return f"{record['evaluations']['mean']:.1f}: {errors}"
 
 
 def _line(values: Sequence[str]) -> str:

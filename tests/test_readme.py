@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from ig_worker.run.store import RunStore
+from tests.benchmarks import accuracy_report
+from tests.benchmarks import report as speed_report
 from tests.run.test_store import CHUNK, explained, quarantined
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,9 +51,10 @@ def example(mark: str) -> str:
 def test_every_flag_that_the_readme_names_exists() -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     known = ""
-    for job in {"explain", "prepare", "finetune", "aggregate", "report", "status"}:
+    jobs = [f"jobs.{job}" for job in ("explain", "prepare", "finetune", "aggregate", "report", "status")]
+    for module in [*jobs, "tests.benchmarks.speed", "tests.benchmarks.accuracy"]:
         done = subprocess.run(
-            [sys.executable, "-m", f"jobs.{job}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )
         known += done.stdout
     assert named - set(re.findall(r"--[a-z][a-z-]+", known)) == set()
@@ -60,6 +65,14 @@ def test_every_job_and_make_target_that_the_readme_names_exists() -> None:
         assert (ROOT / "jobs" / f"{job}.py").exists(), job
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"\bmake ([a-z-]+)", TEXT)) <= set(targets)
+
+
+@pytest.mark.parametrize(("name", "report"), [("accuracy", accuracy_report), ("speed", speed_report)])
+def test_the_tables_are_those_of_the_committed_results(name: str, report: ModuleType) -> None:
+    result = json.loads((ROOT / "tests" / "benchmarks" / "results" / f"{name}.json").read_text())
+    shown = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == report.markdown(result).strip()
 
 
 def test_the_picture_is_there() -> None:

@@ -49,6 +49,7 @@ class Actor:
             limit=limit,
             actors="1",
             max_length=64,  # of the tiny network
+            batch_tokens=2048,  # measuring it would take memory of its own, on the first run only
             cpus_per_actor=self._threads,
         )
         return explain_run(str(self._directory / name), config).totals.peak_memory

@@ -12,6 +12,8 @@ META_FINGERPRINT = b"ig_worker.fingerprint"
 META_CHUNK = b"ig_worker.chunk"
 META_FAULTS = b"ig_worker.faults"  # input chunks: JSON {position: [reason, detail]} found while sharding
 META_QUARANTINED = b"ig_worker.quarantined"  # attributions: JSON list of quarantined positions
+META_WRITER = b"ig_worker.writer"  # version of pyarrow that wrote the file
+META_CONTENT = b"ig_worker.content"  # checksum of the values and of the entries above; see run.digest
 META_QUARANTINE_FILE = b"ig_worker.quarantine_file"  # attributions: name of that chunk's quarantine file, or empty
 
 INPUT = pa.schema(

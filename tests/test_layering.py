@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ig_worker.run.store import RunStore
+from tests.run.test_store import CHUNK, explained, quarantined
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("data", "models", "explain", "run", "insight")  # in the order in which data walks
 OWNERS = {
@@ -73,6 +76,17 @@ def test_the_package_and_the_status_job_import_nothing_heavy() -> None:
     code = f"import ig_worker, jobs.status, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_status_of_a_run_with_quarantined_rows_needs_no_pandas(tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path))
+    store.write_chunk(0, CHUNK, {})
+    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    store.write_manifest({"state": "stopped"})
+    code = f"import sys; from jobs.status import main; main([{str(tmp_path)!r}]); print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "2 quarantined" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_the_top_level_holds_the_settled_names_only() -> None:

@@ -7,9 +7,11 @@ at any instant leaves nothing of a chunk, or all of it, and two workers that com
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name, parse_chunk_name
 from ig_worker.errors import RunDamagedError, UsageError
+from ig_worker.run.digest import content_digest
 from ig_worker.run.storage import Storage
 
 CHUNKS, ATTRIBUTIONS, QUARANTINE, AGGREGATES = "chunks", "attributions", "quarantine", "aggregates"
@@ -75,7 +78,8 @@ class RunStore:
         return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        text = json.dumps({"schema_version": schema.VERSION, **manifest}, indent=2, sort_keys=True)
+        content = {**manifest, "schema_version": schema.VERSION}
+        text = json.dumps({**content, "checksum": manifest_checksum(content)}, indent=2, sort_keys=True)
         self.storage.write(MANIFEST, text.encode() + b"\n")
 
     def read_summary(self) -> dict[str, Any]:
@@ -163,9 +167,13 @@ class RunStore:
     def read_quarantine(self) -> pa.Table:
         """All quarantined rows that a committed attributions file names, schema `schema.QUARANTINE`."""
         names = [commit.quarantine_file for _, commit in sorted(self.commits().items()) if commit.quarantine_file]
-        tables = [self._read_table(f"{QUARANTINE}/{name}").replace_schema_metadata(None) for name in names]
+        tables = [self.read_quarantine_file(name) for name in names]
         # Schema.empty_table would import pandas, which takes longer than all else here.
         return pa.concat_tables([pa.Table.from_batches([], schema=schema.QUARANTINE), *tables])
+
+    def read_quarantine_file(self, name: str) -> pa.Table:
+        """Rows of one file in RUN/quarantine."""
+        return self._read_table(f"{QUARANTINE}/{name}").replace_schema_metadata(None)
 
     def quarantine_files(self) -> set[str]:
         """Names of the files in RUN/quarantine, whether a marker names them or not."""
@@ -194,26 +202,59 @@ class RunStore:
         self.storage.write(name, text.encode("utf-8", errors="replace"))
         return self.storage.describe(name)
 
+    def fault_of(self, name: str) -> str:
+        """What is wrong with a Parquet file of this run, to the last byte; empty where nothing is."""
+        data = self.storage.read(name)
+        if data is None:
+            return "is gone"
+        try:
+            table = pq.ParquetFile(pa.BufferReader(data)).read()
+            metadata = table.schema.metadata or {}
+            digest = content_digest(table, metadata)
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+            return f"cannot be read ({' '.join(str(error).split())[:200]})"
+        if metadata.get(schema.META_VERSION) != schema.VERSION.encode():
+            found = metadata.get(schema.META_VERSION, b"none").decode(errors="replace")
+            return f"has schema version {found}, this program reads {schema.VERSION}"
+        if metadata.get(schema.META_CONTENT) != digest.encode():
+            return "does not hold what was written: its checksum differs"
+        expected = _expected_schema(name, table.schema)
+        if not table.schema.equals(expected):
+            return f"has other columns than {', '.join(expected.names)}"
+        again = _serialise(table, expected.with_metadata(metadata))
+        # Bytes that no reader looks at; another version of pyarrow may write the same otherwise.
+        if metadata.get(schema.META_WRITER) == pa.__version__.encode() and again.to_pybytes() != data:
+            return "holds what was written, but not byte for byte"
+        return ""
+
     def _write_table(self, name: str, table: pa.Table, metadata: pa.Schema) -> None:
         self.storage.write(name, _serialise(table, metadata))
 
     def _read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        with self._parsing(name) as stream:
-            return pq.read_table(stream, columns=columns)
+        data = self._existing(name, self.storage.read(name))
+        with self._parsing(name):
+            # pq.read_table would import pandas, which takes longer than all else that a status needs.
+            return pq.ParquetFile(pa.BufferReader(data)).read(columns=columns)
 
     def _footer(self, name: str) -> pq.FileMetaData:
-        with self._parsing(name) as stream:
-            return pq.read_metadata(stream)
+        tail = self._existing(name, self.storage.read_tail(name))
+        size = int.from_bytes(tail[-8:-4], "little") + 8  # the footer says in front of the last mark how long it is
+        if size > len(tail):
+            tail = self._existing(name, self.storage.read_tail(name, size))
+        with self._parsing(name):
+            return pq.read_metadata(pa.BufferReader(tail))
+
+    def _existing(self, name: str, data: bytes | None) -> bytes:
+        if data is None:
+            raise self.storage.error("read", name, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        return data
 
     @contextmanager
-    def _parsing(self, name: str) -> Iterator[pa.NativeFile]:
-        """An opened file; what pyarrow finds wrong with its content is RunDamagedError."""
+    def _parsing(self, name: str) -> Iterator[None]:
+        """What pyarrow finds wrong with bytes that are in memory is a fault of the file, and not of the storage."""
         try:
-            with self.storage.open(name) as stream:
-                yield stream
+            yield
         except (pa.ArrowException, OSError) as error:
-            if getattr(error, "errno", None) is not None:  # the system's, not pyarrow's own for a broken page
-                raise self.storage.error("read", name, error) from error
             raise self._damaged(name, f"cannot be read ({' '.join(str(error).split())[:200]})") from error
 
     def _parse(self, name: str, data: bytes) -> dict[str, Any]:
@@ -232,13 +273,30 @@ class RunStore:
         )
 
 
+def manifest_checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256, hexadecimal, of run.json's content but for the checksum itself."""
+    content = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
+    """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE has to hold."""
+    folder = name.partition("/")[0]
+    if folder != ATTRIBUTIONS:
+        return {CHUNKS: schema.INPUT, QUARANTINE: schema.QUARANTINE}[folder]
+    kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
+    return schema.attributions(None if kept is None else kept.value_type.list_size)
+
+
 def _parquet(folder: str, index: int) -> str:
     return f"{folder}/{chunk_name(index)}.parquet"
 
 
 def _serialise(table: pa.Table, target: pa.Schema) -> pa.Buffer:
+    """`table` as a Parquet file with the schema and the metadata of `target`, and with its own checksum."""
+    content = table.cast(target.remove_metadata())
+    metadata = {**(target.metadata or {}), schema.META_WRITER: pa.__version__.encode()}
+    metadata[schema.META_CONTENT] = content_digest(content, metadata).encode()
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.cast(target.remove_metadata()).replace_schema_metadata(target.metadata), sink, compression="zstd"
-    )
+    pq.write_table(content.replace_schema_metadata(metadata), sink, compression="zstd")
     return sink.getvalue()

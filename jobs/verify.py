@@ -1,0 +1,58 @@
+"""Checks every file and every row of a run; --repair removes what is damaged, so that jobs.explain makes it again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ig_worker.errors import EXIT_DAMAGED, EXIT_OK, EXIT_STOPPED, UsageError
+from ig_worker.run.progress import meter
+from ig_worker.run.recompute import recompute
+from ig_worker.run.store import RunStore
+from ig_worker.run.verify import repair, verify_run
+from jobs import _cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = _cli.parser("jobs.verify", __doc__)
+    made.add_argument("run", metavar="RUN", help="directory or URI of the run")
+    made.add_argument("--repair", action="store_true", help="remove damaged files; run jobs.explain afterwards")
+    made.add_argument(
+        "--recompute", type=float, default=0.0, metavar="SHARE", help="explain this share of chunks again"
+    )
+    made.add_argument(
+        "--model", metavar="MODEL", help="for --recompute, where the model is now (default: where it was)"
+    )
+    return _cli.run(_verify, made, argv)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    if not 0 <= arguments.recompute <= 1:
+        raise UsageError(f"--recompute is {arguments.recompute}", expected="a share from 0 to 1")
+    store = RunStore(arguments.run)
+    with meter("verifying, chunks", None) as shown:
+        found = verify_run(store, lambda done, total: shown.update(done, total=total))
+    print("\n".join(found.lines()))
+    if found.faults and arguments.repair:
+        removed = repair(store, found)
+        print(f"removed {len(removed)} files; run the same jobs.explain command again to make them")
+        return EXIT_DAMAGED if found.beyond_repair else EXIT_STOPPED
+    if found.faults:
+        return EXIT_DAMAGED
+    return _recompute(store, arguments) if arguments.recompute else EXIT_OK
+
+
+def _recompute(store: RunStore, arguments: argparse.Namespace) -> int:
+    with meter("recomputing, chunks", None) as shown:
+        again = recompute(
+            store, arguments.recompute, arguments.model, lambda done, total: shown.update(done, total=total)
+        )
+    print(
+        f"recomputed {again.rows} rows: largest relative L1 difference {again.largest:.2e}, allowed {again.allowed:g}"
+    )
+    return EXIT_OK if again.agrees else EXIT_DAMAGED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""Verification finds whatever was done to a run, and repair removes what can be made again, no more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ig_worker import schema
+from ig_worker.run import driver
+from ig_worker.run.config import ExplainConfig, fingerprint
+from ig_worker.run.driver import explain_run
+from ig_worker.run.rows import Failure
+from ig_worker.run.store import RunStore
+from ig_worker.run.tables import quarantine_table
+from ig_worker.run.verify import repair, value_faults, verify_run
+from jobs import verify
+from tests.run.test_store import explained
+
+IDENTITY = {"method": "gausslegendre", "n_steps": 50}
+MARK = fingerprint(IDENTITY)
+FAILED = {2: {1: Failure("null_text", "text is null")}}  # row r5
+
+
+def make_run(place: Path) -> RunStore:
+    """Eight rows in four chunks; r5 is quarantined."""
+    store = RunStore(str(place))
+    for index in range(4):
+        rows = [{"id": f"r{2 * index + i}", "text": "good", "label": 1} for i in range(2)]
+        table = pa.Table.from_pylist(rows, schema=schema.INPUT)
+        store.write_chunk(index, table, {})
+        commit(store, index)
+    data = {"name": "test", "digest": "d", "rows": 8, "chunks": 4, "faults": 1}
+    store.write_manifest({"state": "complete", "data": data, "identity": IDENTITY, "fingerprint": MARK})
+    return store
+
+
+def commit(store: RunStore, index: int, mark: str = MARK, ids: list[str] | None = None) -> None:
+    table, _ = store.read_chunk(index)
+    failed = FAILED.get(index, {})
+    ids = ids or [id for i, id in enumerate(table.column("id").to_pylist()) if i not in failed]
+    store.commit(index, explained(*ids), quarantine_table(index, table, failed), mark)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("sound") / "run"
+    make_run(place)
+    return place
+
+
+@pytest.fixture
+def run(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "run"))
+
+
+def test_a_sound_run_is_found_sound(run: Path) -> None:
+    found = verify_run(RunStore(str(run)))
+    assert found.faults == []
+    assert (found.chunks, found.rows, found.explained, found.quarantined) == (4, 8, 7, 1)
+    assert found.lines() == ["verified: 7 of 8 rows explained, 1 quarantined, 4 chunks"]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def edit_manifest(run: Path, change: Callable[[dict], None]) -> None:
+    manifest = json.loads((run / "run.json").read_text())
+    change(manifest)
+    (run / "run.json").write_text(json.dumps(manifest))
+
+
+RESULT, INPUT = "attributions/chunk-00001.parquet", "chunks/chunk-00001.parquet"
+DAMAGES: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
+    "truncated result": (lambda run: truncate(run / RESULT), "cannot be read", [RESULT]),
+    "truncated input": (lambda run: truncate(run / INPUT), "cannot be read", [RESULT, INPUT]),
+    "missing result": (lambda run: (run / RESULT).unlink(), "is gone", []),
+    "missing input": (lambda run: (run / INPUT).unlink(), "is gone", [RESULT]),
+    "duplicated result": (
+        lambda run: shutil.copy(run / "attributions/chunk-00003.parquet", run / RESULT),
+        "says that it is chunk 3",
+        [RESULT],
+    ),
+    "result too many": (
+        lambda run: shutil.copy(run / RESULT, run / "attributions/chunk-00004.parquet"),
+        "belongs to no chunk of this run",
+        ["attributions/chunk-00004.parquet"],
+    ),
+    "result of another run": (lambda run: commit(RunStore(str(run)), 1, mark="other"), "another run", [RESULT]),
+    "rows of another chunk": (
+        lambda run: commit(RunStore(str(run)), 1, ids=["r2", "r6"]),
+        "(1 missing, 1 too many: 'r3', 'r6')",
+        [RESULT],
+    ),
+    "a row too few": (lambda run: commit(RunStore(str(run)), 1, ids=["r2"]), "(1 missing, 0 too many: 'r3')", [RESULT]),
+    "rows in another order": (lambda run: commit(RunStore(str(run)), 1, ids=["r3", "r2"]), "has other rows", [RESULT]),
+    "lost quarantine": (
+        lambda run: next((run / "quarantine").iterdir()).unlink(),
+        "which is gone",
+        ["attributions/chunk-00002.parquet"],
+    ),
+    "truncated quarantine": (
+        lambda run: truncate(next((run / "quarantine").iterdir())),
+        "which cannot be read",
+        ["attributions/chunk-00002.parquet"],
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_found_and_what_can_be_made_again_is_removed(run: Path, damage: str) -> None:
+    do, message, removed = DAMAGES[damage]
+    do(run)
+    store = RunStore(str(run))
+    found = verify_run(store)
+    assert any(message in str(fault) for fault in found.faults), found.faults
+    assert found.beyond_repair == []
+    before = set(run.rglob("*.parquet"))
+    assert repair(store, found) == sorted(removed)
+    assert set(run.rglob("*.parquet")) == before - {run / name for name in removed}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda manifest: manifest["data"].update(rows=9), "says 9 rows, the input chunks have 8"),
+        (lambda manifest: manifest["identity"].update(n_steps=5), "a fingerprint that is not of its settings"),
+        (lambda manifest: manifest.update(state="stopped"), "its checksum differs"),
+    ],
+)
+def test_an_edited_manifest_is_found_and_left_alone(run: Path, change, message: str) -> None:
+    edit_manifest(run, change)
+    store = RunStore(str(run))
+    found = verify_run(store)
+    assert any(message in str(fault) for fault in found.faults), found.faults
+    assert [fault.file for fault in found.beyond_repair] == ["run.json"] * len(found.faults)
+    assert repair(store, found) == []
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_single_flipped_bit_anywhere_is_found(sound: Path, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(sound.rglob("*.parquet"))))
+    content = path.read_bytes()
+    position, bit = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 7))
+    flipped = bytearray(content)
+    flipped[position] ^= 1 << bit
+    path.write_bytes(flipped)
+    try:
+        assert verify_run(RunStore(str(sound))).faults
+    finally:
+        path.write_bytes(content)
+
+
+def altered(**columns: object) -> pa.Table:
+    table = explained("a", "b")
+    for name, values in columns.items():
+        index = table.schema.get_field_index(name)
+        table = table.set_column(index, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    return table
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (altered(attributions=[[0.0, 0.25], [0.0, np.nan]]), "1 rows with values that are not finite, such as 'b'"),
+        (altered(delta=[0.0, np.inf]), "not finite"),
+        (altered(input_ids=[[2, 9], [2]]), "1 rows with lists of different lengths, such as 'b'"),
+        (altered(probabilities=[[0.25, 0.75], [0.75, 0.75]]), "do not add up to 1"),
+        (altered(delta=[0.0, 0.1]), "a delta that is not of their attributions"),
+        (altered(attributions=[[0.0, 0.2], [0.0, 0.25]]), "a delta that is not of their attributions, such as 'a'"),
+        (altered(error_estimate=[None, 0.001]), "an error estimate, or none, against their status"),
+        (altered(status=["converged", "fixed"]), "an error estimate, or none, against their status, such as 'a'"),
+        (
+            altered(
+                status=["converged"] * 2,
+                error_estimate=[0.001, 0.001],
+                attributions=[[0.0, 0.25], [0.0, 0.26]],
+                delta=[0.0, 0.01],
+            ),
+            "a delta above their error estimate, such as 'b'",
+        ),
+    ],
+)
+def test_numbers_that_do_not_agree_with_each_other_are_found(table: pa.Table, message: str) -> None:
+    assert any(message in fault for fault in value_faults(table)), value_faults(table)
+
+
+def test_numbers_that_agree_are_no_fault() -> None:
+    assert value_faults(explained("a", "b")) == []
+    assert value_faults(explained()) == []
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path]) -> Path:
+    """A run of a real network, made in this process."""
+    from ig_worker.run.worker import ChunkWorker
+
+    place = tmp_path_factory.mktemp("real")
+    texts = ["good film", "a dull plot", "", "joy", "awful awful end"]
+    rows = [{"id": f"r{i}", "text": text, "label": 1} for i, text in enumerate(texts)]
+    (place / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = ExplainConfig(
+        dataset=str(place / "reviews.jsonl"), model=str(tiny_models["distilbert"]), chunk_rows=2, max_length=16
+    )
+
+    def work(run: driver._Run) -> None:
+        run.bind(2048)
+        worker = ChunkWorker(replace(config, gpus_per_actor=0.0), run.files)
+        for index in run.todo:
+            run.totals.add(worker.explain_chunk(run.store, index, run.mark, run.batch_tokens))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "_run_pool", work)
+        explain_run(str(place / "run"), config)
+    return place
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow is at work in this process already, and its threads are set."""
+    monkeypatch.setattr("ig_worker.models.runtime.configure", lambda *_: None)
+
+
+@pytest.mark.usefixtures("configured")
+def test_the_job_says_what_it_found_and_ends_with_its_code(real: Path, tmp_path: Path, capsys) -> None:
+    run = Path(shutil.copytree(real / "run", tmp_path / "run"))
+    assert verify.main([str(run), "--recompute", "0.5"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "verified: 4 of 5 rows explained, 1 quarantined, 3 chunks"
+    assert shown[1] == "recomputed 3 rows: largest relative L1 difference 0.00e+00, allowed 0.01"
+    truncate(run / RESULT)
+    assert verify.main([str(run)]) == 5
+    assert capsys.readouterr().out.startswith(f"{RESULT} cannot be read")
+    assert verify.main([str(run), "--repair"]) == 4
+    assert "removed 1 files; run the same jobs.explain command again" in capsys.readouterr().out
+    edit_manifest(run, lambda manifest: manifest.update(state="stopped"))
+    assert verify.main([str(run), "--repair"]) == 5
+
+
+@pytest.mark.usefixtures("configured")
+def test_attributions_that_the_model_does_not_give_are_found(real: Path, tmp_path: Path, capsys) -> None:
+    """Well-formed and consistent, with a right checksum, and wrong: as a worker with a sick device would write."""
+    run = Path(shutil.copytree(real / "run", tmp_path / "run"))
+    store = RunStore(str(run))
+    table, before = store.read_attributions(0), store.read_commit(0)
+    turned = [{**row, "attributions": row["attributions"][::-1]} for row in table.to_pylist()]
+    table = pa.Table.from_pylist(turned, schema=schema.ATTRIBUTIONS)
+    store.commit(0, table, quarantine_table(0, store.read_chunk(0)[0], {}), before.fingerprint)
+    assert verify.main([str(run)]) == 0
+    assert verify.main([str(run), "--recompute", "1"]) == 5
+    assert "allowed 0.01" in capsys.readouterr().out
+
+
+def test_another_model_is_not_taken_for_the_runs_own(real: Path, tiny_models: dict[str, Path], capsys) -> None:
+    assert verify.main([str(real / "run"), "--recompute", "1", "--model", str(tiny_models["bert"])]) == 1
+    assert "is not the model of this run" in capsys.readouterr().err

@@ -51,7 +51,7 @@ def example(mark: str) -> str:
 def test_every_flag_that_the_readme_names_exists() -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     known = ""
-    jobs = [f"jobs.{job}" for job in ("explain", "prepare", "finetune", "aggregate", "report", "status")]
+    jobs = [f"jobs.{job}" for job in ("explain", "prepare", "finetune", "aggregate", "report", "status", "verify")]
     for module in [*jobs, "tests.benchmarks.speed", "tests.benchmarks.accuracy"]:
         done = subprocess.run(
             [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -91,8 +91,12 @@ class ExplainConfig(DataConfig):
     address: str | None = _setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
     deadline: float | None = _setting(None, "stop cleanly after this, in seconds", identity=False, kind=float)
     chunk_timeout: float | None = _setting(
-        None, "end an actor that takes longer for a chunk, in seconds", identity=False, kind=float
+        None,
+        "end an actor that takes longer for a chunk, in seconds; by default ten times the others' median, at least 120",
+        identity=False,
+        kind=float,
     )
+    max_quarantined: str = _setting("50%", "stop once more rows are quarantined: a share or a number", identity=False)
 
     def check(self) -> None:
         super().check()
@@ -113,6 +117,11 @@ class ExplainConfig(DataConfig):
                 flag = name.replace("_", "-")
                 raise UsageError(f"--{flag} is {seconds}", expected="a number of seconds above 0")
         actor_range(self.actors, default=1)
+        number = self.max_quarantined.removesuffix("%")
+        if not number.isdecimal() or (number != self.max_quarantined and int(number) > 100):
+            raise UsageError(
+                f"--max-quarantined is {self.max_quarantined!r}", expected="a share such as 5%, or a number"
+            )
 
     def _check_method(self) -> None:
         adaptive = self.method == ADAPTIVE

@@ -1,20 +1,35 @@
-"""What to do next with the chunks of a run: decisions only, no Ray. The pool carries them out."""
+"""What to do next with the chunks of a run: decisions only, without Ray and without a clock. The pool carries them out.
+
+Faults are told apart by whose they are. A lost node is nobody's strike. A chunk that fails three times is struck; where
+what failed was the process, and on nodes that are healthy, one of its rows is to blame and is looked for by halving.
+A node that fails three chunks in a row while others work is left out, and what happened on it is not believed.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 MAX_STRIKES = 3
 MAX_HOPELESS = 3  # chunks given up in a row: then the fault is not theirs
 MAX_LOST = 10  # attempts lost to their node; no fault of the chunk, but not for ever
+SICK = 3  # different chunks that a node fails, one after the other
+BLAMED = 2  # times that a row alone has to end its process
+FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
+PACE = 10.0  # a chunk may take so many times the median
+LEAST_LIMIT_S = 120.0  # programs are traced and compiled on an actor's first chunk
+SLOW = 2.0  # times the median: worth a second copy on an actor that has nothing else to do
+KNOWN = 3  # chunks from which the pace is known
+_REMEMBERED = 200  # durations
 
 
 class Outcome(Enum):
-    """How an attempt at a chunk ended."""
+    """How an attempt ended."""
 
     DONE = "done"
     ERROR = "error"  # the worker raised
@@ -24,6 +39,7 @@ class Outcome(Enum):
 
 
 STRIKES = frozenset({Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT})
+FATAL = frozenset({Outcome.ACTOR_DIED, Outcome.TIMEOUT})  # what a row can do to its process and no worker can tell
 
 
 class Action(Enum):
@@ -31,73 +47,298 @@ class Action(Enum):
 
     FINISH = "finish"
     RETRY = "retry"
+    BISECT = "look for the row"
     GIVE_UP = "give up"
+    IGNORE = "ignore"  # of a second copy, whose task has ended otherwise
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Rows of a chunk that are explained without a commit, to see whether their process survives."""
+
+    chunk: Hashable
+    start: int
+    stop: int
+
+    def halves(self) -> tuple[Probe, Probe]:
+        middle = (self.start + self.stop) // 2
+        return Probe(self.chunk, self.start, middle), Probe(self.chunk, middle, self.stop)
 
 
 @dataclass
 class History:
-    """What has happened to one chunk so far."""
+    """What has happened to one task so far."""
 
-    strikes: int = 0
+    strikes: list[tuple[Outcome, str]] = field(default_factory=list)  # each with its node
     lost: int = 0
+    searched: bool = False  # its rows have been probed
     last_error: str = ""
+
+    @property
+    def nodes(self) -> set[str]:
+        """On which it failed."""
+        return {node for _, node in self.strikes}
 
 
 def next_action(outcome: Outcome, history: History) -> Action:
     """What to do with a chunk after an attempt that is already counted in `history`."""
     if outcome is Outcome.DONE:
         return Action.FINISH
-    if history.strikes >= MAX_STRIKES or history.lost >= MAX_LOST:
+    if history.lost >= MAX_LOST:
         return Action.GIVE_UP
-    return Action.RETRY
+    if len(history.strikes) < MAX_STRIKES:
+        return Action.RETRY
+    fatal = any(kind in FATAL for kind, _ in history.strikes)
+    return Action.BISECT if fatal and not history.searched else Action.GIVE_UP
+
+
+def delay(history: History) -> float:
+    """Seconds before the next try: 1, 2, 4 and so on up to half a minute."""
+    tries = len(history.strikes) + history.lost
+    return min(FIRST_DELAY_S * 2.0 ** max(0, tries - 1), LONGEST_DELAY_S)
+
+
+def pace_limit(seconds: Sequence[float]) -> float | None:
+    """How long a chunk may take, learned from how long others took; None while that is not known."""
+    if len(seconds) < KNOWN:
+        return None
+    return max(LEAST_LIMIT_S, PACE * statistics.median(seconds))
 
 
 @dataclass
+class Search:
+    """The search for the rows of a chunk that end their process."""
+
+    left: int  # probes that wait or run
+    nodes: set[str]  # on which the chunk or its probes ended a process
+    survived: bool = False  # any probe: then it is not the node that ends them all
+    deaths: dict[int, int] = field(default_factory=dict)  # of rows by themselves
+    guilty: list[int] = field(default_factory=list)
+
+    @property
+    def believed(self) -> bool:
+        """A sick device must not quarantine the data: two nodes have to say so, or one that can do other work."""
+        return self.survived or len(self.nodes) > 1
+
+    def report(self, probe: Probe, fatal: bool, node: str) -> list[Probe]:
+        """Enter how a probe ended; returns those that follow from it."""
+        self.left -= 1
+        if not fatal:
+            self.survived = True
+            return []
+        self.nodes.add(node)
+        if probe.stop - probe.start > 1:
+            self.left += 2
+            return list(probe.halves())
+        deaths = self.deaths[probe.start] = self.deaths.get(probe.start, 0) + 1
+        if deaths < BLAMED:
+            self.left += 1
+            return [probe]
+        self.guilty.append(probe.start)
+        return []
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A running attempt."""
+
+    node: str
+    started: float
+
+
 class Ledger:
-    """Which tasks wait, run, are done or were given up. A task is anything hashable, such as a chunk's number."""
+    """Which tasks wait, run, are done or were given up. Times are seconds by any one clock.
 
-    waiting: deque[Hashable] = field(default_factory=deque)
-    running: set[Hashable] = field(default_factory=set)
-    history: dict[Hashable, History] = field(default_factory=dict)
-    given_up: dict[Hashable, str] = field(default_factory=dict)
-    done: int = 0
-    given_up_in_a_row: int = 0
+    Args:
+        tasks: anything hashable, such as the numbers of chunks.
+        rows: number of rows of a task; without it no row is ever looked for.
+    """
 
-    @classmethod
-    def of(cls, tasks: Iterable[Hashable]) -> Ledger:
-        return cls(waiting=deque(tasks))
+    def __init__(self, tasks: Iterable[Hashable], rows: Callable[[Any], int] | None = None) -> None:
+        self.waiting: deque[Hashable] = deque(tasks)
+        self.running: dict[Hashable, list[_Copy]] = {}
+        self.history: dict[Hashable, History] = {}
+        self.given_up: dict[Hashable, str] = {}
+        self.guilty: dict[Hashable, tuple[int, ...]] = {}  # rows of a chunk that end their process
+        self.done = 0
+        self.given_up_in_a_row = 0
+        self.sick: set[str] = set()  # nodes
+        self._rows = rows
+        self._ready: dict[Hashable, float] = {}  # not to be tried before
+        self._searches: dict[Hashable, Search] = {}
+        self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
+        self._proved: set[str] = set()  # nodes that have done a chunk
+        self._failing: dict[str, set[Hashable]] = {}  # chunks that a node has failed since it last did one
+        self._over: set[Hashable] = set()  # done or given up while a second copy is still running
 
     @property
     def open(self) -> bool:
         """Whether anything is left to do, and worth trying."""
-        return bool(self.waiting or self.running) and self.given_up_in_a_row < MAX_HOPELESS
+        unfinished = self.waiting or any(task not in self._over for task in self.running)
+        return bool(unfinished) and self.given_up_in_a_row < MAX_HOPELESS
 
-    def take(self) -> Hashable | None:
-        """The next task, now running; None where none waits."""
-        if not self.waiting:
+    @property
+    def limit(self) -> float | None:
+        """Seconds that an attempt may take, as learned so far."""
+        return pace_limit(self._seconds)
+
+    def take(self, now: float, node: str = "", nodes: Collection[str] = ()) -> Hashable | None:
+        """The next task for an actor, now running; None where there is none for it.
+
+        Args:
+            now: the time.
+            node: of the actor.
+            nodes: of all actors. A task is not tried where it failed while there is one where it did not.
+        """
+        if node in self.sick and any(other not in self.sick for other in nodes):
             return None
-        task = self.waiting.popleft()
-        self.running.add(task)
+        for task in self.waiting:
+            failed = self._nodes_of(task)
+            elsewhere = node in failed and any(other not in failed | self.sick for other in nodes)
+            if self._ready.get(task, now) <= now and not elsewhere:
+                self.waiting.remove(task)
+                self._ready.pop(task, None)
+                break
+        else:
+            task = None if self.waiting else self._straggler(now, node)
+        if task is not None:
+            self.running.setdefault(task, []).append(_Copy(node, now))
         return task
 
-    def report(self, task: Hashable, outcome: Outcome, error: str = "") -> Action:
+    def _straggler(self, now: float, node: str) -> Hashable | None:
+        """A chunk that runs for long, and only once: an actor with nothing else to do may try it, too."""
+        if len(self._seconds) < KNOWN:
+            return None
+        slow = SLOW * statistics.median(self._seconds)
+        late = [
+            (now - copies[0].started, task)
+            for task, copies in self.running.items()
+            if len(copies) == 1 and task not in self._over and not isinstance(task, Probe)
+        ]
+        late = [(elapsed, task) for elapsed, task in late if elapsed > slow and node not in self._nodes_of(task)]
+        return max(late, key=lambda pair: pair[0])[1] if late else None
+
+    def _nodes_of(self, task: Hashable) -> set[str]:
+        return self.history.get(task, History()).nodes
+
+    def report(self, task: Hashable, outcome: Outcome, now: float = 0.0, node: str = "", error: str = "") -> Action:
         """Enter how an attempt ended; returns what was decided."""
-        self.running.discard(task)
+        seconds = self._leave(task, now, node)
+        if task in self._over:
+            if task not in self.running:
+                self._over.discard(task)
+            return Action.IGNORE
+        self._learn(task, outcome, node)
         history = self.history.setdefault(task, History())
-        history.strikes += outcome in STRIKES
+        if outcome in STRIKES and node not in self.sick:
+            history.strikes.append((outcome, node))
         history.lost += outcome is Outcome.NODE_LOST
         history.last_error = error or outcome.value
+        if isinstance(task, Probe):
+            return self._probed(task, outcome, history, node, now)
+        if task in self._searches and outcome is not Outcome.DONE:  # the second copy; its rows are being looked at
+            return Action.IGNORE
         action = next_action(outcome, history)
+        if action is Action.BISECT and self._rows is None:
+            action = Action.GIVE_UP
         if action is Action.FINISH:
+            self._seconds.append(seconds)
             self.done += 1
             self.given_up_in_a_row = 0
-            self.history.pop(task, None)  # memory for what went wrong only
         elif action is Action.RETRY:
-            self.waiting.append(task)
+            self._again(task, history, now)
+        elif action is Action.BISECT:
+            self._search(task)
         else:
             self.given_up[task] = history.last_error
             self.given_up_in_a_row += 1
+        if action in (Action.FINISH, Action.GIVE_UP):
+            self._end(task)
         return action
+
+    def _end(self, task: Hashable) -> None:
+        """Keep nothing of what is over."""
+        self.history.pop(task, None)
+        if task in self.running:
+            self._over.add(task)
+        if self._searches.pop(task, None) is not None:
+            self.waiting = deque(other for other in self.waiting if not _probes(other, task))
+
+    def _leave(self, task: Hashable, now: float, node: str) -> float:
+        """Take one copy of a task off the running ones; returns its seconds."""
+        copies = self.running.get(task, [])
+        mine = next((copy for copy in copies if copy.node == node), copies[0] if copies else _Copy(node, now))
+        if mine in copies:
+            copies.remove(mine)
+        if not copies:
+            self.running.pop(task, None)
+        return now - mine.started
+
+    def _learn(self, task: Hashable, outcome: Outcome, node: str) -> None:
+        """What an attempt says of its node."""
+        chunk = task.chunk if isinstance(task, Probe) else task
+        if outcome is Outcome.DONE:
+            self._proved.add(node)
+            self._failing.pop(node, None)
+        elif outcome in STRIKES and not isinstance(task, Probe):
+            failing = self._failing.setdefault(node, set())
+            failing.add(chunk)
+            if node and len(failing) >= SICK and self._proved - {node}:
+                self._exclude(node)
+
+    def _exclude(self, node: str) -> None:
+        """Leave a node out, and forget what it said of chunks."""
+        self.sick.add(node)
+        self._proved.discard(node)
+        for history in self.history.values():
+            history.strikes = [strike for strike in history.strikes if strike[1] != node]
+
+    def _again(self, task: Hashable, history: History, now: float) -> None:
+        if task in self.running:  # its other copy may still make it
+            return
+        self._ready[task] = now + delay(history)
+        self.waiting.append(task)
+
+    def _search(self, task: Hashable) -> None:
+        assert self._rows is not None
+        whole = Probe(task, 0, self._rows(task))
+        first = list(whole.halves()) if whole.stop > 1 else [whole]
+        self._searches[task] = Search(len(first), self._nodes_of(task))
+        self.waiting.extendleft(reversed(first))
+
+    def _probed(self, probe: Probe, outcome: Outcome, history: History, node: str, now: float) -> Action:
+        search = self._searches.get(probe.chunk)
+        if search is None:  # a second copy of the chunk has made it meanwhile
+            self.history.pop(probe, None)
+            return Action.IGNORE
+        if outcome is Outcome.NODE_LOST and history.lost < MAX_LOST:
+            self._again(probe, history, now)
+            return Action.RETRY
+        self.history.pop(probe, None)
+        # What a worker can raise about a row, it also quarantines by itself: only a dead process is a finding.
+        fatal = outcome in FATAL
+        self.waiting.extendleft(reversed(search.report(probe, fatal, node)))
+        if search.left == 0:
+            self._searched(probe.chunk, search)
+        return Action.BISECT if fatal else Action.FINISH
+
+    def _searched(self, task: Hashable, search: Search) -> None:
+        """Try the chunk again without the guilty rows, or give it up."""
+        del self._searches[task]
+        history = self.history[task]
+        history.searched = True
+        if search.guilty and not search.believed:
+            self.given_up[task] = f"{history.last_error}, for every row and on one node only"
+            self.given_up_in_a_row += 1
+            self._end(task)
+            return
+        self.guilty[task] = tuple(sorted(search.guilty))
+        history.strikes = history.strikes[:1] if search.guilty else history.strikes[: MAX_STRIKES - 1]
+        self.waiting.appendleft(task)
+
+
+def _probes(task: Hashable, chunk: Hashable) -> bool:
+    return isinstance(task, Probe) and task.chunk == chunk
 
 
 def missing_chunks(chunks: int, committed: Iterable[int]) -> list[int]:
@@ -111,3 +352,10 @@ def audit_positions(ids: Sequence[str], share: float) -> list[int]:
     limit = int(share * 2**64)
     digests = (hashlib.sha256(id.encode()).digest() for id in ids)
     return [position for position, digest in enumerate(digests) if int.from_bytes(digest[:8], "big") < limit]
+
+
+def over_budget(quarantined: int, rows: int, budget: str) -> bool:
+    """Whether more rows are quarantined than `--max-quarantined` allows: a number, or a share such as 5%."""
+    if budget.endswith("%"):
+        return quarantined > float(budget[:-1]) / 100 * rows
+    return quarantined > int(budget)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,16 +19,20 @@ from ig_worker.errors import (
     RunStoppedError,
 )
 from ig_worker.models.files import ModelFiles, find_model
+from ig_worker.run.attempts import Attempts
 from ig_worker.run.checks import check_commits, check_model, with_gpus
 from ig_worker.run.config import ExplainConfig, fingerprint, refuse_differences, run_identity, settings
-from ig_worker.run.dispatch import Action, Ledger, missing_chunks
+from ig_worker.run.dispatch import Action, Ledger, Probe, missing_chunks, over_budget
+from ig_worker.run.lease import Lease
 from ig_worker.run.prepare import Prepared, prepare
 from ig_worker.run.progress import meter
 from ig_worker.run.result import RunResult, Totals
+from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
 
 log = logging.getLogger(__name__)
 
+_LAST_PATIENCE_S = 5.0  # of a run that is about to end
 _SHARE = b"ig_worker.audit_share"  # in the metadata of audit.parquet
 
 
@@ -42,6 +47,8 @@ class _Run:
     identity: dict[str, Any]
     manifest: dict[str, Any]
     todo: list[int]  # chunks without a result
+    lease: Lease
+    quarantined: int = 0  # rows, so far
     started: float = field(default_factory=time.monotonic)
     totals: Totals = field(default_factory=Totals)
 
@@ -65,8 +72,19 @@ class _Run:
     def audit_due(self) -> bool:
         return self.config.audit > 0 and read_audit(self.store, self.mark, self.config.audit) is None
 
-    def check_deadline(self) -> None:
-        """Raise RunStoppedError once `--deadline` has passed."""
+    def check_budget(self, quarantined: int) -> None:
+        """Raise RunStoppedError once more rows are quarantined than `--max-quarantined` allows."""
+        self.quarantined = quarantined
+        if over_budget(quarantined, self.prepared.rows, self.config.max_quarantined):
+            raise RunStoppedError(
+                f"{quarantined} of {self.prepared.rows} rows are quarantined",
+                expected=f"at most {self.config.max_quarantined} (--max-quarantined)",
+                remedy="see the reasons in RUN/quarantine; what is done is kept",
+            )
+
+    def check(self) -> None:
+        """Raise RunStoppedError once `--deadline` has passed, or another driver has taken the run over."""
+        self.lease.check()
         limit = self.config.deadline
         if limit is not None and time.monotonic() - self.started > limit:
             raise RunStoppedError(
@@ -78,30 +96,34 @@ def explain_run(place: str, config: ExplainConfig) -> RunResult:
     """Explain every row of a data set into the run at `place`; a second call goes on where the first one stopped.
 
     Raises:
-        UsageError: wrong settings or bad input; nothing was started.
+        UsageError: wrong settings, bad input, or another driver at work; nothing was started.
         RunStoppedError: stopped before the end; what is committed stays.
         RunDamagedError: a file of the run is not what the run wrote.
     """
-    run = _open(place, config)
-    try:
-        if run.todo or run.audit_due:
-            _run_pool(run)
-        return _conclude(run)
-    except KeyboardInterrupt:
-        done = len(run.store.commits())
-        stopped = RunStoppedError(
-            f"interrupted; {done} of {run.prepared.chunks} chunks are done and kept",
-            remedy="run the same command again to resume",
-        )
-        _record_stop(run, stopped)
-        raise stopped from None
-    except Exception as error:
-        _record_stop(run, error)
-        raise
+    config, files, store, prepared = _prepare(place, config)
+    with ExitStack() as stack:
+        with meter("starting", None) as shown:
+            lease = stack.enter_context(Lease(Storage(store.uri)).held(lambda text: shown.update(0, text)))
+        run = _bind(config, files, store, prepared, lease)
+        try:
+            if run.todo or run.audit_due:
+                _run_pool(run)
+            return _conclude(run)
+        except KeyboardInterrupt:
+            done = run.prepared.chunks - len(run.todo) + run.totals.chunks
+            stopped = RunStoppedError(
+                f"interrupted; {done} of {run.prepared.chunks} chunks are done and kept",
+                remedy="run the same command again to resume",
+            )
+            _record_stop(run, stopped)
+            raise stopped from None
+        except Exception as error:
+            _record_stop(run, error)
+            raise
 
 
-def _open(place: str, config: ExplainConfig) -> _Run:
-    """Check everything that can be checked before anything is started, shard the data, and bind the run."""
+def _prepare(place: str, config: ExplainConfig) -> tuple[ExplainConfig, ModelFiles, RunStore, Prepared]:
+    """Check everything that can be checked before anything is started, and shard the data."""
     config.check()
     config = with_gpus(config)
     files = find_model(config.model, config.revision)
@@ -109,6 +131,11 @@ def _open(place: str, config: ExplainConfig) -> _Run:
     store = RunStore(place)
     with meter("preparing, rows", None) as shown:
         prepared = prepare(store, config, lambda rows, total: shown.update(rows, total=total))
+    return config, files, store, prepared
+
+
+def _bind(config: ExplainConfig, files: ModelFiles, store: RunStore, prepared: Prepared, lease: Lease) -> _Run:
+    """Bind the run to its identity, or refuse to go on with another one's."""
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
     manifest, commits = store.manifest(), store.commits()
     if commits:  # until there is a result, the settings may still change
@@ -121,8 +148,10 @@ def _open(place: str, config: ExplainConfig) -> _Run:
         "versions": {key.removeprefix("version of "): value for key, value in identity.items() if "version of" in key},
         "state": "running",
     }
-    run = _Run(store, config, files, prepared, identity, manifest, missing_chunks(prepared.chunks, commits))
+    run = _Run(store, config, files, prepared, identity, manifest, missing_chunks(prepared.chunks, commits), lease)
     check_commits(store, commits, run.mark, prepared, config.chunk_rows)
+    run.quarantined = sum(len(commit.quarantined) for commit in commits.values())
+    run.check_budget(run.quarantined)
     run.bind(run.batch_tokens)
     return run
 
@@ -143,22 +172,30 @@ def _run_pool(run: _Run) -> None:
 
 
 def _explain(run: _Run, pool: Any) -> None:
-    ledger = Ledger.of(run.todo)
+    ledger = Ledger(run.todo, lambda index: run.prepared.rows_of(index, run.config.chunk_rows))
+    attempts = Attempts(run.store.storage, run.lease.driver)
     before = run.prepared.chunks - len(run.todo)
     with meter("explaining, chunks", run.prepared.chunks) as shown:
 
         def tick() -> None:
-            run.check_deadline()
+            run.check()
             if not pool.ready:
                 shown.update(before, f"waiting for the first of {pool.actors} actors")
 
-        def submit(actor: Any, index: Any) -> Any:
-            return actor.explain.remote(index, run.mark, run.batch_tokens)
+        def submit(actor: Any, task: Any) -> Any:
+            if isinstance(task, Probe):
+                return actor.probe.remote(task.chunk, task.start, task.stop, run.batch_tokens)
+            return actor.explain.remote(task, run.mark, run.batch_tokens, ledger.guilty.get(task, ()))
 
-        for event in pool.work(ledger, submit, tick):
-            if event.action is Action.FINISH:
-                run.totals.add(event.record)
-                shown.update(before + run.totals.chunks, f"{run.totals.rows} rows")
+        try:
+            for event in pool.work(ledger, submit, tick):
+                attempts.add(event)
+                if event.action is Action.FINISH and event.record is not None:
+                    run.totals.add(event.record)
+                    shown.update(before + run.totals.chunks, f"{run.totals.rows} rows")
+                    run.check_budget(run.quarantined + event.record.quarantined)
+        finally:
+            attempts.flush()
     if ledger.given_up:
         index, error = next(iter(ledger.given_up.items()))
         raise RunStoppedError(
@@ -169,9 +206,9 @@ def _explain(run: _Run, pool: Any) -> None:
 
 def _measure_batch(run: _Run, pool: Any) -> None:
     """Let the first actor that is ready choose the evaluation batch, once for the whole life of the run."""
-    ledger = Ledger.of(["batch"])
+    ledger = Ledger(["batch"])
     with meter("measuring the device", None):
-        for event in pool.work(ledger, lambda actor, _: actor.measure_batch.remote(), run.check_deadline):
+        for event in pool.work(ledger, lambda actor, _: actor.measure_batch.remote(), run.check):
             if event.action is Action.FINISH:
                 run.bind(event.record)
     if ledger.given_up:
@@ -184,10 +221,10 @@ def _measure_batch(run: _Run, pool: Any) -> None:
 def _audit(run: _Run, pool: Any) -> None:
     """Recompute a share of the explained rows with alibi; written to RUN/aggregates/audit.parquet."""
     share = run.config.audit
-    ledger = Ledger.of(sorted(run.store.commits()))
+    ledger = Ledger(sorted(run.store.commits()))
     records: list[dict[str, Any]] = []
     with meter("auditing, chunks", len(ledger.waiting)) as shown:
-        for event in pool.work(ledger, lambda actor, index: actor.audit.remote(index, share), run.check_deadline):
+        for event in pool.work(ledger, lambda actor, index: actor.audit.remote(index, share), run.check):
             if event.action is Action.FINISH:
                 records += event.record
                 shown.update(ledger.done, f"{len(records)} rows")
@@ -242,6 +279,7 @@ def _largest(audits: pa.Table | None, column: str) -> float | None:
 def _record_stop(run: _Run, error: Exception) -> None:
     """Write into run.json and summary.json that and why the run stopped; never in the way of the error itself."""
     code = error.exit_code if isinstance(error, IgWorkerError) else EXIT_STOPPED
+    run.store.storage.patience_s = _LAST_PATIENCE_S
     try:
         counts = _write_state(run, "stopped")
         run.store.write_summary({**counts, "state": "stopped", "exit_code": code, "reason": str(error)})

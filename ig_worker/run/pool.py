@@ -23,6 +23,7 @@ from ig_worker.errors import IgWorkerError, RunStoppedError, UsageError
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.config import ExplainConfig, actor_range
 from ig_worker.run.dispatch import Action, Ledger, Outcome
+from ig_worker.run.storage import PATIENCE_S
 from ig_worker.run.store import RunStore
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Event:
     task: Hashable
     outcome: Outcome
     action: Action
+    node: str
+    seconds: float
     record: Any = None
     error: str = ""
 
@@ -61,6 +64,7 @@ class Actor:
         if self._config.gpus_per_actor:
             runtime.require_gpu()
         self._store = RunStore(self._place)
+        self._store.storage.patience_s = PATIENCE_S
         self._worker = ChunkWorker(self._config, self._files)
         return runtime.device_kind(), ray.get_runtime_context().get_node_id()
 
@@ -69,8 +73,11 @@ class Actor:
 
         return self._worker.measure_batch(runtime.device_kind())
 
-    def explain(self, index: int, fingerprint: str, batch_tokens: int) -> Any:
-        return self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens)
+    def explain(self, index: int, fingerprint: str, batch_tokens: int, guilty: tuple[int, ...] = ()) -> Any:
+        return self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens, guilty)
+
+    def probe(self, index: int, start: int, stop: int, batch_tokens: int) -> None:
+        self._worker.probe_rows(self._store, index, start, stop, batch_tokens)
 
     def audit(self, index: int, share: float) -> Any:
         return self._worker.audit_chunk(self._store, index, share)
@@ -121,7 +128,7 @@ class Pool:
     Args:
         spawn: starts one actor and returns its handle.
         most: how many there may be; fewer are started where fewer tasks are left.
-        timeout_s: an attempt that takes longer is ended with its actor; None for no limit.
+        timeout_s: an attempt that takes longer is ended with its actor; None learns it from the others' pace.
     """
 
     def __init__(self, spawn: Callable[[], Any], most: int, timeout_s: float | None = None) -> None:
@@ -137,7 +144,7 @@ class Pool:
 
     @property
     def actors(self) -> int:
-        return len(self._starting) + len(self._idle) + len(self._busy)
+        return len(self._starting) + self.ready
 
     @property
     def ready(self) -> int:
@@ -152,11 +159,14 @@ class Pool:
             tick: called about once a second.
         """
         while ledger.open:
-            self._adjust(len(ledger.waiting) + len(ledger.running))
-            while self._idle and ledger.waiting:
-                actor, task = self._idle.pop(), ledger.take()
-                self._busy[call(actor, task)] = (actor, task, time.monotonic())
-            done, _ = ray.wait([*self._busy, *self._starting], num_returns=1, timeout=_WAIT_S)
+            self._adjust(ledger)
+            self._assign(ledger, call)
+            waited = [*self._busy, *self._starting]
+            if waited:
+                done, _ = ray.wait(waited, num_returns=1, timeout=_WAIT_S)
+            else:  # what waits has to wait a little longer
+                done = []
+                time.sleep(_WAIT_S / 4)
             for reference in done:
                 if reference in self._starting:
                     self._started(reference)
@@ -165,20 +175,40 @@ class Pool:
             yield from self._overdue(ledger)
             tick()
 
+    def _assign(self, ledger: Ledger, call: Callable[[Any, Any], Any]) -> None:
+        """Give tasks to idle actors."""
+        busy = [actor for actor, _, _ in self._busy.values()]
+        nodes = {self._nodes.get(actor, "") for actor in [*self._idle, *busy]}
+        for actor in list(self._idle):
+            now = time.monotonic()
+            task = ledger.take(now, self._nodes.get(actor, ""), nodes)
+            if task is not None:
+                self._idle.remove(actor)
+                self._busy[call(actor, task)] = (actor, task, now)
+
     def close(self) -> None:
         """End all actors."""
         for actor in [*self._starting.values(), *self._idle, *(actor for actor, _, _ in self._busy.values())]:
             ray.kill(actor)
         self._starting, self._idle, self._busy = {}, [], {}
 
-    def _adjust(self, open_tasks: int) -> None:
-        """Start actors up to what the open tasks can use; release idle ones that nothing is left for."""
-        wanted = min(self._most, open_tasks)
-        while self.actors < wanted:
+    def _adjust(self, ledger: Ledger) -> None:
+        """Start actors up to what the open tasks can use; release idle ones that nothing is left for.
+
+        An actor on a node that is left out stays where it is: it keeps the place, and the next one starts elsewhere.
+        """
+        benched = [actor for actor in self._idle if self._nodes.get(actor, "") in ledger.sick]
+        # For each task that runs, one idle actor may stay: to try it a second time should it turn out slow.
+        wanted = min(self._most, len(ledger.waiting) + 2 * len(ledger.running))
+        started = min(self._most, len(ledger.waiting) + len(ledger.running))
+        while self.actors - len(benched) < started:
             actor = self._spawn()
             self._starting[actor.ready.remote()] = actor
-        while self.actors > wanted and self._idle:
-            ray.kill(self._idle.pop())
+        idle = [actor for actor in self._idle if actor not in benched]
+        while self.actors - len(benched) > wanted and idle:
+            actor = idle.pop()
+            self._idle.remove(actor)
+            ray.kill(actor)
 
     def _started(self, reference: Any) -> None:
         actor = self._starting.pop(reference)
@@ -202,7 +232,7 @@ class Pool:
             self._idle.append(actor)
 
     def _finished(self, reference: Any, ledger: Ledger) -> Event:
-        actor, task, _ = self._busy.pop(reference)
+        actor, task, started = self._busy.pop(reference)
         try:
             record = ray.get(reference)
         except RayError as error:
@@ -211,23 +241,38 @@ class Pool:
                 self._idle.append(actor)
             else:
                 ray.kill(actor)
-            return self._failed(task, outcome, str(own_error(error) or _line(error)), ledger)
+            return self._report(ledger, actor, task, started, outcome, str(own_error(error) or _line(error)))
         self._proved = True
         self._idle.append(actor)
-        return Event(task, Outcome.DONE, ledger.report(task, Outcome.DONE), record)
+        return self._report(ledger, actor, task, started, Outcome.DONE, "", record)
 
     def _overdue(self, ledger: Ledger) -> Iterator[Event]:
+        limit = self._timeout_s or ledger.limit
         now = time.monotonic()
         for reference, (actor, task, started) in list(self._busy.items()):
-            if self._timeout_s is not None and now - started > self._timeout_s:
+            if limit is not None and now - started > limit:
                 del self._busy[reference]
                 ray.kill(actor)
-                yield self._failed(task, Outcome.TIMEOUT, f"took longer than {self._timeout_s:g} s", ledger)
+                yield self._report(ledger, actor, task, started, Outcome.TIMEOUT, f"took longer than {limit:.4g} s")
 
-    def _failed(self, task: Hashable, outcome: Outcome, error: str, ledger: Ledger) -> Event:
-        action = ledger.report(task, outcome, error)
-        log.warning("chunk %s: %s (%s), %s", task, outcome.value, error, action.value)
-        return Event(task, outcome, action, None, error)
+    def _report(
+        self,
+        ledger: Ledger,
+        actor: Any,
+        task: Hashable,
+        started: float,
+        outcome: Outcome,
+        error: str,
+        record: Any = None,
+    ) -> Event:
+        now, node = time.monotonic(), self._nodes.get(actor, "")
+        sick = set(ledger.sick)
+        action = ledger.report(task, outcome, now, node, error)
+        if outcome is not Outcome.DONE:
+            log.warning("chunk %s: %s (%s), %s", task, outcome.value, error, action.value)
+        if ledger.sick - sick:
+            log.warning("node %s is left out: it failed several chunks while others work", node)
+        return Event(task, outcome, action, node, now - started, record, error)
 
 
 def spawner(config: ExplainConfig, files: ModelFiles, place: str) -> Callable[[], Any]:

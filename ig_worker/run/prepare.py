@@ -13,6 +13,7 @@ from ig_worker.data.plan import rechunk
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import DataError
 from ig_worker.run.config import DataConfig, refuse_differences, settings
+from ig_worker.run.storage import PATIENCE_S
 from ig_worker.run.store import Faults, RunStore
 
 PREPARED = "prepared"
@@ -58,6 +59,7 @@ def prepare(store: RunStore, config: DataConfig, progress: Callable[[int, int], 
     documents = open_documents(config.spec())
     asked = {**data_identity(config), "data": documents.digest}
     manifest = store.read_manifest() or {}
+    store.storage.patience_s = PATIENCE_S  # that the place can be reached is known by now
     done = Prepared.of(manifest)
     if done is not None:
         refuse_differences(store.place, manifest.get("data_identity", {}), asked)

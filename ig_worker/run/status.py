@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ig_worker.explain.rules import ADAPTIVE
+from ig_worker.run.attempts import ATTEMPTS, failed_attempts
 from ig_worker.run.prepare import Prepared
 from ig_worker.run.store import RunStore
 
@@ -24,6 +25,7 @@ class Status:
     rows: int
     explained: int
     quarantined: dict[str, int]  # by reason
+    failed_attempts: dict[str, int]  # by how they ended
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -37,6 +39,9 @@ class Status:
             f"rows        {self.explained} of {self.rows} explained, {sum(self.quarantined.values())} quarantined",
         ]
         lines += [f"            {count} {reason}" for reason, count in sorted(self.quarantined.items())]
+        if self.failed_attempts:
+            found = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.failed_attempts.items()))
+            lines.append(f"attempts    {found}; each is in {ATTEMPTS}/")
         if self.chunks_done < self.chunks or not self.chunks:
             lines.append("next        run the same jobs.explain command again; it does what is missing")
         return lines
@@ -68,4 +73,5 @@ def read_status(store: RunStore) -> Status:
         rows=prepared.rows if prepared else 0,
         explained=sum(commit.rows for commit in commits.values()),
         quarantined=dict(Counter(store.read_quarantine().column("reason").to_pylist())),
+        failed_attempts=dict(failed_attempts(store.storage)),
     )

@@ -7,10 +7,15 @@ a temporary file, fsync and ``os.replace``; on an object store it is one PUT.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import posixpath
 import secrets
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -18,18 +23,72 @@ import pyarrow.fs as pafs
 from ig_worker.data.files import without_secrets
 from ig_worker.errors import StorageError
 
+log = logging.getLogger(__name__)
+
 _TEMPORARY = ".tmp-"  # readers and listings skip names that begin so
+PATIENCE_S = 120.0  # of a run that is under way, with a storage that is away for a while
+_TAIL = 1 << 16  # of a Parquet file: its footer, nearly always
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 16.0
+# What a local or network file system says of a fault that may pass.
+_PASSING = {
+    getattr(errno, name)
+    for name in (
+        "EAGAIN",
+        "EBUSY",
+        "EINTR",
+        "EREMOTEIO",
+        "ESTALE",
+        "ETIMEDOUT",
+        "EHOSTDOWN",
+        "ENETUNREACH",
+        "ECONNRESET",
+    )
+    if hasattr(errno, name)
+}
+# What an object store says of a fault that will not.
+_LASTING = (
+    "ACCESS_DENIED",
+    "NO_SUCH_BUCKET",
+    "INVALID_ACCESS_KEY_ID",
+    "SIGNATURE_DOES_NOT_MATCH",
+    "FORBIDDEN",
+    "HTTP status 403",
+)
+T = TypeVar("T")
+
+
+def transient(error: OSError, local: bool) -> bool:
+    """Whether a fault of the storage may pass by itself."""
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    if local:
+        return error.errno in _PASSING
+    return not any(mark in str(error) for mark in _LASTING)
+
+
+def delays(patience_s: float) -> Iterator[float]:
+    """Seconds to wait before each further try, doubling, until they add up to `patience_s`."""
+    delay, left = _FIRST_DELAY_S, patience_s
+    while left > 0:
+        yield min(delay, left)
+        left -= delay
+        delay = min(2 * delay, _LONGEST_DELAY_S)
 
 
 class Storage:
     """A directory at a local path or at a URI that ``pyarrow.fs`` understands (``s3://``, ``gs://``, ``file://``).
 
+    Args:
+        place: the path or URI.
+        patience_s: how long to try again where a fault may pass; 0 to know at once.
+
     Raises:
         StorageError: the place cannot be understood, read or written.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, patience_s: float = 0.0) -> None:
         self.place = without_secrets(place)
+        self.patience_s = patience_s
         if not place:
             raise StorageError("the place of the run is empty", expected="a path, or a URI such as s3://bucket/folder")
         try:
@@ -58,31 +117,57 @@ class Storage:
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""
-        try:
-            with self._fs.open_input_file(self.path(name)) as stream:
-                return stream.read()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self.error("read", name, error) from error
 
-    def open(self, name: str) -> pa.NativeFile:
-        """A file opened for reading at random places, such as the footer of a Parquet file."""
-        try:
-            return self._fs.open_input_file(self.path(name))
-        except OSError as error:
-            raise self.error("read", name, error) from error
+        def action() -> bytes | None:
+            try:
+                with self._fs.open_input_file(self.path(name)) as stream:
+                    return stream.read()
+            except FileNotFoundError:
+                return None
+
+        return self._do("read", name, action)
+
+    def read_tail(self, name: str, size: int = _TAIL) -> bytes | None:
+        """The last `size` bytes of a file, or all where it has fewer; None where there is no such file."""
+
+        def action() -> bytes | None:
+            try:
+                with self._fs.open_input_file(self.path(name)) as stream:
+                    whole = stream.size()
+                    return stream.read_at(min(size, whole), max(0, whole - size))
+            except FileNotFoundError:
+                return None
+
+        return self._do("read", name, action)
 
     def write(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a whole file in one step: afterwards it is there complete, or as it was before."""
-        try:
+
+        def action() -> None:
             if self.local:
                 self._replace_local(self.path(name), data)
             else:
                 with self._fs.open_output_stream(self.path(name)) as stream:
                     stream.write(data)
-        except OSError as error:
-            raise self.error("write", name, error) from error
+
+        self._do("write", name, action)
+
+    def _do(self, verb: str, name: str, action: Callable[[], T]) -> T:
+        """What `action` returns, after as many tries as `patience_s` allows.
+
+        Raises:
+            StorageError: none succeeded.
+        """
+        waits = delays(self.patience_s)
+        while True:
+            try:
+                return action()
+            except OSError as error:
+                wait = next(waits, None)
+                if wait is None or not transient(error, self.local):
+                    raise self.error(verb, name, error) from error
+                log.warning("cannot %s %s (%s); trying again in %.1f s", verb, self.describe(name), error, wait)
+                time.sleep(wait)
 
     def _replace_local(self, path: str, data: bytes | pa.Buffer) -> None:
         folder, name = os.path.split(path)
@@ -103,27 +188,24 @@ class Storage:
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted names of the files directly in `folder`; empty where there is no such folder."""
         selector = pafs.FileSelector(self.path(folder), allow_not_found=True)
-        try:
-            found = self._fs.get_file_info(selector)
-        except OSError as error:
-            raise self.error("list", folder, error) from error
+        found = self._do("list", folder, lambda: self._fs.get_file_info(selector))
         names = (info.base_name for info in found if info.type == pafs.FileType.File)
         return sorted(name for name in names if name.endswith(suffix) and not name.startswith(_TEMPORARY))
 
     def exists(self, name: str) -> bool:
-        try:
-            return self._fs.get_file_info(self.path(name)).type == pafs.FileType.File
-        except OSError as error:
-            raise self.error("look up", name, error) from error
+        info = self._do("look up", name, lambda: self._fs.get_file_info(self.path(name)))
+        return bool(info.type == pafs.FileType.File)
 
     def delete(self, name: str) -> None:
         """Remove a file; not an error where there is none."""
-        try:
-            self._fs.delete_file(self.path(name))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self.error("delete", name, error) from error
+
+        def action() -> None:
+            try:
+                self._fs.delete_file(self.path(name))
+            except FileNotFoundError:
+                return
+
+        self._do("delete", name, action)
 
     def probe(self) -> None:
         """Write and remove a small file, so that a place that cannot be written is known before anything starts."""

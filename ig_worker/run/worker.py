@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -25,6 +26,7 @@ from ig_worker.run.store import Faults, RunStore
 from ig_worker.run.tables import attributions_table, quarantine_table
 
 AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
+ENDS_PROCESS = ("ends_process", "the process ended, or hung, whenever it explained this row")
 
 
 class Purpose(Enum):
@@ -113,7 +115,9 @@ class ChunkWorker:
         network = self.classifier.split(self._config.layer, self._config.precision)
         return suitable_batch(network, self.classifier.shape, device, self._config.max_length, self._config.precision)
 
-    def explain_chunk(self, store: RunStore, index: int, fingerprint: str, batch_tokens: int = 0) -> ChunkRecord:
+    def explain_chunk(
+        self, store: RunStore, index: int, fingerprint: str, batch_tokens: int = 0, guilty: Sequence[int] = ()
+    ) -> ChunkRecord:
         """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason.
 
         Args:
@@ -121,9 +125,11 @@ class ChunkWorker:
             index: of the chunk.
             fingerprint: of the run; goes into every file.
             batch_tokens: tokens in one batch of evaluations; 0 leaves it to the settings.
+            guilty: rows that have been found to end their process; they are not tried.
         """
         started = time.monotonic()
         table, faults = store.read_chunk(index)
+        faults = dict.fromkeys(guilty, ENDS_PROCESS) | faults
         explained, failed, engine_seconds = self.explain_table(table, faults, batch_tokens)
         quarantined = quarantine_table(index, table, failed)
         store.commit(index, attributions_table(explained, self.hidden), quarantined, fingerprint)
@@ -141,6 +147,12 @@ class ChunkWorker:
             engine_seconds=engine_seconds,
             peak_memory=peak_memory(),
         )
+
+    def probe_rows(self, store: RunStore, index: int, start: int, stop: int, batch_tokens: int = 0) -> None:
+        """Explain rows of a chunk and forget the result: what matters is whether this process survives it."""
+        table, faults = store.read_chunk(index)
+        within = {position - start: fault for position, fault in faults.items() if start <= position < stop}
+        self.explain_table(table.slice(start, stop - start), within, batch_tokens)
 
     @property
     def hidden(self) -> int | None:

@@ -2,91 +2,261 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import random
+from collections import Counter
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ig_worker.run.dispatch import (
+    BLAMED,
+    LEAST_LIMIT_S,
+    LONGEST_DELAY_S,
     MAX_HOPELESS,
     MAX_LOST,
     MAX_STRIKES,
+    PACE,
+    SICK,
     Action,
     History,
     Ledger,
     Outcome,
+    Probe,
     audit_positions,
+    delay,
     missing_chunks,
     next_action,
+    over_budget,
+    pace_limit,
 )
 
 FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT]
 
 
+def struck(kind: Outcome, *nodes: str, searched: bool = False) -> History:
+    return History(strikes=[(kind, node) for node in nodes], searched=searched)
+
+
 def test_a_chunk_is_tried_again_until_its_third_strike() -> None:
-    actions = [next_action(Outcome.ERROR, History(strikes=n)) for n in range(1, MAX_STRIKES + 1)]
+    actions = [next_action(Outcome.ERROR, struck(Outcome.ERROR, *"abc"[:n])) for n in range(1, MAX_STRIKES + 1)]
     assert actions == [Action.RETRY, Action.RETRY, Action.GIVE_UP]
 
 
+@pytest.mark.parametrize("kind", [Outcome.ACTOR_DIED, Outcome.TIMEOUT])
+def test_what_ends_or_hangs_its_process_is_looked_for_once(kind: Outcome) -> None:
+    assert next_action(kind, struck(kind, "a", "b", "c")) is Action.BISECT
+    assert next_action(kind, struck(kind, "a", "b", "c", searched=True)) is Action.GIVE_UP
+
+
+def test_the_delay_doubles_and_has_an_end() -> None:
+    assert [delay(struck(Outcome.ERROR, *"a" * n)) for n in (1, 2, 3)] == [1, 2, 4]
+    assert delay(History(lost=MAX_LOST)) == LONGEST_DELAY_S
+
+
 def test_a_lost_node_is_no_strike_but_has_its_own_limit() -> None:
-    ledger = Ledger.of([7])
+    ledger, now = Ledger([7]), 0.0
     for _ in range(MAX_LOST - 1):
-        assert ledger.take() == 7
-        assert ledger.report(7, Outcome.NODE_LOST) is Action.RETRY
-    assert ledger.history[7].strikes == 0
-    ledger.take()
-    assert ledger.report(7, Outcome.NODE_LOST, "no node") is Action.GIVE_UP
+        now += LONGEST_DELAY_S
+        assert ledger.take(now) == 7
+        assert ledger.report(7, Outcome.NODE_LOST, now) is Action.RETRY
+    assert ledger.history[7].strikes == []
+    ledger.take(now + LONGEST_DELAY_S)
+    assert ledger.report(7, Outcome.NODE_LOST, now, error="no node") is Action.GIVE_UP
     assert ledger.given_up == {7: "no node"}
 
 
-def test_a_failing_chunk_does_not_hold_up_the_others() -> None:
-    ledger = Ledger.of([0, 1])
-    ledger.take()
-    ledger.report(0, Outcome.ERROR, "boom")
-    assert [ledger.take(), ledger.take(), ledger.take()] == [1, 0, None]
+def test_a_failing_chunk_waits_and_does_not_hold_up_the_others() -> None:
+    ledger = Ledger([0, 1])
+    ledger.take(0.0)
+    ledger.report(0, Outcome.ERROR, 0.0, error="boom")
+    assert [ledger.take(0.5), ledger.take(0.5)] == [1, None]
+    assert ledger.take(1.0) == 0
+
+
+def test_a_chunk_is_tried_elsewhere_than_where_it_failed() -> None:
+    ledger = Ledger([0])
+    ledger.take(0.0, "a", ["a", "b"])
+    ledger.report(0, Outcome.ACTOR_DIED, 0.0, "a")
+    assert ledger.take(9.0, "a", ["a", "b"]) is None
+    assert ledger.take(9.0, "a", ["a"]) == 0, "there is no other node"
+    ledger.report(0, Outcome.ACTOR_DIED, 9.0, "a")
+    assert ledger.take(99.0, "b", ["a", "b"]) == 0
+
+
+def test_a_node_that_fails_chunk_after_chunk_is_left_out_and_not_believed() -> None:
+    ledger = Ledger(range(SICK + 2))
+    good = ledger.take(0.0, "well", ["well", "sick"])
+    ledger.report(good, Outcome.DONE, 1.0, "well")
+    for now in range(SICK):
+        assert ledger.sick == set()
+        task = ledger.take(float(now), "sick", ["well", "sick"])
+        ledger.report(task, Outcome.ACTOR_DIED, float(now), "sick")
+    assert ledger.sick == {"sick"}
+    assert [history.strikes for history in ledger.history.values()] == [[]] * SICK
+    assert ledger.take(99.0, "sick", ["well", "sick"]) is None
+    assert ledger.take(99.0, "well", ["well", "sick"]) is not None
+    assert ledger.take(99.0, "sick", ["sick"]) is not None, "better than nothing"
+
+
+def test_a_node_is_not_sick_while_no_other_does_better() -> None:
+    ledger = Ledger(range(SICK))
+    for now in range(SICK):
+        ledger.report(ledger.take(float(now), "a"), Outcome.ERROR, float(now), "a")
+    assert ledger.sick == set()
+
+
+def play(ledger: Ledger, nodes: list[str], poison: dict[int, set[int]], rows: int, sick: str = "") -> list[object]:
+    """Work a ledger off: rows in `poison` end their process, as does whatever runs on the node `sick`."""
+    now, tasks = 0.0, []
+    while ledger.open and len(tasks) < 10_000:
+        now += 1.0
+        for node in nodes:
+            task = ledger.take(now, node, nodes)
+            if task is None:
+                continue
+            tasks.append(task)
+            chunk, touched = (
+                (task.chunk, range(task.start, task.stop)) if isinstance(task, Probe) else (task, range(rows))
+            )
+            left_out = set(ledger.guilty.get(task, ()))
+            dies = node == sick or bool((poison.get(chunk, set()) & set(touched)) - left_out)
+            ledger.report(task, Outcome.ACTOR_DIED if dies else Outcome.DONE, now, node, "died" if dies else "")
+    return tasks
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 6),
+    st.dictionaries(st.integers(0, 5), st.sets(st.integers(0, 39), max_size=4), max_size=3),
+    st.integers(1, 3),
+)
+def test_rows_that_end_their_process_are_found_and_no_others(
+    rows: int, chunks: int, poison: dict[int, set[int]], nodes: int
+) -> None:
+    poison = {chunk: {row for row in bad if row < rows} for chunk, bad in poison.items() if chunk < chunks}
+    poison = {chunk: bad for chunk, bad in poison.items() if bad and len(bad) < rows}
+    ledger = Ledger(range(chunks), lambda _: rows)
+    play(ledger, [f"n{i}" for i in range(nodes)], poison, rows)
+    assert ledger.given_up == {}
+    assert ledger.done == chunks
+    assert {chunk: set(found) for chunk, found in ledger.guilty.items()} == poison
+
+
+def test_a_row_has_to_end_its_process_twice_by_itself() -> None:
+    ledger = Ledger([0], lambda _: 2)
+    tasks = play(ledger, ["a", "b"], {0: {1}}, rows=2)
+    assert tasks.count(Probe(0, 1, 2)) == BLAMED
+    assert ledger.guilty == {0: (1,)}
+
+
+def test_a_single_node_that_ends_whatever_it_does_quarantines_nothing() -> None:
+    ledger = Ledger([0], lambda _: 8)
+    play(ledger, ["a"], {}, rows=8, sick="a")
+    assert ledger.guilty == {}
+    assert list(ledger.given_up) == [0]
+
+
+def test_a_sick_node_among_healthy_ones_quarantines_nothing() -> None:
+    ledger = Ledger(range(30), lambda _: 8)
+    play(ledger, ["a", "b", "c"], {}, rows=8, sick="b")
+    assert (ledger.done, ledger.given_up, set(ledger.guilty.values())) == (30, {}, set())
+
+
+def test_the_time_a_chunk_may_take_is_learned_from_the_others() -> None:
+    assert pace_limit([1.0, 1.0]) is None
+    assert pace_limit([1.0, 1.0, 1.0]) == LEAST_LIMIT_S
+    assert pace_limit([60.0, 50.0, 70.0]) == PACE * 60
+
+
+def done_in(ledger: Ledger, seconds: float, count: int) -> None:
+    for _ in range(count):
+        task = ledger.take(0.0)
+        ledger.report(task, Outcome.DONE, seconds)
+
+
+def test_an_idle_actor_tries_the_slowest_chunk_too_and_the_first_result_counts() -> None:
+    ledger = Ledger(range(5))
+    done_in(ledger, 10.0, 3)
+    assert [ledger.take(100.0, "a"), ledger.take(105.0, "b")] == [3, 4]
+    assert ledger.take(119.0, "c") is None, "not slow yet"
+    assert ledger.take(121.0, "c") == 3
+    assert ledger.take(121.0, "d") is None, "one copy is enough, and 4 is not slow"
+    assert ledger.report(3, Outcome.DONE, 122.0, "c") is Action.FINISH
+    assert ledger.report(4, Outcome.DONE, 122.0, "b") is Action.FINISH
+    assert not ledger.open, "the other copy is of no interest"
+    assert ledger.report(3, Outcome.DONE, 150.0, "a") is Action.IGNORE
+    assert ledger.done == 5
+
+
+def test_a_copy_that_fails_leaves_its_chunk_to_the_other() -> None:
+    ledger = Ledger(range(4))
+    done_in(ledger, 1.0, 3)
+    assert ledger.take(10.0, "a") == 3
+    assert ledger.take(20.0, "b") == 3
+    assert ledger.report(3, Outcome.ACTOR_DIED, 21.0, "a") is Action.RETRY
+    assert list(ledger.waiting) == []
+    assert ledger.report(3, Outcome.DONE, 22.0, "b") is Action.FINISH
+    assert (ledger.done, ledger.history) == (4, {})
 
 
 @given(
     st.integers(0, 12),
     st.lists(st.sampled_from([Outcome.DONE, Outcome.DONE, Outcome.NODE_LOST, *FAULTS]), max_size=400),
     st.integers(1, 5),
+    st.integers(1, 3),
 )
-def test_every_task_ends_once_whatever_happens(tasks: int, outcomes: list[Outcome], actors: int) -> None:
-    ledger, ended, script = Ledger.of(range(tasks)), Counter(), iter(outcomes)
-    running: list[object] = []
+def test_every_task_ends_once_whatever_happens(tasks: int, outcomes: list[Outcome], actors: int, nodes: int) -> None:
+    ledger, ended, script = Ledger(range(tasks), lambda _: 4), Counter(), iter(outcomes)
+    running: list[tuple[object, str]] = []
+    names, now, chance = [f"n{i}" for i in range(min(nodes, actors))], 0.0, random.Random(len(outcomes))
     while ledger.open:
-        while len(running) < actors and (task := ledger.take()) is not None:
-            running.append(task)
-        assert set(running) == ledger.running
-        task = running.pop(0)
-        if ledger.report(task, next(script, Outcome.DONE)) is not Action.RETRY:
+        now += 7.0
+        for actor in range(actors - len(running)):
+            node = names[actor % len(names)]
+            task = ledger.take(now, node, names)
+            if task is not None:
+                running.append((task, node))
+        if not running:
+            continue
+        task, node = running.pop(chance.randrange(len(running)))
+        action = ledger.report(task, next(script, Outcome.DONE), now, node)
+        if not isinstance(task, Probe) and action in (Action.FINISH, Action.GIVE_UP):
             ended[task] += 1
     hopeless = ledger.given_up_in_a_row >= MAX_HOPELESS
     assert set(ended.values()) <= {1}
-    assert hopeless or ended == Counter(range(tasks))
     assert hopeless or ledger.done + len(ledger.given_up) == tasks
+    assert hopeless or set(ended) | set(ledger.given_up) == set(range(tasks))
 
 
 def test_chunks_that_fail_one_after_the_other_end_the_run() -> None:
-    ledger = Ledger.of(range(10))
-    for _ in range(MAX_HOPELESS * MAX_STRIKES):
-        assert ledger.open
-        ledger.report(ledger.take(), Outcome.ERROR, "disk full")
-        ledger.waiting = deque(sorted(ledger.waiting, key=lambda task: -ledger.history.get(task, History()).strikes))
-    assert not ledger.open
+    ledger, now = Ledger(range(10)), 0.0
+    while ledger.open:
+        now += LONGEST_DELAY_S
+        ledger.report(ledger.take(now), Outcome.ERROR, now, error="disk full")
+    assert len(ledger.given_up) == MAX_HOPELESS
     assert len(ledger.waiting) == 10 - MAX_HOPELESS
 
 
 def test_a_success_between_keeps_the_run_going() -> None:
-    ledger = Ledger.of(range(10))
+    ledger = Ledger(range(10))
     ledger.given_up_in_a_row = MAX_HOPELESS - 1
-    ledger.report(ledger.take(), Outcome.DONE)
+    ledger.report(ledger.take(0.0), Outcome.DONE, 1.0)
     assert ledger.given_up_in_a_row == 0
 
 
 def test_resume_does_what_is_missing_in_order() -> None:
     assert missing_chunks(6, [4, 0, 9]) == [1, 2, 3, 5]
     assert missing_chunks(2, [0, 1]) == []
+
+
+@pytest.mark.parametrize(
+    ("quarantined", "budget", "over"),
+    [(5, "5%", False), (6, "5%", True), (0, "0", False), (1, "0", True), (7, "7", False)],
+)
+def test_the_budget_is_a_share_of_all_rows_or_a_number(quarantined: int, budget: str, over: bool) -> None:
+    assert over_budget(quarantined, 100, budget) is over
 
 
 @given(st.lists(st.text(min_size=1), unique=True, min_size=1), st.floats(0, 1))

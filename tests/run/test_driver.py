@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ig_worker.errors import RunDamagedError, RunMismatchError, RunStoppedError, StorageError
+from ig_worker.errors import RunDamagedError, RunMismatchError, RunStoppedError, StorageError, UsageError
 from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
+from ig_worker.run.lease import Lease
 from ig_worker.run.rows import Failure
 from ig_worker.run.store import RunStore
 from ig_worker.run.tables import quarantine_table
@@ -166,6 +167,27 @@ def test_a_limit_that_cuts_nothing_is_no_other_run(config: ExplainConfig, tmp_pa
 
 
 def test_a_deadline_that_has_passed_stops_the_run_cleanly(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(driver, "_run_pool", lambda run: run.check_deadline())
+    monkeypatch.setattr(driver, "_run_pool", lambda run: run.check())
     with pytest.raises(RunStoppedError, match="--deadline of 1e-09 s has passed; run the same command again"):
         explain_run(str(tmp_path / "run"), replace(config, deadline=1e-9))
+
+
+def test_a_run_that_goes_wrong_is_stopped_before_it_has_quarantined_everything(config, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    explain_run(str(run), config)
+    with pytest.raises(
+        RunStoppedError, match=r"1 of 8 rows are quarantined; expected at most 10% \(--max-quarantined\)"
+    ):
+        explain_run(str(run), replace(config, max_quarantined="10%"))
+    assert explain_run(str(run), replace(config, max_quarantined="1")).quarantined == 1
+
+
+def test_a_second_driver_is_refused_while_the_first_is_alive(config: ExplainConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    explain_run(str(run), config)
+    with (
+        Lease(RunStore(str(run)).storage).held(),
+        pytest.raises(UsageError, match=r"another driver \(process \d+ on .*\) is at work on .*run; wait for it"),
+    ):
+        explain_run(str(run), config)
+    assert explain_run(str(run), config).computed == 0

@@ -9,6 +9,7 @@ import pytest
 from ray import exceptions as rex
 
 from ig_worker.errors import ModelError, RunStoppedError, StorageError
+from ig_worker.run import dispatch
 from ig_worker.run import pool as pool_module
 from ig_worker.run.dispatch import Action, Ledger, Outcome
 from ig_worker.run.pool import MAX_FAILED_STARTS, Pool, outcome_of, own_error
@@ -35,6 +36,7 @@ RAY_ERRORS = [
 
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "FIRST_DELAY_S", 0.0)
     monkeypatch.setattr(
         pool_module.ray, "nodes", lambda: [{"NodeID": "n1", "Alive": True}, {"NodeID": "n2", "Alive": False}]
     )
@@ -88,7 +90,7 @@ class FakeRay:
         self.killed.append(actor.number)
 
     def run(self, tasks: int, **limits: Any) -> tuple[Ledger, list]:
-        ledger, pool = Ledger.of(range(tasks)), Pool(self.spawn, 2, **limits)
+        ledger, pool = Ledger(range(tasks)), Pool(self.spawn, 2, **limits)
         return ledger, list(pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None))
 
 
@@ -147,7 +149,7 @@ def test_an_actor_that_takes_too_long_is_ended_and_its_task_tried_again(monkeypa
     clock = iter(range(10_000))
     monkeypatch.setattr(pool_module.time, "monotonic", lambda: next(clock))
     fake = Slow(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
-    ledger, pool = Ledger.of(range(2)), Pool(fake.spawn, 2, timeout_s=5)
+    ledger, pool = Ledger(range(2)), Pool(fake.spawn, 2, timeout_s=5)
     outcomes = []
     for event in pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None):
         outcomes.append(event.outcome)

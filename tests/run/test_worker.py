@@ -146,6 +146,31 @@ def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path:
     assert explained.column("truncated").to_pylist() == [False, True]
 
 
+def test_rows_that_end_their_process_are_not_tried(worker: ChunkWorker, tmp_path: Path, monkeypatch) -> None:
+    store = RunStore(str(tmp_path))
+    chunk = pa.table({"id": list("abc"), "text": ["good film", "boom", None], "label": [1, 1, 1]}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {2: ("null_text", "text is null")})
+    encode, seen = worker._encoder.encode, []
+    monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
+    record = worker.explain_chunk(store, 0, "print", guilty=(1, 2))
+    assert "boom" not in seen
+    assert (record.explained, record.quarantined) == (1, 2)
+    assert store.read_quarantine().column("reason").to_pylist() == ["ends_process", "null_text"]
+
+
+def test_a_probe_explains_its_rows_and_writes_nothing(worker: ChunkWorker, tmp_path: Path, monkeypatch) -> None:
+    store = RunStore(str(tmp_path))
+    texts = ["one", "two", None, "three", "four"]
+    chunk = pa.table({"id": list("abcde"), "text": texts, "label": [1] * 5}, schema=schema.INPUT)
+    store.write_chunk(0, chunk, {2: ("null_text", "text is null")})
+    encode, seen = worker._encoder.encode, []
+    monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
+    before = sorted(tmp_path.rglob("*"))
+    worker.probe_rows(store, 0, 1, 4)
+    assert set(seen) == {"two", "three", "a"}, "and the text that every healthy engine can explain"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_columns_of_a_row_belong_together(worker: ChunkWorker, tmp_path: Path) -> None:
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a"], "text": ["slowly good"], "label": [1]}, schema=schema.INPUT)

@@ -30,7 +30,7 @@ MARK = fingerprint(IDENTITY)
 FAILED = {2: {1: Failure("null_text", "text is null")}}  # row r5
 
 
-def make_run(place: Path) -> RunStore:
+def make_run(place: Path | str) -> RunStore:
     """Eight rows in four chunks; r5 is quarantined."""
     store = RunStore(str(place))
     for index in range(4):

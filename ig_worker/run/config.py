@@ -92,7 +92,7 @@ class ExplainConfig(DataConfig):
     deadline: float | None = _setting(None, "stop cleanly after this, in seconds", identity=False, kind=float)
     chunk_timeout: float | None = _setting(
         None,
-        "end an actor that takes longer for a chunk, in seconds; by default ten times the others' median, at least 120",
+        "end an actor that takes longer for a chunk, in seconds; by default ten times the others' median, at least 300",
         identity=False,
         kind=float,
     )

@@ -22,7 +22,7 @@ SICK = 3  # different chunks that a node fails, one after the other
 BLAMED = 2  # times that a row alone has to end its process
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 PACE = 10.0  # a chunk may take so many times the median
-LEAST_LIMIT_S = 120.0  # programs are traced and compiled on an actor's first chunk
+LEAST_LIMIT_S = 300.0  # programs are traced and compiled on an actor's first chunk
 SLOW = 2.0  # times the median: worth a second copy on an actor that has nothing else to do
 KNOWN = 3  # chunks from which the pace is known
 _REMEMBERED = 200  # durations
@@ -152,9 +152,12 @@ class Ledger:
     Args:
         tasks: anything hashable, such as the numbers of chunks.
         rows: number of rows of a task; without it no row is ever looked for.
+        alike: whether tasks take about equally long, so that those which do not can be told.
     """
 
-    def __init__(self, tasks: Iterable[Hashable], rows: Callable[[Any], int] | None = None) -> None:
+    def __init__(
+        self, tasks: Iterable[Hashable], rows: Callable[[Any], int] | None = None, *, alike: bool = True
+    ) -> None:
         self.waiting: deque[Hashable] = deque(tasks)
         self.running: dict[Hashable, list[_Copy]] = {}
         self.history: dict[Hashable, History] = {}
@@ -164,6 +167,7 @@ class Ledger:
         self.given_up_in_a_row = 0
         self.sick: set[str] = set()  # nodes
         self._rows = rows
+        self._alike = alike
         self._ready: dict[Hashable, float] = {}  # not to be tried before
         self._searches: dict[Hashable, Search] = {}
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
@@ -180,7 +184,7 @@ class Ledger:
     @property
     def limit(self) -> float | None:
         """Seconds that an attempt may take, as learned so far."""
-        return pace_limit(self._seconds)
+        return pace_limit(self._seconds) if self._alike else None
 
     def take(self, now: float, node: str = "", nodes: Collection[str] = ()) -> Hashable | None:
         """The next task for an actor, now running; None where there is none for it.
@@ -207,7 +211,7 @@ class Ledger:
 
     def _straggler(self, now: float, node: str) -> Hashable | None:
         """A chunk that runs for long, and only once: an actor with nothing else to do may try it, too."""
-        if len(self._seconds) < KNOWN:
+        if len(self._seconds) < KNOWN or not self._alike:
             return None
         slow = SLOW * statistics.median(self._seconds)
         late = [

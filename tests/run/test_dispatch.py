@@ -170,6 +170,14 @@ def test_the_time_a_chunk_may_take_is_learned_from_the_others() -> None:
     assert pace_limit([60.0, 50.0, 70.0]) == PACE * 60
 
 
+def test_nothing_is_learned_from_tasks_that_are_not_alike() -> None:
+    ledger = Ledger(range(4), alike=False)
+    done_in(ledger, 1.0, 3)
+    assert ledger.limit is None
+    assert ledger.take(0.0, "a") == 3
+    assert ledger.take(1e6, "b") is None
+
+
 def done_in(ledger: Ledger, seconds: float, count: int) -> None:
     for _ in range(count):
         task = ledger.take(0.0)

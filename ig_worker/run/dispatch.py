@@ -24,6 +24,7 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 PACE = 10.0  # a chunk may take so many times the median
 LEAST_LIMIT_S = 300.0  # programs are traced and compiled on an actor's first chunk
 SLOW = 2.0  # times the median: worth a second copy on an actor that has nothing else to do
+LEAST_SLOW_S = 10.0  # below, there is little to gain
 KNOWN = 3  # chunks from which the pace is known
 _REMEMBERED = 200  # durations
 
@@ -213,7 +214,7 @@ class Ledger:
         """A chunk that runs for long, and only once: an actor with nothing else to do may try it, too."""
         if len(self._seconds) < KNOWN or not self._alike:
             return None
-        slow = SLOW * statistics.median(self._seconds)
+        slow = max(LEAST_SLOW_S, SLOW * statistics.median(self._seconds))
         late = [
             (now - copies[0].started, task)
             for task, copies in self.running.items()

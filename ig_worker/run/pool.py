@@ -174,6 +174,9 @@ class Pool:
                     yield self._finished(reference, ledger)
             yield from self._overdue(ledger)
             tick()
+        for actor, _, _ in self._busy.values():  # second copies of what is done, and what is not worth trying any more
+            ray.kill(actor)
+        self._busy = {}
 
     def _assign(self, ledger: Ledger, call: Callable[[Any, Any], Any]) -> None:
         """Give tasks to idle actors."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ig_worker.run.dispatch import (
     BLAMED,
     LEAST_LIMIT_S,
+    LEAST_SLOW_S,
     LONGEST_DELAY_S,
     MAX_HOPELESS,
     MAX_LOST,
@@ -202,10 +203,11 @@ def test_a_copy_that_fails_leaves_its_chunk_to_the_other() -> None:
     ledger = Ledger(range(4))
     done_in(ledger, 1.0, 3)
     assert ledger.take(10.0, "a") == 3
-    assert ledger.take(20.0, "b") == 3
-    assert ledger.report(3, Outcome.ACTOR_DIED, 21.0, "a") is Action.RETRY
+    assert ledger.take(10.0 + LEAST_SLOW_S, "b") is None, "too short to gain anything"
+    assert ledger.take(11.0 + LEAST_SLOW_S, "b") == 3
+    assert ledger.report(3, Outcome.ACTOR_DIED, 25.0, "a") is Action.RETRY
     assert list(ledger.waiting) == []
-    assert ledger.report(3, Outcome.DONE, 22.0, "b") is Action.FINISH
+    assert ledger.report(3, Outcome.DONE, 26.0, "b") is Action.FINISH
     assert (ledger.done, ledger.history) == (4, {})
 
 

@@ -157,3 +157,21 @@ def test_an_actor_that_takes_too_long_is_ended_and_its_task_tried_again(monkeypa
     assert ledger.done == 2
     assert outcomes.count(Outcome.TIMEOUT) == 1
     assert len(fake.killed) >= 1
+
+
+def test_a_second_copy_does_not_outlive_the_work_that_it_was_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OneHangs(FakeRay):
+        def wait(self, references: list, **_: Any) -> tuple[list, list]:
+            ready = [r for r in references if r != (1, 0)]  # the first task, where it was tried first
+            return ready[:1], []
+
+    clock = iter(range(0, 1_000_000, 5))
+    monkeypatch.setattr(pool_module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(pool_module.time, "sleep", lambda _: None)
+    fake = OneHangs(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
+    ledger, pool = Ledger(range(6)), Pool(fake.spawn, 2)
+    call = lambda actor, task: (actor.number, task)  # noqa: E731
+    assert len([e for e in pool.work(ledger, call, lambda: None) if e.action is Action.FINISH]) == 6
+    assert fake.killed == [1]
+    tasks = [event.task for event in pool.work(Ledger(["other"]), call, lambda: None)]
+    assert tasks == ["other"]

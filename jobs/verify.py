@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ig_worker.errors import EXIT_DAMAGED, EXIT_OK, EXIT_STOPPED, UsageError
+from ig_worker.run.lease import Lease
 from ig_worker.run.progress import meter
 from ig_worker.run.recompute import recompute
 from ig_worker.run.store import RunStore
@@ -35,7 +36,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         found = verify_run(store, lambda done, total: shown.update(done, total=total))
     print("\n".join(found.lines()))
     if found.faults and arguments.repair:
-        removed = repair(store, found)
+        with Lease(store.storage).held():  # not while a driver is at work
+            removed = repair(store, found)
         print(f"removed {len(removed)} files; run the same jobs.explain command again to make them")
         return EXIT_DAMAGED if found.beyond_repair else EXIT_STOPPED
     if found.faults:

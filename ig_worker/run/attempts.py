@@ -55,6 +55,7 @@ class Attempts:
         if not self._waiting:
             return
         content = {"driver": self._driver, "attempts": self._waiting}
+        self._written = time.monotonic()
         try:
             self._storage.write(
                 f"{ATTEMPTS}/{self._driver}-{self._number}.json", json.dumps(content, indent=1).encode()
@@ -64,7 +65,6 @@ class Attempts:
             return
         self._number += 1
         self._waiting = []
-        self._written = time.monotonic()
 
 
 def task_name(task: Any) -> str:

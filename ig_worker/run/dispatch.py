@@ -1,8 +1,8 @@
 """What to do next with the chunks of a run: decisions only, without Ray and without a clock. The pool carries them out.
 
-Faults are told apart by whose they are. A lost node is nobody's strike. A chunk that fails three times is struck; where
-what failed was the process, and on nodes that are healthy, one of its rows is to blame and is looked for by halving.
-A node that fails three chunks in a row while others work is left out, and what happened on it is not believed.
+Faults are told apart by whose they are. A lost node is nobody's strike; three strikes and a chunk is given up. Where
+what failed was the process, and the number of rows is known, the row to blame is first looked for by halving. A node
+whose processes die for three chunks in a row while others work is left out, and what happened on it is not believed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LEAST_LIMIT_S = 300.0  # programs are traced and compiled on an actor's first ch
 SLOW = 2.0  # times the median: worth a second copy on an actor that has nothing else to do
 LEAST_SLOW_S = 10.0  # below, there is little to gain
 KNOWN = 3  # chunks from which the pace is known
+UNKNOWN_LIMIT_S = 4 * 3600.0  # where it is not
 _REMEMBERED = 200  # durations
 
 
@@ -172,8 +173,8 @@ class Ledger:
         self._ready: dict[Hashable, float] = {}  # not to be tried before
         self._searches: dict[Hashable, Search] = {}
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
-        self._proved: set[str] = set()  # nodes that have done a chunk
-        self._failing: dict[str, set[Hashable]] = {}  # chunks that a node has failed since it last did one
+        self._failing: dict[str, set[Hashable]] = {}  # chunks that ended their process on a node since it last did one
+        self._better: dict[str, bool] = {}  # whether another node has done a chunk since the first of them
         self._over: set[Hashable] = set()  # done or given up while a second copy is still running
 
     @property
@@ -183,9 +184,10 @@ class Ledger:
         return bool(unfinished) and self.given_up_in_a_row < MAX_HOPELESS
 
     @property
-    def limit(self) -> float | None:
+    def limit(self) -> float:
         """Seconds that an attempt may take, as learned so far."""
-        return pace_limit(self._seconds) if self._alike else None
+        learned = pace_limit(self._seconds) if self._alike else None
+        return UNKNOWN_LIMIT_S if learned is None else learned
 
     def take(self, now: float, node: str = "", nodes: Collection[str] = ()) -> Hashable | None:
         """The next task for an actor, now running; None where there is none for it.
@@ -218,10 +220,17 @@ class Ledger:
         late = [
             (now - copies[0].started, task)
             for task, copies in self.running.items()
-            if len(copies) == 1 and task not in self._over and not isinstance(task, Probe)
+            if len(copies) == 1
+            and task not in self._over
+            and not isinstance(task, Probe)
+            and task not in self._searches
         ]
         late = [(elapsed, task) for elapsed, task in late if elapsed > slow and node not in self._nodes_of(task)]
         return max(late, key=lambda pair: pair[0])[1] if late else None
+
+    def failed_nodes(self) -> set[str]:
+        """Nodes on which something that waits has failed."""
+        return {node for task in self.history for node in self._nodes_of(task) if task not in self.running}
 
     def _nodes_of(self, task: Hashable) -> set[str]:
         return self.history.get(task, History()).nodes
@@ -237,7 +246,8 @@ class Ledger:
         history = self.history.setdefault(task, History())
         if outcome in STRIKES and node not in self.sick:
             history.strikes.append((outcome, node))
-        history.lost += outcome is Outcome.NODE_LOST
+        # What fails on a node that is left out counts as lost: it has a limit all the same.
+        history.lost += outcome is Outcome.NODE_LOST or (outcome in STRIKES and node in self.sick)
         history.last_error = error or outcome.value
         if isinstance(task, Probe):
             return self._probed(task, outcome, history, node, now)
@@ -266,8 +276,10 @@ class Ledger:
         self.history.pop(task, None)
         if task in self.running:
             self._over.add(task)
-        if self._searches.pop(task, None) is not None:
-            self.waiting = deque(other for other in self.waiting if not _probes(other, task))
+        self._searches.pop(task, None)
+        if any(other == task or _probes(other, task) for other in self.waiting):
+            self.waiting = deque(other for other in self.waiting if other != task and not _probes(other, task))
+        self._over.update(other for other in self.running if _probes(other, task))
 
     def _leave(self, task: Hashable, now: float, node: str) -> float:
         """Take one copy of a task off the running ones; returns its seconds."""
@@ -283,23 +295,25 @@ class Ledger:
         """What an attempt says of its node."""
         chunk = task.chunk if isinstance(task, Probe) else task
         if outcome is Outcome.DONE:
-            self._proved.add(node)
             self._failing.pop(node, None)
-        elif outcome in STRIKES and not isinstance(task, Probe):
-            failing = self._failing.setdefault(node, set())
-            failing.add(chunk)
-            if node and len(failing) >= SICK and self._proved - {node}:
+            self._better.update(dict.fromkeys(self._failing, True))
+        elif (
+            outcome in FATAL and node not in self.sick
+        ):  # what a worker can tell, such as of a storage, is not its node's
+            if node not in self._failing:
+                self._failing[node], self._better[node] = set(), False
+            self._failing[node].add(chunk)
+            if node and len(self._failing[node]) >= SICK and self._better[node]:
                 self._exclude(node)
 
     def _exclude(self, node: str) -> None:
         """Leave a node out, and forget what it said of chunks."""
         self.sick.add(node)
-        self._proved.discard(node)
         for history in self.history.values():
             history.strikes = [strike for strike in history.strikes if strike[1] != node]
 
     def _again(self, task: Hashable, history: History, now: float) -> None:
-        if task in self.running:  # its other copy may still make it
+        if task in self.running or task in self.waiting:  # its other copy may still make it
             return
         self._ready[task] = now + delay(history)
         self.waiting.append(task)

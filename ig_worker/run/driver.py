@@ -172,8 +172,9 @@ def _run_pool(run: _Run) -> None:
 
 
 def _explain(run: _Run, pool: Any) -> None:
-    ledger = Ledger(run.todo, lambda index: run.prepared.rows_of(index, run.config.chunk_rows))
-    attempts = Attempts(run.store.storage, run.lease.driver)
+    # Without `rows` no row is blamed for its process yet: one that is innocent must never be (see Search.believed).
+    ledger = Ledger(run.todo)
+    attempts = Attempts(Storage(run.store.uri), run.lease.driver)
     before = run.prepared.chunks - len(run.todo)
     with meter("explaining, chunks", run.prepared.chunks) as shown:
 
@@ -247,6 +248,12 @@ def _conclude(run: _Run) -> RunResult:
     """Check that every chunk is there, and write the end of the run into run.json and summary.json."""
     commits = run.store.commits()
     check_commits(run.store, commits, run.mark, run.prepared, run.config.chunk_rows)
+    missing = missing_chunks(run.prepared.chunks, commits)
+    if missing:
+        raise RunStoppedError(
+            f"{len(missing)} results are gone since they were written, such as that of chunk {missing[0]:05d}",
+            remedy="see that nothing else changes the run, then run the same command again",
+        )
     counts = _write_state(run, "complete")
     audits = read_audit(run.store, run.mark, run.config.audit) if run.config.audit > 0 else None
     result = RunResult(

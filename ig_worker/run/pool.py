@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _OBJECT_STORE_BYTES = 200_000_000  # nothing but small records passes through it
 _WAIT_S = 1.0
 MAX_FAILED_STARTS = 3
+_START_PAUSE_S = 15.0  # after a start that failed while other actors work
 _SHOWN = 400  # characters of an error
 _ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -140,6 +141,7 @@ class Pool:
         self._busy: dict[Any, tuple[Any, Hashable, float]] = {}  # reference -> actor, task, time of the start
         self._nodes: dict[Any, str] = {}  # actor -> id of its node
         self._failed_starts = 0
+        self._no_start_before = 0.0
         self._proved = False  # whether any task has been done
 
     @property
@@ -201,14 +203,19 @@ class Pool:
         An actor on a node that is left out stays where it is: it keeps the place, and the next one starts elsewhere.
         """
         benched = [actor for actor in self._idle if self._nodes.get(actor, "") in ledger.sick]
+        if time.monotonic() < self._no_start_before:
+            return
         # For each task that runs, one idle actor may stay: to try it a second time should it turn out slow.
         wanted = min(self._most, len(ledger.waiting) + 2 * len(ledger.running))
         started = min(self._most, len(ledger.waiting) + len(ledger.running))
         while self.actors - len(benched) < started:
             actor = self._spawn()
             self._starting[actor.ready.remote()] = actor
+        # Those go first on whose nodes something that waits has failed already.
+        failed = ledger.failed_nodes()
         idle = [actor for actor in self._idle if actor not in benched]
-        while self.actors - len(benched) > wanted and idle:
+        idle.sort(key=lambda actor: self._nodes.get(actor, "") in failed)
+        while self.ready - len(benched) > wanted and idle:
             actor = idle.pop()
             self._idle.remove(actor)
             ray.kill(actor)
@@ -224,7 +231,9 @@ class Pool:
                 raise own from error  # such as a model that cannot be loaded: it will not get better
             self._failed_starts += 1
             log.warning("an actor could not start (%d of %d): %s", self._failed_starts, MAX_FAILED_STARTS, _line(error))
-            if self._failed_starts >= MAX_FAILED_STARTS:
+            if self.ready:  # the others work on; a new one is tried after a while
+                self._no_start_before = time.monotonic() + _START_PAUSE_S
+            elif self._failed_starts >= MAX_FAILED_STARTS:
                 raise RunStoppedError(
                     f"{MAX_FAILED_STARTS} actors in a row could not start ({_line(error)})",
                     remedy="see whether the nodes have memory for the model, then run the same command again",
@@ -252,8 +261,14 @@ class Pool:
     def _overdue(self, ledger: Ledger) -> Iterator[Event]:
         limit = self._timeout_s or ledger.limit
         now = time.monotonic()
-        for reference, (actor, task, started) in list(self._busy.items()):
-            if limit is not None and now - started > limit:
+        late = [reference for reference, (_, _, started) in self._busy.items() if now - started > limit]
+        if not late:
+            return
+        # The driver itself may have been away for a while: what is done by now is not late.
+        done, _ = ray.wait(late, num_returns=len(late), timeout=0)
+        for reference in late:
+            if reference not in done:
+                actor, task, started = self._busy[reference]
                 del self._busy[reference]
                 ray.kill(actor)
                 yield self._report(ledger, actor, task, started, Outcome.TIMEOUT, f"took longer than {limit:.4g} s")

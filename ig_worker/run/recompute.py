@@ -55,9 +55,11 @@ def recompute(
         **{k: v for k, v in manifest["config"].items() if k in known} | ({"model": model} if model else {})
     )
     files = find_model(config.model, config.revision)
-    if files.weights_digest != manifest["identity"]["weights"]:
+    known_digests = manifest["identity"]["weights"], manifest["identity"]["tokenizer"]
+    if (files.weights_digest, files.tokenizer_digest) != known_digests:
         raise UsageError(
-            f"{config.model} is not the model of this run: its weights differ", remedy="give the right one by --model"
+            f"{config.model} is not the model of this run: its weights or its tokenizer differ",
+            remedy="give the right one by --model",
         )
     from ig_worker.models import runtime
     from ig_worker.run.worker import ChunkWorker
@@ -81,6 +83,8 @@ def _differences(worker: Any, store: RunStore, index: int, batch_tokens: int) ->
     from ig_worker.explain.engine import relative_l1
 
     table, faults = store.read_chunk(index)
+    # A row that ended its process once would end this one.
+    faults |= dict.fromkeys(store.read_commit(index).quarantined, ("quarantined", ""))
     explained, _, _ = worker.explain_table(table, faults, batch_tokens)
     stored = store.read_attributions(index, ["id", "target", "attributions"]).to_pylist()
     fresh = {row.id: result for row, result in explained}

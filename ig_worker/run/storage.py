@@ -53,6 +53,11 @@ _LASTING = (
     "SIGNATURE_DOES_NOT_MATCH",
     "FORBIDDEN",
     "HTTP status 403",
+    "ExpiredToken",
+    "PermanentRedirect",
+    "INVALID_CLIENT_TOKEN_ID",
+    "MISSING_AUTHENTICATION_TOKEN",
+    "PERMISSION_DENIED",
 )
 T = TypeVar("T")
 

@@ -122,7 +122,9 @@ def _verify_chunk(
     inputs, _ = store.read_chunk(index)
     fault = store.fault_of(result)
     if fault:
-        found.faults.append(Fault(result, fault, (result,)))
+        # What has not been made yet is not removed: a driver at work may be about to commit it.
+        there = store.storage.exists(result)
+        found.faults.append(Fault(result, fault, (result,) if there else ()))
         return inputs.num_rows
     try:
         commit = store.read_commit(index)
@@ -191,6 +193,7 @@ def value_faults(table: pa.Table) -> list[str]:
     norms = np.bincount(rows, weights=np.abs(values), minlength=table.num_rows)
     gaps = sums - change
     estimates = table.column("error_estimate").to_numpy().astype(np.float64)  # null becomes nan
+    unknown = np.array(table.column("error_estimate").combine_chunks().is_null())
     status = np.array(table.column("status").to_pylist())
     classes, probabilities = _flat(table, "probabilities")
     totals = np.bincount(classes, weights=probabilities, minlength=table.num_rows)
@@ -201,7 +204,7 @@ def value_faults(table: pa.Table) -> list[str]:
         "lists of different lengths": _uneven(table),
         "probabilities that do not add up to 1": np.abs(totals - 1) > 1e-4,
         "a delta that is not of their attributions": np.abs(gaps - numbers["delta"]) > room,
-        "an error estimate, or none, against their status": np.isnan(estimates) != fixed,
+        "an error estimate, or none, against their status": unknown != fixed,
         "a delta above their error estimate": converged & (np.abs(gaps) > estimates * np.maximum(norms, _FLOOR) + room),
     }
     ids = table.column("id").to_pylist()

@@ -19,6 +19,7 @@ from ig_worker.run.dispatch import (
     MAX_STRIKES,
     PACE,
     SICK,
+    UNKNOWN_LIMIT_S,
     Action,
     History,
     Ledger,
@@ -86,13 +87,15 @@ def test_a_chunk_is_tried_elsewhere_than_where_it_failed() -> None:
 
 
 def test_a_node_that_fails_chunk_after_chunk_is_left_out_and_not_believed() -> None:
-    ledger = Ledger(range(SICK + 2))
+    ledger = Ledger(range(SICK + 3))
     good = ledger.take(0.0, "well", ["well", "sick"])
     ledger.report(good, Outcome.DONE, 1.0, "well")
     for now in range(SICK):
         assert ledger.sick == set()
         task = ledger.take(float(now), "sick", ["well", "sick"])
         ledger.report(task, Outcome.ACTOR_DIED, float(now), "sick")
+        if now == 0:
+            ledger.report(ledger.take(0.0, "well", ["well", "sick"]), Outcome.DONE, 0.5, "well")
     assert ledger.sick == {"sick"}
     assert [history.strikes for history in ledger.history.values()] == [[]] * SICK
     assert ledger.take(99.0, "sick", ["well", "sick"]) is None
@@ -103,8 +106,49 @@ def test_a_node_that_fails_chunk_after_chunk_is_left_out_and_not_believed() -> N
 def test_a_node_is_not_sick_while_no_other_does_better() -> None:
     ledger = Ledger(range(SICK))
     for now in range(SICK):
-        ledger.report(ledger.take(float(now), "a"), Outcome.ERROR, float(now), "a")
+        ledger.report(ledger.take(float(now), "a"), Outcome.ACTOR_DIED, float(now), "a")
     assert ledger.sick == set()
+
+
+def test_a_storage_that_is_away_makes_no_node_sick() -> None:
+    """Every attempt raises, everywhere; a lucky one between does not turn the others into culprits."""
+    ledger, nodes = Ledger(range(40)), ["a", "b", "c"]
+    ledger.report(ledger.take(0.0, "c", nodes), Outcome.DONE, 1.0, "c")
+    for now in range(2, 12):
+        for node in nodes:
+            task = ledger.take(float(now), node, nodes)
+            ledger.report(task, Outcome.DONE if (now, node) == (5, "c") else Outcome.ERROR, float(now), node)
+    assert ledger.sick == set()
+
+
+def test_a_sick_node_that_is_all_there_is_does_not_try_for_ever() -> None:
+    ledger, now, tries = Ledger(range(2)), 0.0, 0
+    ledger.sick.add("s")
+    while ledger.open:
+        now, tries = now + LONGEST_DELAY_S, tries + 1
+        assert tries < 100
+        ledger.report(ledger.take(now, "s", ["s"]), Outcome.ACTOR_DIED, now, "s")
+    assert set(ledger.given_up) == {0, 1}
+    assert tries == 2 * MAX_LOST
+
+
+def test_a_second_copy_that_makes_it_ends_the_search_for_its_rows() -> None:
+    ledger = Ledger(range(4), lambda _: 4)
+    done_in(ledger, 1.0, 3)
+    now = 0.0
+    for node in "ab":
+        ledger.take(now, node, "abcd")
+        ledger.report(3, Outcome.ACTOR_DIED, now, node)
+        now += 50.0
+    assert ledger.take(now, "c", "abcd") == 3
+    assert ledger.take(now + 50, "d", "abcd") == 3
+    assert ledger.report(3, Outcome.ACTOR_DIED, now + 51, "c") is Action.BISECT
+    probe = ledger.take(now + 52, "c", "abcd")
+    assert isinstance(probe, Probe)
+    assert ledger.report(3, Outcome.DONE, now + 53, "d") is Action.FINISH
+    assert not ledger.open
+    assert ledger.report(probe, Outcome.DONE, now + 54, "c") is Action.IGNORE
+    assert (ledger.done, list(ledger.waiting), ledger.given_up) == (4, [], {})
 
 
 def play(ledger: Ledger, nodes: list[str], poison: dict[int, set[int]], rows: int, sick: str = "") -> list[object]:
@@ -174,7 +218,7 @@ def test_the_time_a_chunk_may_take_is_learned_from_the_others() -> None:
 def test_nothing_is_learned_from_tasks_that_are_not_alike() -> None:
     ledger = Ledger(range(4), alike=False)
     done_in(ledger, 1.0, 3)
-    assert ledger.limit is None
+    assert ledger.limit == UNKNOWN_LIMIT_S
     assert ledger.take(0.0, "a") == 3
     assert ledger.take(1e6, "b") is None
 

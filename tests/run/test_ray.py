@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ig_worker.errors import ModelError, RunMismatchError
+from ig_worker.errors import ModelError, RunMismatchError, RunStoppedError
 from ig_worker.run import pool
 from ig_worker.run.attempts import failed_attempts
 from ig_worker.run.config import ExplainConfig
@@ -173,17 +173,16 @@ def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path
 
 
 @pytest.mark.heavy
-def test_a_row_that_ends_its_process_is_quarantined_and_its_chunk_kept(config, tmp_path, monkeypatch) -> None:
+def test_a_row_that_ends_its_process_costs_its_own_chunk_only(config, tmp_path, monkeypatch) -> None:
     from tests.run.poison import POISON, PoisonedActor
 
     data = tmp_path / "poisoned.jsonl"
     rows = [{"id": f"r{i}", "text": POISON if i == 6 else TEXTS[i % 5], "label": 1} for i in range(12)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(pool, "Actor", PoisonedActor)
-    result = explain_run(str(tmp_path / "run"), replace(config, dataset=str(data)))
+    with pytest.raises(RunStoppedError, match="1 chunks failed again and again, such as chunk 00001"):
+        explain_run(str(tmp_path / "run"), replace(config, dataset=str(data)))
     store = RunStore(str(tmp_path / "run"))
-    assert (result.exit_code, result.explained, result.quarantined) == (3, 11, 1)
-    (row,) = store.read_quarantine().to_pylist()
-    assert (row["id"], row["chunk"], row["position"], row["reason"]) == ("r6", 1, 2, "ends_process")
-    assert [table.num_rows for table in store.iter_attributions()] == [4, 3, 4]
+    assert sorted(store.commits()) == [0, 2]
+    assert store.read_quarantine().num_rows == 0
     assert failed_attempts(store.storage)["actor died"] >= 3

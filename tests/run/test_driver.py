@@ -191,3 +191,20 @@ def test_a_second_driver_is_refused_while_the_first_is_alive(config: ExplainConf
     ):
         explain_run(str(run), config)
     assert explain_run(str(run), config).computed == 0
+
+
+def test_a_result_that_goes_away_while_the_run_is_under_way_is_no_complete_run(config, tmp_path, monkeypatch) -> None:
+    work = driver._run_pool
+
+    def lose(run: driver._Run) -> None:
+        work(run)
+        (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_run_pool", lose)
+        with pytest.raises(
+            RunStoppedError, match="1 results are gone since they were written, such as that of chunk 00002"
+        ):
+            explain_run(str(tmp_path / "run"), config)
+    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
+    assert explain_run(str(tmp_path / "run"), config).computed == 1

@@ -18,6 +18,8 @@ from ig_worker import schema
 from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig, fingerprint
 from ig_worker.run.driver import explain_run
+from ig_worker.run.lease import Lease
+from ig_worker.run.recompute import _differences
 from ig_worker.run.rows import Failure
 from ig_worker.run.store import RunStore
 from ig_worker.run.tables import quarantine_table
@@ -264,3 +266,26 @@ def test_attributions_that_the_model_does_not_give_are_found(real: Path, tmp_pat
 def test_another_model_is_not_taken_for_the_runs_own(real: Path, tiny_models: dict[str, Path], capsys) -> None:
     assert verify.main([str(real / "run"), "--recompute", "1", "--model", str(tiny_models["bert"])]) == 1
     assert "is not the model of this run" in capsys.readouterr().err
+
+
+def test_rows_that_were_quarantined_are_not_explained_again(run: Path) -> None:
+    """One of them may have ended its process."""
+    seen: dict[int, tuple[str, str]] = {}
+
+    class Worker:
+        def explain_table(
+            self, table: pa.Table, faults: dict[int, tuple[str, str]], _: int
+        ) -> tuple[list, dict, float]:
+            seen.update(faults)
+            return [], {}, 0.0
+
+    _differences(Worker(), RunStore(str(run)), 2, 0)
+    assert list(seen) == [1]
+
+
+def test_a_repair_waits_for_no_driver_to_be_at_work(run: Path, capsys) -> None:
+    truncate(run / RESULT)
+    with Lease(RunStore(str(run)).storage).held():
+        assert verify.main([str(run), "--repair"]) == 1
+    assert "another driver" in capsys.readouterr().err
+    assert (run / RESULT).exists()

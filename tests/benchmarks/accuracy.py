@@ -130,7 +130,7 @@ class Study:
         self._network = classifier.split("embeddings")
         self._shape = BatchShape(32, BATCH_TOKENS, classifier.shape.positions)
         self._smooth_head = classifier.shape.architecture == "bert"  # tanh; DistilBERT's is a ReLU
-        self._documents = _documents(classifier.tokenizer, options)
+        self._documents = read_documents(classifier.tokenizer, options)
         self._records: list[dict[str, Any]] = []
         self._raw: Arrays = {}
 
@@ -319,7 +319,7 @@ class Study:
         return rows
 
 
-def _documents(tokenizer: Any, options: argparse.Namespace) -> list[Any]:
+def read_documents(tokenizer: Any, options: argparse.Namespace) -> list[Any]:
     from ig_worker.data.sources import DataSpec, open_documents
     from ig_worker.explain.baselines import SpecialIds, baseline_ids
     from ig_worker.explain.engine import Document

@@ -17,6 +17,7 @@ from ig_worker.models.network import SplitNetwork
 from ig_worker.models.pretrained import load_complete
 from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
+from ig_worker.models.weights import named_weights
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def wrap(shape: NetworkShape, keras_model: Any, tokenizer: Any) -> Classifier:
     """A classifier around a transformers TensorFlow network that is already in memory."""
     if not keras_model.built or not keras_model.weights:
         keras_model(tf.zeros([1, 2], tf.int32))
-    weights = network.named_weights(shape, keras_model.weights)
+    weights = named_weights(shape, keras_model.weights)
     broken = [name for name, value in weights.items() if not np.isfinite(tf.reduce_sum(value).numpy())]
     if broken:
         raise ModelError(

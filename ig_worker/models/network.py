@@ -1,141 +1,39 @@
 """The forward pass of BERT and DistilBERT classifiers as pure functions over a dictionary of weights.
 
 Symbols: h is a layer's output, float32 [batch, tokens, hidden]; mask is int32 [batch, tokens], 1 for tokens that are
-attended to; w is the dictionary that `named_weights` makes. Architectures: Vaswani et al. 2017 (arXiv:1706.03762),
-Devlin et al. 2018 (arXiv:1810.04805), Sanh et al. 2019 (arXiv:1910.01108). Conformance with transformers is tested
-layer by layer.
+attended to; w is the dictionary that `weights.named_weights` makes. Architectures: Vaswani et al. 2017
+(arXiv:1706.03762), Devlin et al. 2018 (arXiv:1810.04805), Sanh et al. 2019 (arXiv:1910.01108). Conformance with
+transformers is tested layer by layer.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ig_worker.errors import ModelError
+from ig_worker.models.elementwise import gelu, normalise, size
 from ig_worker.models.layers import NetworkShape
-from ig_worker.models.runtime import has_gpu, one_pass, tf
-
-Tensor = Any  # TensorFlow carries no types
-Weights = Mapping[str, Tensor]
-
-_FUSE_FROM = 768  # columns; in narrower tensors compiling costs more than the passes that it saves
-
-
-def _gelu_value(x: Tensor) -> Tensor:
-    return (0.5 * x) * (1.0 + tf.math.erf(x * 2**-0.5))
-
-
-def _gelu_gradient(x: Tensor, upstream: Tensor) -> Tensor:
-    density = tf.exp(-0.5 * tf.square(x)) * (2.0 * math.pi) ** -0.5
-    return upstream * (0.5 + 0.5 * tf.math.erf(x * 2**-0.5) + x * density)
-
-
-_gelu_value_fused, _gelu_gradient_fused = one_pass(_gelu_value), one_pass(_gelu_gradient)
-
-
-@tf.custom_gradient
-def _gelu(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """x Φ(x), where Φ is the normal distribution's (Hendrycks & Gimpel 2016, arXiv:1606.08415).
-
-    The widest tensor of a network goes through here. TensorFlow's own takes a dozen passes over it, most of them for
-    the gradient, which together cost as much as the matrix product before.
-    """
-    if x.shape[-1] < _FUSE_FROM:
-        return _gelu_value(x), lambda upstream: _gelu_gradient(x, upstream)
-    return _gelu_value_fused(x), lambda upstream: _gelu_gradient_fused(x, upstream)
-
+from ig_worker.models.runtime import tf
+from ig_worker.models.weights import AFFINE, DENSE, Tensor, Weights
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": _gelu,
+    "gelu": gelu,
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
     "relu": tf.nn.relu,
     "tanh": tf.math.tanh,
     "silu": tf.nn.silu,
 }
 
-# The name here -> the end of transformers' variable name. {k} is the number of the block.
-_EMBEDDINGS = {
-    "embeddings/word": "embeddings/word_embeddings/weight",
-    "embeddings/position": "embeddings/position_embeddings/embeddings",
-    "embeddings/norm/gamma": "embeddings/LayerNorm/gamma",
-    "embeddings/norm/beta": "embeddings/LayerNorm/beta",
-}
-_DENSE = {
-    "distilbert": {
-        "query": "transformer/layer_._{k}/attention/q_lin",
-        "key": "transformer/layer_._{k}/attention/k_lin",
-        "value": "transformer/layer_._{k}/attention/v_lin",
-        "mix": "transformer/layer_._{k}/attention/out_lin",
-        "widen": "transformer/layer_._{k}/ffn/lin1",
-        "narrow": "transformer/layer_._{k}/ffn/lin2",
-    },
-    "bert": {
-        "query": "encoder/layer_._{k}/attention/self/query",
-        "key": "encoder/layer_._{k}/attention/self/key",
-        "value": "encoder/layer_._{k}/attention/self/value",
-        "mix": "encoder/layer_._{k}/attention/output/dense",
-        "widen": "encoder/layer_._{k}/intermediate/dense",
-        "narrow": "encoder/layer_._{k}/output/dense",
-    },
-}
-_NORMS = {
-    "distilbert": {
-        "attention_norm": "transformer/layer_._{k}/sa_layer_norm",
-        "output_norm": "transformer/layer_._{k}/output_layer_norm",
-    },
-    "bert": {
-        "attention_norm": "encoder/layer_._{k}/attention/output/LayerNorm",
-        "output_norm": "encoder/layer_._{k}/output/LayerNorm",
-    },
-}
-_HEAD = {
-    "distilbert": {"head/hidden": "pre_classifier", "head/logits": "classifier"},
-    "bert": {"head/hidden": "pooler/dense", "head/logits": "classifier"},
-}
-_AFFINE = ("kernel", "bias")
-_FLATTEN_HEAD = {"head/hidden": "head_hidden", "head/logits": "head_logits"}
 _HEAD_ACTIVATION = {"distilbert": "relu", "bert": "tanh"}
-
-
-def named_weights(shape: NetworkShape, variables: Iterable[Any]) -> dict[str, Any]:
-    """The variables of a transformers TensorFlow classifier under this module's names. Nothing is copied.
-
-    Raises:
-        ModelError: a weight is missing.
-    """
-    table = dict(_EMBEDDINGS)
-    if shape.architecture == "bert":
-        table["embeddings/type"] = "embeddings/token_type_embeddings/embeddings"
-    for k in range(shape.blocks):
-        for name, path in _DENSE[shape.architecture].items():
-            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in _AFFINE}
-        for name, path in _NORMS[shape.architecture].items():
-            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in ("gamma", "beta")}
-    heads = _HEAD[shape.architecture] if shape.head is None else _FLATTEN_HEAD
-    for name, path in heads.items():
-        table |= {f"{name}/{part}": f"{path}/{part}" for part in _AFFINE}
-    by_name = {variable.name.split(":")[0]: variable for variable in variables}
-    return {name: _find(by_name, path) for name, path in table.items()}
-
-
-def _find(by_name: Mapping[str, Any], path: str) -> Any:
-    found = [variable for name, variable in by_name.items() if name == path or name.endswith("/" + path)]
-    if len(found) != 1:
-        raise ModelError(
-            f"the network has {len(found)} weights named {path!r}",
-            expected="one, as transformers' TensorFlow BERT and DistilBERT classifiers have",
-        )
-    return found[0]
 
 
 def embed(w: Weights, shape: NetworkShape, ids: Tensor) -> Tensor:
     """Output of the embeddings layer, float32 [batch, tokens, hidden], of token ids, int32 [batch, tokens]."""
-    h = tf.gather(w["embeddings/word"], ids) + w["embeddings/position"][: _size(ids)[1]]
+    h = tf.gather(w["embeddings/word"], ids) + w["embeddings/position"][: size(ids)[1]]
     if shape.architecture == "bert":
         h += w["embeddings/type"][0]
-    return _normalise(w, "embeddings/norm", [h], shape.epsilon)
+    return normalise(w, "embeddings/norm", [h], shape.epsilon)
 
 
 def blocks(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int, stop: int) -> Tensor:
@@ -156,7 +54,7 @@ def projections(w: Weights, shape: NetworkShape, k: int, h: Tensor) -> tuple[Ten
 
     Queries come divided by the root of a head's width, as attention has them: cheaper done to their weights.
     """
-    scaled = {f"{k}/query/{part}": tf.cast(w[f"{k}/query/{part}"], tf.float32) * _scale(shape) for part in _AFFINE}
+    scaled = {f"{k}/query/{part}": tf.cast(w[f"{k}/query/{part}"], tf.float32) * _scale(shape) for part in AFFINE}
     dtype = w[f"{k}/query/kernel"].dtype
     return _dense(scaled, f"{k}/query", h, dtype), _dense(w, f"{k}/key", h), _dense(w, f"{k}/value", h)
 
@@ -168,7 +66,7 @@ def attend(w: Weights, shape: NetworkShape, k: int, parts: Sequence[Tensor], bia
     dtype = w[f"{k}/mix/kernel"].dtype
     context = _attention(query, key, value, bias, dtype)
     context = tf.transpose(context, [0, 2, 1, 3])  # [batch, tokens, heads, hidden / heads]
-    return _feed_forward(w, shape, k, tf.reshape(context, _size(h)), h)
+    return _feed_forward(w, shape, k, tf.reshape(context, size(h)), h)
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dtype: Any) -> Tensor:
@@ -215,9 +113,9 @@ def first_row(w: Weights, shape: NetworkShape, k: int, h: Tensor, bias: Tensor) 
 
 def _feed_forward(w: Weights, shape: NetworkShape, k: int, context: Tensor, h: Tensor) -> Tensor:
     """What follows a block's attention: each row by itself."""
-    after = _normalise(w, f"{k}/attention_norm", [_dense(w, f"{k}/mix", context), h], shape.epsilon)
+    after = normalise(w, f"{k}/attention_norm", [_dense(w, f"{k}/mix", context), h], shape.epsilon)
     wide = _ACTIVATIONS[shape.activation](_dense(w, f"{k}/widen", after))
-    return _normalise(w, f"{k}/output_norm", [_dense(w, f"{k}/narrow", wide), after], shape.epsilon)
+    return normalise(w, f"{k}/output_norm", [_dense(w, f"{k}/narrow", wide), after], shape.epsilon)
 
 
 def _scale(shape: NetworkShape) -> float:
@@ -229,7 +127,7 @@ def flattened(w: Weights, length: int, h: Tensor) -> Tensor:
 
     The head gets as many positions as it was trained with; those behind the text are zero.
     """
-    tokens = _size(h)[1]
+    tokens = size(h)[1]
     if isinstance(tokens, int) and tokens >= length:
         h = h[:, :length]
     else:
@@ -265,7 +163,7 @@ def _dense(w: Weights, name: str, x: Tensor, dtype: Any = None) -> Tensor:
         return tf.nn.bias_add(_product(x, kernel, dtype), w[f"{name}/bias"])
     # One large product of [batch * tokens, hidden] instead of a batch of small ones.
     flat = _product(tf.reshape(x, [-1, kernel.shape[0]]), kernel, dtype)
-    return tf.reshape(tf.nn.bias_add(flat, w[f"{name}/bias"]), [*_size(x)[:-1], kernel.shape[1]])
+    return tf.reshape(tf.nn.bias_add(flat, w[f"{name}/bias"]), [*size(x)[:-1], kernel.shape[1]])
 
 
 def _product(a: Tensor, b: Tensor, dtype: Any, **transposed: bool) -> Tensor:
@@ -275,61 +173,9 @@ def _product(a: Tensor, b: Tensor, dtype: Any, **transposed: bool) -> Tensor:
     return tf.cast(tf.matmul(tf.cast(a, dtype), tf.cast(b, dtype), **transposed), tf.float32)
 
 
-def _size(x: Tensor) -> list[Any]:
-    """Sizes of `x`: numbers where the graph knows them, so that it can plan, and tensors elsewhere."""
-    dynamic = tf.shape(x)
-    return [dynamic[i] if known is None else known for i, known in enumerate(x.shape)]
-
-
 def _heads(shape: NetworkShape, x: Tensor) -> Tensor:
-    x = tf.reshape(x, [*_size(x)[:2], shape.heads, shape.hidden // shape.heads])
+    x = tf.reshape(x, [*size(x)[:2], shape.heads, shape.hidden // shape.heads])
     return tf.transpose(x, [0, 2, 1, 3])  # [batch, heads, tokens, hidden / heads]
-
-
-def _normalise(w: Weights, name: str, parts: Sequence[Tensor], epsilon: float) -> Tensor:
-    """Layer normalisation of the sum of `parts` over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
-    gamma, beta = tf.convert_to_tensor(w[f"{name}/gamma"]), tf.convert_to_tensor(w[f"{name}/beta"])
-    wide = gamma.shape[0] >= _FUSE_FROM
-    value, slope = (_norm_value_fused, _norm_gradient_fused) if wide else (_norm_value, _norm_gradient)
-
-    @tf.custom_gradient
-    def normalise(*rows: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
-        return value(rows, gamma, beta, epsilon), lambda upstream: [slope(rows, gamma, epsilon, upstream)] * len(rows)
-
-    rows = [tf.reshape(part, [-1, gamma.shape[0]]) for part in parts]
-    return tf.reshape(normalise(*rows), _size(parts[0]))
-
-
-def _norm_value(parts: Sequence[Tensor], gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    normal, _, _ = _standardised(parts, gamma, epsilon)
-    return normal * gamma + beta
-
-
-def _norm_gradient(parts: Sequence[Tensor], gamma: Tensor, epsilon: float, upstream: Tensor) -> Tensor:
-    """The textbook's; the recorded one takes twice as many passes over the tensor."""
-    normal, scale, mean = _standardised(parts, gamma, epsilon)
-    g = upstream * gamma
-    return (g - mean(g) - normal * mean(g * normal)) * scale
-
-
-def _standardised(
-    parts: Sequence[Tensor], gamma: Tensor, epsilon: float
-) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """The sum of `parts` with mean 0 and variance 1 in every row, what it was multiplied with, and the mean itself."""
-
-    def mean(x: Tensor) -> Tensor:
-        if has_gpu():  # where a product may be rounded to TF32
-            return tf.reduce_mean(x, axis=-1, keepdims=True)
-        # A CPU adds up a row one number after the other, but multiplies with a vector many at once.
-        return tf.matmul(x, tf.ones_like(gamma)[:, None]) / tf.cast(tf.size(gamma), tf.float32)
-
-    x = sum(parts[1:], parts[0])
-    centred = x - mean(x)
-    scale = tf.math.rsqrt(mean(tf.square(centred)) + epsilon)
-    return centred * scale, scale, mean
-
-
-_norm_value_fused, _norm_gradient_fused = one_pass(_norm_value), one_pass(_norm_gradient)
 
 
 @dataclass(frozen=True)
@@ -369,7 +215,7 @@ def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = tf.float32) 
     # Of the last block [CLS] alone is read, unless the head reads all positions.
     whole = shape.blocks if shape.head is not None else shape.blocks - 1
 
-    kernels = [f"{k}/{name}/kernel" for k in range(depth, whole) for name in _DENSE[shape.architecture]]
+    kernels = [f"{k}/{name}/kernel" for k in range(depth, whole) for name in DENSE[shape.architecture]]
     rounded = w if dtype == tf.float32 else {**w, **{name: tf.cast(w[name], dtype) for name in kernels}}
 
     def below(ids: Tensor, mask: Tensor) -> Tensor:

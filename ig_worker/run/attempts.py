@@ -11,7 +11,8 @@ from typing import Any
 
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import StorageError
-from ig_worker.run.dispatch import Outcome, Probe
+from ig_worker.run.dispatch import Outcome
+from ig_worker.run.search import Probe
 from ig_worker.run.storage import Storage
 
 log = logging.getLogger(__name__)

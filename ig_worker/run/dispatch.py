@@ -7,7 +7,6 @@ whose processes die for three chunks in a row while others work is left out, and
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
@@ -15,11 +14,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ig_worker.run.search import Probe, Search, probes
+
 MAX_STRIKES = 3
 MAX_HOPELESS = 3  # chunks given up in a row: then the fault is not theirs
 MAX_LOST = 10  # attempts lost to their node; no fault of the chunk, but not for ever
 SICK = 3  # different chunks that a node fails, one after the other
-BLAMED = 2  # times that a row alone has to end its process
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 PACE = 10.0  # a chunk may take so many times the median
 LEAST_LIMIT_S = 300.0  # programs are traced and compiled on an actor's first chunk
@@ -52,19 +52,6 @@ class Action(Enum):
     BISECT = "look for the row"
     GIVE_UP = "give up"
     IGNORE = "ignore"  # of a second copy, whose task has ended otherwise
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Rows of a chunk that are explained without a commit, to see whether their process survives."""
-
-    chunk: Hashable
-    start: int
-    stop: int
-
-    def halves(self) -> tuple[Probe, Probe]:
-        middle = (self.start + self.stop) // 2
-        return Probe(self.chunk, self.start, middle), Probe(self.chunk, middle, self.stop)
 
 
 @dataclass
@@ -105,39 +92,6 @@ def pace_limit(seconds: Sequence[float]) -> float | None:
     if len(seconds) < KNOWN:
         return None
     return max(LEAST_LIMIT_S, PACE * statistics.median(seconds))
-
-
-@dataclass
-class Search:
-    """The search for the rows of a chunk that end their process."""
-
-    left: int  # probes that wait or run
-    nodes: set[str]  # on which the chunk or its probes ended a process
-    survived: bool = False  # any probe: then it is not the node that ends them all
-    deaths: dict[int, int] = field(default_factory=dict)  # of rows by themselves
-    guilty: list[int] = field(default_factory=list)
-
-    @property
-    def believed(self) -> bool:
-        """A sick device must not quarantine the data: two nodes have to say so, or one that can do other work."""
-        return self.survived or len(self.nodes) > 1
-
-    def report(self, probe: Probe, fatal: bool, node: str) -> list[Probe]:
-        """Enter how a probe ended; returns those that follow from it."""
-        self.left -= 1
-        if not fatal:
-            self.survived = True
-            return []
-        self.nodes.add(node)
-        if probe.stop - probe.start > 1:
-            self.left += 2
-            return list(probe.halves())
-        deaths = self.deaths[probe.start] = self.deaths.get(probe.start, 0) + 1
-        if deaths < BLAMED:
-            self.left += 1
-            return [probe]
-        self.guilty.append(probe.start)
-        return []
 
 
 @dataclass(frozen=True)
@@ -277,9 +231,9 @@ class Ledger:
         if task in self.running:
             self._over.add(task)
         self._searches.pop(task, None)
-        if any(other == task or _probes(other, task) for other in self.waiting):
-            self.waiting = deque(other for other in self.waiting if other != task and not _probes(other, task))
-        self._over.update(other for other in self.running if _probes(other, task))
+        if any(other == task or probes(other, task) for other in self.waiting):
+            self.waiting = deque(other for other in self.waiting if other != task and not probes(other, task))
+        self._over.update(other for other in self.running if probes(other, task))
 
     def _leave(self, task: Hashable, now: float, node: str) -> float:
         """Take one copy of a task off the running ones; returns its seconds."""
@@ -354,27 +308,3 @@ class Ledger:
         self.guilty[task] = tuple(sorted(search.guilty))
         history.strikes = history.strikes[:1] if search.guilty else history.strikes[: MAX_STRIKES - 1]
         self.waiting.appendleft(task)
-
-
-def _probes(task: Hashable, chunk: Hashable) -> bool:
-    return isinstance(task, Probe) and task.chunk == chunk
-
-
-def missing_chunks(chunks: int, committed: Iterable[int]) -> list[int]:
-    """Chunks that have no committed result, in order: what a run, new or resumed, has to do."""
-    done = set(committed)
-    return [index for index in range(chunks) if index not in done]
-
-
-def audit_positions(ids: Sequence[str], share: float) -> list[int]:
-    """Positions of the rows to audit: by a hash of the id, so that the choice does not depend on chunking or time."""
-    limit = int(share * 2**64)
-    digests = (hashlib.sha256(id.encode()).digest() for id in ids)
-    return [position for position, digest in enumerate(digests) if int.from_bytes(digest[:8], "big") < limit]
-
-
-def over_budget(quarantined: int, rows: int, budget: str) -> bool:
-    """Whether more rows are quarantined than `--max-quarantined` allows: a number, or a share such as 5%."""
-    if budget.endswith("%"):
-        return quarantined > float(budget[:-1]) / 100 * rows
-    return quarantined > int(budget)

@@ -21,12 +21,14 @@ from ig_worker.errors import (
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run.attempts import Attempts
 from ig_worker.run.checks import check_commits, check_model, with_gpus
+from ig_worker.run.choices import missing_chunks, over_budget
 from ig_worker.run.config import ExplainConfig, fingerprint, refuse_differences, run_identity, settings
-from ig_worker.run.dispatch import Action, Ledger, Probe, missing_chunks, over_budget
+from ig_worker.run.dispatch import Action, Ledger
 from ig_worker.run.lease import Lease
 from ig_worker.run.prepare import Prepared, prepare
 from ig_worker.run.progress import meter
 from ig_worker.run.result import RunResult, Totals
+from ig_worker.run.search import Probe
 from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
 
@@ -172,7 +174,7 @@ def _run_pool(run: _Run) -> None:
 
 
 def _explain(run: _Run, pool: Any) -> None:
-    # Without `rows` no row is blamed for its process yet: one that is innocent must never be (see Search.believed).
+    # Without `rows` no row is blamed for its process yet: one that is innocent must never be (see `search`).
     ledger = Ledger(run.todo)
     attempts = Attempts(Storage(run.store.uri), run.lease.driver)
     before = run.prepared.chunks - len(run.todo)

@@ -268,9 +268,10 @@ class RunStore:
 
     def _damaged(self, name: str, what: str) -> RunDamagedError:
         job = "jobs.aggregate" if name.startswith(AGGREGATES) else "jobs.explain"
-        return RunDamagedError(
-            f"{self.storage.describe(name)} {what}", remedy=f"delete that file and run {job} again to remake it"
-        )
+        remedy = f"delete that file and run {job} again to remake it"
+        if name == MANIFEST:  # without it nobody knows what made the results
+            remedy = "restore that file, or start again with another --run"
+        return RunDamagedError(f"{self.storage.describe(name)} {what}", remedy=remedy)
 
 
 def manifest_checksum(manifest: Mapping[str, Any]) -> str:

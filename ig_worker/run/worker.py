@@ -19,8 +19,8 @@ from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.rules import ADAPTIVE, fixed_rule
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder
+from ig_worker.run.choices import audit_positions
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.dispatch import audit_positions
 from ig_worker.run.rows import Explained, Failure, Failures, Row, choose_target, explain_rows
 from ig_worker.run.store import Faults, RunStore
 from ig_worker.run.tables import attributions_table, quarantine_table

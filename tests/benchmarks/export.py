@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     classifier, config = _network(options.model)
     programs = []
-    with patch("ig_worker.models.network.has_gpu", return_value=True):  # where they are going to run
+    with patch("ig_worker.models.elementwise.has_gpu", return_value=True):  # where they are going to run
         for engine in options.engines:
             for length in options.lengths:
                 programs += _export(options.out, classifier, engine, length, options.batch_tokens, run=False)

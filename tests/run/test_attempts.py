@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from ig_worker.run.attempts import Attempts, failed_attempts, task_name
-from ig_worker.run.dispatch import Action, Outcome, Probe
+from ig_worker.run.dispatch import Action, Outcome
 from ig_worker.run.pool import Event
+from ig_worker.run.search import Probe
 from ig_worker.run.storage import Storage
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ig_worker.run.choices import audit_positions, missing_chunks, over_budget
 from ig_worker.run.dispatch import (
-    BLAMED,
     LEAST_LIMIT_S,
     LEAST_SLOW_S,
     LONGEST_DELAY_S,
@@ -24,14 +24,11 @@ from ig_worker.run.dispatch import (
     History,
     Ledger,
     Outcome,
-    Probe,
-    audit_positions,
     delay,
-    missing_chunks,
     next_action,
-    over_budget,
     pace_limit,
 )
+from ig_worker.run.search import BLAMED, Probe
 
 FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT]
 

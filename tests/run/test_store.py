@@ -197,3 +197,12 @@ def test_an_unwritable_place_is_known_before_anything_starts(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot write .*file/run/\.probe"):
         RunStore(str(tmp_path / "file" / "run")).storage.probe()
+
+
+def test_a_damaged_manifest_is_not_to_be_deleted(store: RunStore) -> None:
+    """The results would then belong to nothing, and no start could go on with them."""
+    store.storage.write("run.json", b"{broken")
+    with pytest.raises(
+        RunDamagedError, match=r"run\.json is not JSON .*; restore that file, or start again with another"
+    ):
+        store.manifest()

@@ -1,0 +1,88 @@
+"""What goes on between a network's matrix products, with gradients by hand and few passes over memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ig_worker.models.runtime import has_gpu, one_pass, tf
+from ig_worker.models.weights import Tensor, Weights
+
+_FUSE_FROM = 768  # columns; in narrower tensors compiling costs more than the passes that it saves
+
+
+def _gelu_value(x: Tensor) -> Tensor:
+    return (0.5 * x) * (1.0 + tf.math.erf(x * 2**-0.5))
+
+
+def _gelu_gradient(x: Tensor, upstream: Tensor) -> Tensor:
+    density = tf.exp(-0.5 * tf.square(x)) * (2.0 * math.pi) ** -0.5
+    return upstream * (0.5 + 0.5 * tf.math.erf(x * 2**-0.5) + x * density)
+
+
+_gelu_value_fused, _gelu_gradient_fused = one_pass(_gelu_value), one_pass(_gelu_gradient)
+
+
+@tf.custom_gradient
+def gelu(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """x Φ(x), where Φ is the normal distribution's (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+
+    The widest tensor of a network goes through here. TensorFlow's own takes a dozen passes over it, most of them for
+    the gradient, which together cost as much as the matrix product before.
+    """
+    if x.shape[-1] < _FUSE_FROM:
+        return _gelu_value(x), lambda upstream: _gelu_gradient(x, upstream)
+    return _gelu_value_fused(x), lambda upstream: _gelu_gradient_fused(x, upstream)
+
+
+def normalise(w: Weights, name: str, parts: Sequence[Tensor], epsilon: float) -> Tensor:
+    """Layer normalisation of the sum of `parts` over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
+    gamma, beta = tf.convert_to_tensor(w[f"{name}/gamma"]), tf.convert_to_tensor(w[f"{name}/beta"])
+    wide = gamma.shape[0] >= _FUSE_FROM
+    value, slope = (_norm_value_fused, _norm_gradient_fused) if wide else (_norm_value, _norm_gradient)
+
+    @tf.custom_gradient
+    def standard(*rows: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
+        return value(rows, gamma, beta, epsilon), lambda upstream: [slope(rows, gamma, epsilon, upstream)] * len(rows)
+
+    rows = [tf.reshape(part, [-1, gamma.shape[0]]) for part in parts]
+    return tf.reshape(standard(*rows), size(parts[0]))
+
+
+def _norm_value(parts: Sequence[Tensor], gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    normal, _, _ = _standardised(parts, gamma, epsilon)
+    return normal * gamma + beta
+
+
+def _norm_gradient(parts: Sequence[Tensor], gamma: Tensor, epsilon: float, upstream: Tensor) -> Tensor:
+    """The textbook's; the recorded one takes twice as many passes over the tensor."""
+    normal, scale, mean = _standardised(parts, gamma, epsilon)
+    g = upstream * gamma
+    return (g - mean(g) - normal * mean(g * normal)) * scale
+
+
+def _standardised(
+    parts: Sequence[Tensor], gamma: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """The sum of `parts` with mean 0 and variance 1 in every row, what it was multiplied with, and the mean itself."""
+
+    def mean(x: Tensor) -> Tensor:
+        if has_gpu():  # where a product may be rounded to TF32
+            return tf.reduce_mean(x, axis=-1, keepdims=True)
+        # A CPU adds up a row one number after the other, but multiplies with a vector many at once.
+        return tf.matmul(x, tf.ones_like(gamma)[:, None]) / tf.cast(tf.size(gamma), tf.float32)
+
+    x = sum(parts[1:], parts[0])
+    centred = x - mean(x)
+    scale = tf.math.rsqrt(mean(tf.square(centred)) + epsilon)
+    return centred * scale, scale, mean
+
+
+_norm_value_fused, _norm_gradient_fused = one_pass(_norm_value), one_pass(_norm_gradient)
+
+
+def size(x: Tensor) -> list[Any]:
+    """Sizes of `x`: numbers where the graph knows them, so that it can plan, and tensors elsewhere."""
+    dynamic = tf.shape(x)
+    return [dynamic[i] if known is None else known for i, known in enumerate(x.shape)]

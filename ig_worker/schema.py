@@ -15,6 +15,7 @@ META_QUARANTINED = b"ig_worker.quarantined"  # attributions: JSON list of quaran
 META_WRITER = b"ig_worker.writer"  # version of pyarrow that wrote the file
 META_CONTENT = b"ig_worker.content"  # checksum of the values and of the entries above; see run.digest
 META_QUARANTINE_FILE = b"ig_worker.quarantine_file"  # attributions: name of that chunk's quarantine file, or empty
+META_EVALUATION = b"ig_worker.evaluation"  # evaluation: JSON of its settings
 
 INPUT = pa.schema(
     [
@@ -81,6 +82,17 @@ AUDIT = pa.schema(
     ]
 )
 
+EVALUATION = pa.schema(  # one row per text and ranking; see explain.perturb
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),  # by which the tokens are ranked; see run.evaluation
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("counts", pa.list_(pa.int32()), nullable=False),  # tokens taken, from 0 to all ordinary ones
+        pa.field("deletion", pa.list_(pa.float32()), nullable=False),  # F without the first so many of the ranking
+        pa.field("insertion", pa.list_(pa.float32()), nullable=False),  # F with only these of the ordinary tokens
+    ]
+)
+
 
 def with_metadata(schema: pa.Schema, **entries: str) -> pa.Schema:
     """`schema` with the schema version and `entries` (``fingerprint="..."``) in its file metadata."""
@@ -90,6 +102,7 @@ def with_metadata(schema: pa.Schema, **entries: str) -> pa.Schema:
         "faults": META_FAULTS,
         "quarantined": META_QUARANTINED,
         "quarantine_file": META_QUARANTINE_FILE,
+        "evaluation": META_EVALUATION,
     }
     metadata = {META_VERSION: VERSION.encode()}
     metadata.update({names[key]: value.encode() for key, value in entries.items()})

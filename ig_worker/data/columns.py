@@ -25,6 +25,18 @@ DEFAULT_ID_COLUMN = "id"
 _WHOLE = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*", re.ASCII)  # "1.0": how pandas writes integers beside nulls
 _INT32 = range(-(2**31), 2**31)
 
+# A column of dates has no row with a label; and what Arrow makes of some dates, Python's cannot hold.
+_LABELS = (
+    pt.is_integer,
+    pt.is_boolean,
+    pt.is_floating,
+    pt.is_decimal,
+    pt.is_binary,
+    pt.is_large_binary,
+    pt.is_fixed_size_binary,
+    pt.is_null,
+)
+
 Faults = dict[int, str]  # position in the batch -> what could not be represented
 
 
@@ -68,6 +80,10 @@ def labels_from(column: pa.Array) -> tuple[pa.Array, Faults]:
             return column.cast(pa.int32()), {}
         except pa.ArrowInvalid:  # a value beyond 32 bits: find the row
             pass
+    if pt.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if _is_string(column.type):  # which need not be UTF-8: see `strings_from`
+        column = column.cast(pa.binary())
     parsed = [parse_label(_scalar(value)) for value in column]
     faults = {position: fault for position, (_, fault) in enumerate(parsed) if fault}
     return pa.array([label for label, _ in parsed], pa.int32()), faults
@@ -156,26 +172,29 @@ def columns_used(names: list[str], wanted: ColumnNames, where: str) -> ColumnNam
 def check_types(text: pa.DataType, row_id: pa.DataType | None, label: pa.DataType | None, where: str) -> None:
     """Raises DataError where no row of a column of these types could be used."""
 
-    def is_string(kind: pa.DataType) -> bool:
-        kind = kind.value_type if pt.is_dictionary(kind) else kind
-        return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
-
-    if not is_string(text):
+    text, row_id, label = (
+        kind.value_type if kind is not None and pt.is_dictionary(kind) else kind for kind in (text, row_id, label)
+    )
+    if not _is_string(text):
         raise DataError(
             f"the text column of {where} has type {text}", expected="strings", remedy="name another with --text-column"
         )
-    if row_id is not None and not (is_string(row_id) or pt.is_integer(row_id)):
+    if row_id is not None and not (_is_string(row_id) or pt.is_integer(row_id)):
         raise DataError(
             f"the id column of {where} has type {row_id}",
             expected="strings or integers",
             remedy="name another with --id-column",
         )
-    if label is not None and pt.is_nested(label):
+    if label is not None and not (_is_string(label) or any(fits(label) for fits in _LABELS)):
         raise DataError(
             f"the label column of {where} has type {label}",
             expected="integers",
             remedy="name another with --label-column",
         )
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
 
 
 def resliced(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:

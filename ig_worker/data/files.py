@@ -109,7 +109,8 @@ def file_faults(name: str) -> Iterator[None]:
 
 def without_secrets(place: str) -> str:
     """`place` without the key and secret that a URI can carry (``s3://KEY:SECRET@bucket``): messages end in logs."""
-    return re.sub(r"://[^/@\s]*@", "://...@", place)
+    # A secret that was not percent-encoded may hold a slash, an @ or a space; a port is no secret.
+    return re.sub(r"://(?:[^/@:\s]*:(?!\d+/)[^?\n]*@|[^/@\s]*@)", "://...@", place)
 
 
 def brief(error: Exception) -> str:

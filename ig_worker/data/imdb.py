@@ -148,6 +148,10 @@ def parse_word_index(data: bytes, name: str) -> dict[str, int]:
         raise _no_word_index(name, "does not map words to whole numbers")
     if min(index.values()) < 1:
         raise _no_word_index(name, "has a rank below 1")
+    try:
+        "".join(index).encode()
+    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair, UTF-8 cannot
+        raise _no_word_index(name, "has a word with half a surrogate pair") from error
     return index
 
 

@@ -23,6 +23,7 @@ _BATCH_ROWS = 2048
 _BATCH_BYTES = 32 << 20  # of lines: long texts make shorter batches
 _MAX_LINE_BYTES = 64 << 20
 _MAX_KEYS = 1000
+_FIRST_LINES = 20  # of which most have to be JSON objects
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -36,14 +37,14 @@ class _Row(NamedTuple):
 def jsonl_rows(file: DataFile, wanted: ColumnNames) -> Rows:
     """The rows of a file with one JSON object a line, in UTF-8; keys that a line lacks are null, blank lines nothing.
 
-    The whole file is read once here, to know its keys and rows. A first line that is no JSON object is a fault of the
-    file, which is then of another format; a later one is a fault of its row.
+    The whole file is read once here, to know its keys and rows. A line that is no JSON object is a fault of its row;
+    where most of the first lines are none, the file is of another format.
 
     Raises:
         DataError: not JSON lines, or without usable columns.
     """
     with file_faults(file.name):
-        names, count, text_types = _survey(file, wanted.text)
+        names, count, text_types = _survey(file, wanted)
     used = columns_used(names, wanted, file.name) if count else wanted
     if text_types and "str" not in text_types:
         raise DataError(
@@ -98,22 +99,32 @@ def _string(value: object, what: str) -> tuple[str | None, str | None]:
     return value, None
 
 
-def _survey(file: DataFile, text_column: str) -> tuple[list[str], int, set[str]]:
+def _survey(file: DataFile, wanted: ColumnNames) -> tuple[list[str], int, set[str]]:
     """(keys in order of appearance, number of rows, type names of the texts that are not null)."""
     keys: dict[str, None] = {}
     text_types = set()
     count = 0
+    faults: list[str] = []  # of the first lines
     for number, line in _lines(file):
         record, fault = parse_line(line, number)
-        if fault and not count:
-            raise DataError(f"{file.name}: {fault}", expected='one JSON object a line, such as {"text": "..."}')
+        if fault and count < _FIRST_LINES:
+            faults.append(fault)
         count += 1
+        if count == _FIRST_LINES:
+            _refuse_other_formats(file, faults, count)
         record = record or {}
-        if record.get(text_column) is not None:
-            text_types.add(type(record[text_column]).__name__)
-        if len(keys) < _MAX_KEYS:
-            keys.update(dict.fromkeys(record))
+        if record.get(wanted.text) is not None:
+            text_types.add(type(record[wanted.text]).__name__)
+        # One odd row may have many keys; those that are asked for are always looked for.
+        keys.update(dict.fromkeys(record if len(keys) < _MAX_KEYS else set(wanted.present()) & set(record)))
+    if count < _FIRST_LINES:
+        _refuse_other_formats(file, faults, count)
     return list(keys), count, text_types
+
+
+def _refuse_other_formats(file: DataFile, faults: list[str], lines: int) -> None:
+    if 2 * len(faults) > lines:
+        raise DataError(f"{file.name}: {faults[0]}", expected='one JSON object a line, such as {"text": "..."}')
 
 
 def _batches(file: DataFile, used: ColumnNames) -> Iterator[pa.RecordBatch]:

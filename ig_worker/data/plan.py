@@ -14,6 +14,7 @@ import pyarrow as pa
 from ig_worker.errors import UsageError
 
 _NAME = re.compile(r"chunk-(\d{5}|[1-9]\d{5,})")  # no leading zeros beyond five digits: one name per index
+_MOST_BYTES = 1 << 30  # in a chunk: Arrow cannot hold twice as much text in one piece, nor should a machine have to
 
 
 def chunk_name(index: int) -> str:
@@ -49,7 +50,7 @@ def rechunk(batches: Iterable[pa.RecordBatch], chunk_rows: int) -> Iterator[pa.T
     Each table is contiguous: where the incoming batches ended leaves no trace in it, nor in a file written from it.
 
     Raises:
-        UsageError: `chunk_rows` is below 1.
+        UsageError: `chunk_rows` is below 1, or too many for rows as long as these.
     """
     _check_chunk_rows(chunk_rows)
     return _rechunk(batches, chunk_rows)
@@ -57,17 +58,23 @@ def rechunk(batches: Iterable[pa.RecordBatch], chunk_rows: int) -> Iterator[pa.T
 
 def _rechunk(batches: Iterable[pa.RecordBatch], chunk_rows: int) -> Iterator[pa.Table]:
     pending: list[pa.RecordBatch] = []
-    missing = chunk_rows  # rows until the pending chunk is full
+    missing, size = chunk_rows, 0  # rows until the pending chunk is full; its bytes so far
     for batch in batches:
         start = 0
         while batch.num_rows - start >= missing:
             pending.append(batch.slice(start, missing))
             yield _contiguous(pending)
             start += missing
-            pending, missing = [], chunk_rows
+            pending, missing, size = [], chunk_rows, 0
         if start < batch.num_rows:
             pending.append(batch.slice(start))
             missing -= batch.num_rows - start
+            size += pending[-1].nbytes
+        if size > _MOST_BYTES:
+            raise UsageError(
+                f"--chunk-rows is {chunk_rows}, and {chunk_rows - missing} rows have more than a GiB of text",
+                remedy="give fewer",
+            )
     if pending:
         yield _contiguous(pending)
 

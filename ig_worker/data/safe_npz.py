@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from ig_worker.data.files import brief
 from ig_worker.errors import DataError
 
 # Keras' largest member has 14 MB. A hostile one of this size costs at most a few GB of memory while it is read.
@@ -196,7 +197,7 @@ def read_object_arrays(
                 raise _unusable(name, f"it has no array {', '.join(missing)}", f"the arrays {', '.join(keys)}")
             return {key: _read_member(archive, key, name) for key in keys}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        raise _unusable(name, f"it cannot be read as a zip archive ({error})") from error
+        raise _unusable(name, f"it cannot be read as a zip archive ({brief(error)})") from error
 
 
 def _read_member(archive: zipfile.ZipFile, key: str, name: str) -> list[np.ndarray] | np.ndarray:
@@ -213,7 +214,7 @@ def _read_member(archive: zipfile.ZipFile, key: str, name: str) -> list[np.ndarr
         ]
         shape, _, dtype = read_header(stream)
     except (ValueError, KeyError, TypeError, SyntaxError) as error:
-        raise _unusable(name, f"{key} has no readable array header ({error})") from error
+        raise _unusable(name, f"{key} has no readable array header ({brief(error)})") from error
     body = data[stream.tell() :]
     if dtype.hasobject:
         return _read_lists(body, shape, f"{name}, {key},", key)
@@ -238,7 +239,7 @@ def _read_lists(body: bytes, shape: tuple[int, ...], name: str, key: str) -> lis
     except DataError:
         raise
     except Exception as error:
-        raise _unusable(name, f"its pickle is malformed ({type(error).__name__}: {error})") from error
+        raise _unusable(name, f"its pickle is malformed ({type(error).__name__}: {brief(error)})") from error
     if not isinstance(elements, list) or (len(elements),) != shape:
         raise _unusable(name, "it does not hold the one row of lists that its header announces")
     if sum(len(element) for element in elements if isinstance(element, list)) > len(body):

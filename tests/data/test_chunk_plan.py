@@ -40,6 +40,13 @@ def test_chunks_are_made_while_the_stream_is_read() -> None:
     assert [next(chunks).num_rows for _ in range(5)] == [4] * 5
 
 
+def test_a_chunk_of_more_text_than_arrow_can_hold_is_refused_in_one_line() -> None:
+    megabyte = pa.record_batch({"text": pa.array(["x" * 2**20])})
+    with pytest.raises(UsageError, match=r"--chunk-rows is 4096, and 10\d\d rows have more than a GiB .* give fewer"):
+        list(rechunk([megabyte] * 1100, 4096))
+    assert len(list(rechunk([megabyte] * 4, 1))) == 4
+
+
 @pytest.mark.parametrize("chunk_rows", [0, -5])
 def test_chunks_without_rows_are_refused_before_anything_is_read(chunk_rows: int) -> None:
     with pytest.raises(UsageError, match=f"--chunk-rows is {chunk_rows}"):

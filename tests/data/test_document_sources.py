@@ -213,6 +213,31 @@ def test_a_ragged_csv_is_refused_with_file_and_row_before_anything_starts(tmp_pa
     assert "Row #5002: Expected 3 columns, got 2" in message
 
 
+@pytest.mark.parametrize("row", ['2,1,"good', '2,1,"good" film', '2,1,"a \\"good\\" film"'])
+def test_a_broken_quote_is_refused_and_does_not_swallow_the_rows_after_it(tmp_path: Path, row: str) -> None:
+    # Arrow would read the first as one text of all rows to the end of the file.
+    (tmp_path / "d.csv").write_text(f'id,label,text\n1,1,"two\nlines"\n{row}\n3,0,"dull"\n4,0,fine\n')
+    message = refused(DataSpec(str(tmp_path / "d.csv")))
+    assert "the quotes in" in message
+    assert "in the row that begins in line 4" in message
+
+
+def test_a_quote_inside_an_unquoted_cell_is_a_character_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text('id,text\n1,a 5" disc\n2,fine\n')
+    assert [row["text"] for row in rows_of(open_documents(DataSpec(str(tmp_path / "d.csv"))))] == ['a 5" disc', "fine"]
+
+
+def test_a_csv_of_absurd_width_or_without_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("text" + ",x" * 10_000 + "\n")
+    assert "has 10001 columns; expected at most 10000" in refused(DataSpec(str(path)))
+    monkeypatch.setattr("ig_worker.data.tables._CSV_BLOCK_BYTES", 100)
+    path.write_text("text\n" + "x" * 1000)
+    assert "has a line of more than 100 bytes" in refused(DataSpec(str(path)))
+    path.write_text('text\n"' + "x\n" * 1000 + '"')
+    assert "field larger than field limit (100)" in refused(DataSpec(str(path)))
+
+
 def test_csv_rows_are_batched_by_the_few_thousand(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("text\n" + "fine\n" * 9000)
     documents = open_documents(DataSpec(str(tmp_path / "d.csv")))
@@ -261,6 +286,27 @@ def test_broken_json_lines_cost_only_their_rows(tmp_path: Path) -> None:
     assert rows_of(documents)[8]["id"] == "8"
 
 
+@pytest.mark.parametrize(
+    "first", [b'{"text": "caf\xe9"}', b"{broken", b"[1]", b'{"text": "x", "id": ' + b"9" * 5000 + b"}"]
+)
+def test_a_first_line_that_is_broken_costs_only_its_row_like_any_other(tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "d.jsonl").write_bytes(first + b'\n{"text": "y"}\n{"text": "z"}\n')
+    documents = open_documents(DataSpec(str(tmp_path / "d.jsonl")))
+    assert [row["text"] for row in rows_of(documents)] == [None, "y", "z"]
+    assert [reason for reason in reasons(documents).values() if reason != "null_id"] == ["unreadable_row"]
+
+
+def test_a_row_with_a_thousand_keys_does_not_hide_the_text_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", [{f"k{i}": 1 for i in range(1000)}, {"text": "x", "label": 1}])
+    documents = open_documents(DataSpec(str(path)))
+    assert [(row["text"], row["label"]) for row in rows_of(documents)] == [(None, None), ("x", 1)]
+
+
+def test_a_pretty_printed_json_array_is_no_json_lines_file(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text(json.dumps(ROWS, indent=1))
+    assert "d.jsonl: line 1 is not JSON" in refused(DataSpec(str(tmp_path / "d.jsonl")))
+
+
 def test_a_json_array_is_no_json_lines_file(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text(json.dumps(ROWS))
     assert "d.jsonl: line 1 is not a JSON object; expected one JSON object a line" in refused(
@@ -286,17 +332,37 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "2 columns called 'text'" in refused(DataSpec(str(tmp_path / "d.csv")))
 
 
-def test_a_parquet_file_damaged_inside_is_a_data_error_when_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["a page in the middle", "the end cut off", "a row group cut out"])
+def test_a_damaged_parquet_file_is_refused_before_anything_starts(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "d.parquet"
     pq.write_table(
         pa.Table.from_pylist(ROWS * 5000), path, compression="zstd", use_dictionary=False, row_group_size=10_000
     )
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 500] = b"\xff" * 500
-    path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"d\.parquet cannot be read"):
-        rows_of(open_documents(DataSpec(str(path))))
+    data, middle = path.read_bytes(), path.stat().st_size // 2
+    page = data[:middle] + b"\xff" * 500 + data[middle + 500 :]
+    path.write_bytes(
+        {"a page in the middle": page, "the end cut off": data[:-9], "a row group cut out": data[:999] + data[9999:]}[
+            damage
+        ]
+    )
+    assert "d.parquet cannot be read" in refused(DataSpec(str(path)))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
+@pytest.mark.parametrize("in_dictionary", [True, False])
+def test_long_texts_make_short_batches_however_few_bytes_they_take(tmp_path, monkeypatch, kind, in_dictionary) -> None:
+    monkeypatch.setattr("ig_worker.data.tables._BATCH_BYTES", 1000)
+    texts = ["x" * 600, None, "y" * 600, *["x" * 600] * 1000, "", "z" * 5000, "end"]
+    table = pa.table({"text": pa.array(texts, pa.string()).cast(kind)})
+    pq.write_table(table, tmp_path / "d.parquet", use_dictionary=in_dictionary)
+    documents = open_documents(DataSpec(str(tmp_path / "d.parquet")))
+    assert [row["text"] for row in rows_of(documents)] == texts
+    assert [row["id"] for row in rows_of(documents)] == [f"row-{i:08d}" for i in range(len(texts))]
+    sizes = [sum(len(text or "") for text in batch.column("text").to_pylist()) for batch in documents.batches()]
+    assert sorted(sizes)[-2] <= 1200
+    assert max(sizes) <= 6000, "of one text"
 
 
 def test_a_file_that_shrinks_after_it_was_opened_is_noticed(tmp_path: Path) -> None:

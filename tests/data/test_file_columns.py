@@ -3,7 +3,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from ig_worker.data.columns import document_batch, labels_from, parse_label, strings_from
+from ig_worker.data.columns import check_types, document_batch, labels_from, parse_label, strings_from
+from ig_worker.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,36 @@ def test_label_columns_of_every_sensible_type_are_read(column: pa.Array) -> None
     labels, faults = labels_from(column)
     assert labels == pa.array([1, None, 0], pa.int32())
     assert faults == {}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.timestamp("us", tz="Nowhere/Land"), pa.date32(), pa.duration("s"), pa.time64("ns"), pa.list_(pa.int8())],
+    ids=str,
+)
+def test_a_label_column_that_can_hold_no_label_is_refused(kind: pa.DataType) -> None:
+    with pytest.raises(DataError, match=r"the label column of d has type .*; expected integers; name another with --l"):
+        check_types(pa.string(), None, kind, "d")
+
+
+LATIN = pa.array([b"1", b"caf\xe9", b""])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        LATIN,
+        LATIN.view(pa.string()),
+        LATIN.view(pa.string()).dictionary_encode(),
+        LATIN.cast(pa.large_binary()).view(pa.large_string()),
+        LATIN.cast(pa.string_view(), safe=False),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_a_label_that_is_not_utf8_costs_only_its_row(column: pa.Array) -> None:
+    labels, faults = labels_from(column)
+    assert labels.to_pylist() == [1, None, None]
+    assert faults == {1: "label 'caf\ufffd' is not an integer"}
 
 
 def test_one_label_beyond_32_bits_costs_only_its_row() -> None:

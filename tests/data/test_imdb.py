@@ -55,7 +55,7 @@ def test_an_unknown_decode_names_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[1]", b"{}", b'{"a": "1"}', b'{"a": 0}', b'{"a": true}', b"\xff", b"[" * 10**5]
+    "data", [b"", b"[1]", b"{}", b'{"a": "1"}', b'{"a": 0}', b'{"a": true}', b'{"\\ud800": 1}', b"\xff", b"[" * 10**5]
 )
 def test_a_file_that_is_no_word_index_is_refused(data: bytes) -> None:
     with pytest.raises(DataError, match=r"word index words\.json"):

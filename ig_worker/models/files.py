@@ -46,9 +46,11 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     """
     try:
         directory = Path(name).expanduser()
-    except RuntimeError as error:  # ~nobody
-        raise ModelError(f"--model {name} is no directory ({error})", expected="a model directory") from error
-    if not directory.is_dir():
+        local = directory.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, ~nobody
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"--model {name} is no directory ({reason})", expected="a model directory") from error
+    if not local:
         directory = _from_hub(name, revision)
     config = _read_config(directory)
     weights = [path for path in sorted(directory.iterdir()) if _is_weights(path)]
@@ -72,13 +74,47 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
             expected=" or ".join(TOKENIZER_FILES),
             remedy="save the tokenizer beside the weights with tokenizer.save_pretrained",
         )
+    for path in weights:
+        if path.suffix == ".h5":
+            _refuse_other_files(path)
+    shape = read_shape(config)
+    _check_vocabulary(directory, name, shape.vocabulary)
     return ModelFiles(
         name=name,
         directory=str(directory.absolute()),
-        shape=read_shape(config),
+        shape=shape,
         weights_digest=_digest([*weights, directory / "config.json"]),
         tokenizer_digest=_digest(tokenizer),
     )
+
+
+def _refuse_other_files(path: Path) -> None:
+    """HDF5 can take its numbers from any file of this machine, and so bring that file's bytes into a model."""
+    import h5py
+
+    def look(group: Any) -> str:
+        for name in group:
+            if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+                return str(name)
+            item = group.get(name)
+            if isinstance(item, h5py.Group):
+                if found := look(item):
+                    return found
+            elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                return str(name)
+        return ""
+
+    try:
+        with h5py.File(path, "r") as content:
+            found = look(content)
+    except (OSError, RuntimeError, ValueError, KeyError, RecursionError):
+        return  # no HDF5 at all, or a damaged one: whoever loads it says so
+    if found:
+        raise ModelError(
+            f"{path} takes {found} from another file",
+            expected="weights that are all in their own file",
+            remedy="do not use it; ask for model.safetensors",
+        )
 
 
 def _is_weights(path: Path) -> bool:
@@ -100,11 +136,52 @@ def _read_config(directory: Path) -> dict[str, Any]:
             f"model directory {directory} has no readable config.json ({error.strerror})",
             expected="a directory written by save_pretrained or jobs.finetune",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON ({error})", expected="a transformers configuration") from error
     if not isinstance(config, dict):
         raise ModelError(f"{path} holds no JSON object", expected="a transformers configuration")
     return config
+
+
+def _check_vocabulary(directory: Path, name: str, embeddings: int) -> None:
+    """What can be known of a tokenizer that does not fit, before TensorFlow is loaded; `models.tokenize` knows all."""
+    try:
+        ids, lost = _read_vocabulary(directory)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"the tokenizer in {name} cannot be read ({type(error).__name__}: {error})",
+            expected="a tokenizer.json or vocab.txt as save_pretrained writes it",
+        ) from error
+    if lost:
+        raise ModelError(
+            f"the vocabulary of the tokenizer in {name} lacks {lost}, which stands for unknown words",
+            expected="a tokenizer that can read any text",
+        )
+    refuse_token_ids(name, max(ids, default=-1), embeddings)
+
+
+def _read_vocabulary(directory: Path) -> tuple[list[int], str]:
+    """(token ids, the token for unknown words where the vocabulary lacks it) of a tokenizer's files."""
+    path = directory / "tokenizer.json"
+    if not path.is_file():
+        with (directory / "vocab.txt").open("rb") as stream:
+            return list(range(sum(1 for _ in stream))), ""
+    content = json.loads(path.read_bytes())
+    model = content["model"]
+    vocabulary = model["vocab"] if isinstance(model["vocab"], dict) else {}
+    ids = [*vocabulary.values(), *(token["id"] for token in content.get("added_tokens", []))]
+    unknown = str(model.get("unk_token"))
+    lost = unknown if model.get("type") == "WordPiece" and unknown not in vocabulary else ""
+    return [int(number) for number in ids], lost
+
+
+def refuse_token_ids(name: str, highest: int, embeddings: int) -> None:
+    """Raises ModelError where a tokenizer has a token beyond the last row of the network's embedding table."""
+    if highest >= embeddings:
+        raise ModelError(
+            f"the tokenizer in {name} numbers its tokens up to {highest}, the network has {embeddings} embeddings",
+            expected="a tokenizer and a network that belong together",
+        )
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

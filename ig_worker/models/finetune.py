@@ -166,12 +166,20 @@ def _metrics(plan: _Plan, data: _Data, network: Untrained, progress: Progress, j
 
 
 def _check_out(out: str) -> Path:
-    path = Path(out).expanduser().absolute()
-    if path.exists():
-        raise StorageError(f"--out {out} exists", expected="a new directory", remedy="give another name or remove it")
-    parent = next(parent for parent in path.parents if parent.exists())
-    if not os.access(parent, os.W_OK):
-        raise StorageError(f"--out {out} cannot be made ({parent} is not writable)", expected="a writable place")
+    try:
+        path = Path(out).expanduser().absolute()
+        Scratch(path).folder.exists()  # its name is longer; what cannot be a name raises
+        if path.exists():
+            raise StorageError(
+                f"--out {out} exists", expected="a new directory", remedy="give another name or remove it"
+            )
+        parent = next(parent for parent in path.parents if parent.exists())
+    except (OSError, RuntimeError) as error:  # too long a name, ~nobody
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"--out {out} cannot be made ({reason})", expected="a new directory") from error
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        reason = "writable" if parent.is_dir() else "a directory"
+        raise StorageError(f"--out {out} cannot be made ({parent} is not {reason})", expected="a writable place")
     return path
 
 
@@ -204,5 +212,6 @@ def _settings(
 def _save(network: Untrained, tokenizer: Any, metrics: Metrics, scratch: Scratch) -> None:
     shutil.rmtree(scratch.model, ignore_errors=True)
     network.save(scratch.model)
+    tokenizer.chat_template = None  # its names would be paths of files to write, and no classifier has a chat
     tokenizer.save_pretrained(scratch.model)
     (scratch.model / "metrics.json").write_text(json.dumps(asdict(metrics), indent=2, sort_keys=True) + "\n")

@@ -14,6 +14,7 @@ ACTIVATIONS = ("gelu", "gelu_new", "relu", "tanh", "silu")  # `models.network` h
 _LAYER = re.compile(r"block:(\d+)")
 
 
+_MOST_CLASSES = 100_000  # whose names are made up where there are none: more than any network has
 HEAD_KEY = "ig_worker_head"  # in config.json, where the head is not transformers' own
 
 
@@ -81,7 +82,7 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
     return NetworkShape(
         architecture=architecture,
         activation=activation,
-        epsilon=1e-12 if architecture == "distilbert" else float(config.get("layer_norm_eps", 1e-12)),
+        epsilon=1e-12 if architecture == "distilbert" else _epsilon(config.get("layer_norm_eps", 1e-12)),
         logits=len(labels),
         labels=labels if len(labels) > 1 else ("0", "1"),
         head=_flatten_head(config.get(HEAD_KEY)),
@@ -94,6 +95,12 @@ def _size(config: Mapping[str, Any], name: str) -> int:
     if type(value) is not int or value < 1:
         raise ModelError(f"the model's config.json has {name} {value!r}", expected="a whole number of at least 1")
     return value
+
+
+def _epsilon(value: Any) -> float:
+    if type(value) in (int, float) and 0 <= value < 1:
+        return float(value)
+    raise ModelError(f"the model's config.json has layer_norm_eps {value!r}", expected="a number from 0 to 1")
 
 
 _SIZES = {
@@ -121,14 +128,15 @@ def _flatten_head(sizes: Any) -> FlattenHead | None:
     try:
         if sizes["kind"] == "flatten":
             return FlattenHead(int(sizes["length"]), int(sizes["hidden"]), float(sizes["dropout"]))
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         pass
     raise ModelError(f"config.json has {HEAD_KEY} {sizes!r}", expected="kind flatten with length, hidden and dropout")
 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Class names, by class number; transformers leaves them out where there are two without names."""
-    named = config.get("id2label") or {str(i): str(i) for i in range(_size({"num_labels": 2, **config}, "num_labels"))}
+    count = min(_size({"num_labels": 2, **config}, "num_labels"), _MOST_CLASSES)
+    named = config.get("id2label") or {str(i): str(i) for i in range(count)}
     try:
         numbered = {int(number): str(name) for number, name in named.items()}
     except (AttributeError, ValueError):

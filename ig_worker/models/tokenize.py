@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from ig_worker.data.style import apply_style
 from ig_worker.errors import ModelError
+from ig_worker.models.files import refuse_token_ids
 
+_UNKNOWN_WORD = "x" * 1000  # to any BERT tokenizer: longer than a word may be
 _TEXTS_AT_ONCE = 64  # long texts make many overflowing pieces: bound what is held at once
 
 
@@ -76,7 +78,7 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
         vocabulary: rows of the network's embedding table.
 
     Raises:
-        ModelError: no usable tokenizer, or one that knows more tokens than the network has embeddings.
+        ModelError: no usable tokenizer, or one with tokens for which the network has no embeddings.
     """
     from transformers import AutoTokenizer
 
@@ -90,9 +92,12 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
         ) from error
     if not tokenizer.is_fast:
         raise ModelError(f"the tokenizer in {directory} is a slow one", expected="a fast tokenizer (tokenizer.json)")
-    if len(tokenizer) > vocabulary:
+    refuse_token_ids(directory, max(tokenizer.get_vocab().values(), default=-1), vocabulary)
+    try:
+        tokenizer(_UNKNOWN_WORD)
+    except Exception as error:
         raise ModelError(
-            f"the tokenizer in {directory} knows {len(tokenizer)} tokens, the network has {vocabulary} embeddings",
-            expected="a tokenizer and a network that belong together",
-        )
+            f"the tokenizer in {directory} cannot read an unknown word ({error})",
+            expected="a tokenizer that can read any text",
+        ) from error
     return tokenizer

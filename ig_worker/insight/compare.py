@@ -1,0 +1,271 @@
+"""What changed between two nights: predictions, attributions, words, accuracy and calibration.
+
+Rows are paired by id. Where both runs cut a text into the same tokens, their attributions are compared token by token,
+otherwise word by word over the words that both have seen, so that networks with different tokenizers can be compared.
+With two classes an attribution for one is the negative of one for the other, so a flipped prediction is no obstacle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ig_worker import schema
+from ig_worker.errors import UsageError
+from ig_worker.insight import similarity
+from ig_worker.insight.measures import confidence
+from ig_worker.insight.pairing import column, lists, pairs
+from ig_worker.insight.summary import percent
+from ig_worker.run.store import RunStore
+
+ROWS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("label", pa.int32()),
+        ("prediction_before", pa.int32()),
+        ("prediction", pa.int32()),
+        ("flipped", pa.bool_()),
+        ("aligned", pa.string()),  # by: token, word, or none where that is impossible
+        ("moved", pa.float32()),  # share of attribution, 0 to 1; see similarity.moved. Null where not aligned
+        ("cosine", pa.float32()),
+        ("rank_correlation", pa.float32()),
+        ("top_overlap", pa.float32()),
+    ]
+)
+WORDS = pa.schema(
+    [
+        ("word", pa.string()),  # its pieces put together
+        ("documents", pa.int64()),  # paired rows with it
+        ("mean_before", pa.float64()),  # of its attribution in a document, towards the class explained now
+        ("mean", pa.float64()),
+        ("drift", pa.float64()),  # mean − mean_before
+        ("q", pa.float64()),  # p-value of the drift, adjusted for the number of words
+    ]
+)
+MINIMUM_DOCUMENTS = 10  # of a word whose drift is tested
+SURE = 0.01  # false discovery rate below which a drift is told
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """How one class fared: shares of its labelled rows that were predicted right."""
+
+    label: int
+    rows: int
+    before: float
+    now: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, in a handful of numbers. Shares are 0 to 1."""
+
+    before: str
+    now: str
+    paired: int  # rows that both have explained
+    only_before: int
+    only_now: int
+    flips: int  # of the prediction
+    labelled: int
+    accuracy_before: float | None
+    accuracy: float | None
+    worse: int  # labelled rows that were right and are wrong
+    better: int
+    p_value: float  # of worse against better
+    calibration_before: float | None  # expected calibration error
+    calibration: float | None
+    classes: tuple[ClassChange, ...]
+    drift: float | None  # mean share of attribution that has moved
+    aligned: int  # rows whose attributions could be compared
+    words: tuple[dict[str, Any], ...]  # those that drifted for sure, the strongest first
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        lines = [
+            f"compared     {self.now} with {self.before}",
+            f"rows         {self.paired:,} in both, {self.only_before:,} only before, {self.only_now:,} only now",
+            f"flips        {self.flips:,} predictions changed ({percent(self.flips / max(self.paired, 1))})",
+        ]
+        if self.labelled:
+            lines.append(
+                f"accuracy     {percent(self.accuracy_before)} before, {percent(self.accuracy)} now: {self.worse:,} "
+                f"rows got wrong, {self.better:,} got right (p {self.p_value:.2g})"
+            )
+            for change in self.classes:
+                if abs(change.now - change.before) >= 0.01:
+                    lines.append(
+                        f"class {change.label}      {percent(change.before)} of its {change.rows:,} rows right before, "
+                        f"{percent(change.now)} now"
+                    )
+            lines.append(f"calibration  error {self.calibration_before:.3f} before, {self.calibration:.3f} now")
+        if self.drift is not None:
+            lines.append(f"drift        {percent(self.drift)} of the attribution moved (mean of {self.aligned:,} rows)")
+        if self.words:
+            named = ", ".join(f"{word['word']} ({word['drift']:+.3f})" for word in self.words[:8])
+            lines.append(f"words        {named}")
+        return lines
+
+
+def compare(
+    before: RunStore, now: RunStore, progress: Callable[[int, int], None] | None = None
+) -> tuple[Comparison, pa.Table, pa.Table]:
+    """Compare the rows that two runs have explained.
+
+    Returns:
+        The summary, a table of `ROWS` and a table of `WORDS`, the latter by |drift|, those that are sure first.
+
+    Raises:
+        UsageError: no row is in both.
+    """
+    rows: list[dict[str, Any]] = []
+    words = _Words()
+    sure: list[np.ndarray] = []
+    total = sum(commit.rows for commit in now.commits().values())
+    for old, new in pairs(before, now):
+        rows += _compare_rows(old, new, words)
+        sure.append(np.stack([confidence(old), confidence(new)]))
+        if progress:
+            progress(len(rows), total)
+    if not rows:
+        raise UsageError(
+            f"{now.place} and {before.place} have explained no row in common",
+            expected="two runs over the same data, by id",
+        )
+    table, word_table = pa.Table.from_pylist(rows, schema=ROWS), words.table()
+    earlier = sum(commit.rows for commit in before.commits().values())
+    extra = {
+        "before": before.place,
+        "now": now.place,
+        "only_before": earlier - len(rows),
+        "only_now": total - len(rows),
+    }
+    return _summary(table, np.concatenate(sure, axis=1), word_table, extra), table, word_table
+
+
+def write_comparison(now: RunStore, before: RunStore, progress: Callable[[int, int], None] | None = None) -> Comparison:
+    """Compare, and write RUN/aggregates/compare.parquet and compare_words.parquet into the later run."""
+    found, rows, words = compare(before, now, progress)
+    mark = str(now.manifest().get("fingerprint") or "")
+    for name, table in {"compare": rows, "compare_words": words}.items():
+        metadata = dict(schema.with_metadata(table.schema, fingerprint=mark).metadata)
+        metadata[b"ig_worker.before"] = before.place.encode()
+        now.write_aggregate(name, table.replace_schema_metadata(metadata))
+    return found
+
+
+def _compare_rows(old: pa.Table, new: pa.Table, words: _Words) -> list[dict[str, Any]]:
+    """Records of `ROWS` for pairs of rows."""
+    found = []
+    sides = [
+        (column(table, "prediction"), column(table, "target"), lists(table, "attributions"), lists(table, "word_ids"))
+        for table in (old, new)
+    ]
+    (was, towards_was, values_was, ids_was), (is_, towards, values, ids) = sides
+    two = len(new.column("probabilities")[0]) == 2
+    texts_was, texts = old.column("tokens").to_pylist(), new.column("tokens").to_pylist()
+    for row, (id, label) in enumerate(zip(new.column("id").to_pylist(), new.column("label").to_pylist(), strict=True)):
+        a, b, by = values_was[row].astype(np.float64), values[row].astype(np.float64), "token"
+        same_target = towards_was[row] == towards[row]
+        if texts_was[row] != texts[row]:
+            a, b, by = similarity.by_word(a, ids_was[row]), similarity.by_word(b, ids[row]), "word"
+            common = min(len(a), len(b))  # one may have been truncated earlier
+            a, b = a[:common], b[:common]
+        if not same_target:
+            a = -a
+        if not (same_target or two) or not len(a):
+            by = "none"
+        record = {
+            "id": id, "label": label, "prediction_before": was[row], "prediction": is_[row],
+            "flipped": bool(was[row] != is_[row]), "aligned": by,
+        }  # fmt: skip
+        if by != "none":
+            record |= {
+                "moved": similarity.moved(a, b),
+                "cosine": similarity.cosine(a, b),
+                "rank_correlation": similarity.rank_correlation(a, b),
+                "top_overlap": similarity.top_overlap(a, b),
+            }
+            record = {key: None if value != value else value for key, value in record.items()}  # nan: no meaning
+            if by == "token":
+                a, b = similarity.by_word(a, ids[row]), similarity.by_word(b, ids[row])
+            words.add(spelt(texts[row], ids[row]), a, b)
+        found.append(record)
+    return found
+
+
+def spelt(tokens: list[str], word_ids: np.ndarray) -> list[str]:
+    """The words that tokens are pieces of."""
+    words = [""] * (int(word_ids.max(initial=-1)) + 1)
+    for token, word in zip(tokens, word_ids.tolist(), strict=True):
+        if word >= 0:
+            words[word] += token.removeprefix("##")
+    return words
+
+
+class _Words:
+    """Sums over documents, by word: what the paired test needs."""
+
+    def __init__(self) -> None:
+        self._number: dict[str, int] = {}
+        self._sums: list[np.ndarray] = []  # by word: documents, sum before, sum now, sum of squared differences
+
+    def add(self, words: list[str], before: np.ndarray, now: np.ndarray) -> None:
+        """Enter a document; a word counts once, with the sum of its occurrences."""
+        seen: dict[str, np.ndarray] = {}
+        for word, pair in zip(words, np.stack([before, now], axis=1), strict=False):  # the rest was cut off in one
+            seen[word] = seen.get(word, 0) + pair
+        for word, (x, y) in seen.items():
+            number = self._number.setdefault(word, len(self._sums))
+            if number == len(self._sums):
+                self._sums.append(np.zeros(4))
+            self._sums[number] += (1, x, y, (y - x) ** 2)
+
+    def table(self) -> pa.Table:
+        """A table of `WORDS`."""
+        sums = np.array(self._sums).reshape(-1, 4)
+        count, before, now, squares = sums.T
+        kept = count >= MINIMUM_DOCUMENTS
+        count, before, now, squares = count[kept], before[kept], now[kept], squares[kept]
+        drift = (now - before) / np.maximum(count, 1)
+        q = similarity.adjusted(similarity.two_sided(similarity.paired_z(count, now - before, squares)))
+        names = [word for word, keep in zip(self._number, kept, strict=True) if keep]
+        columns = [names, count.astype(np.int64), before / count, now / count, drift, q]
+        table = pa.table(dict(zip(WORDS.names, columns, strict=True)), schema=WORDS)
+        order = sorted(range(len(names)), key=lambda i: (q[i] >= SURE, -abs(drift[i]), names[i]))
+        return table.take(pa.array(order, pa.int64()))
+
+
+def _summary(table: pa.Table, sure: np.ndarray, words: pa.Table, extra: dict[str, Any]) -> Comparison:
+    label, was, now = (column(table, name, -1) for name in ("label", "prediction_before", "prediction"))
+    known = label >= 0
+    right_was, right = (was == label)[known], (now == label)[known]
+    worse, better = int((right_was & ~right).sum()), int((~right_was & right).sum())
+    moved = table.column("moved").drop_null().to_numpy()
+    classes = [
+        ClassChange(
+            int(c), int((label == c).sum()), float((was == c)[label == c].mean()), float((now == c)[label == c].mean())
+        )
+        for c in np.unique(label[known])
+    ]
+    some = bool(known.any())
+    return Comparison(
+        **extra,
+        paired=table.num_rows,
+        flips=int((was != now).sum()),
+        labelled=int(known.sum()),
+        accuracy_before=float(right_was.mean()) if some else None,
+        accuracy=float(right.mean()) if some else None,
+        worse=worse,
+        better=better,
+        p_value=similarity.mcnemar(worse, better),
+        calibration_before=similarity.calibration_error(sure[0][known], right_was) if some else None,
+        calibration=similarity.calibration_error(sure[1][known], right) if some else None,
+        classes=tuple(classes),
+        drift=float(moved.mean()) if len(moved) else None,
+        aligned=len(moved),
+        words=tuple(word for word in words.slice(0, 20).to_pylist() if word["q"] < SURE),
+    )

@@ -1,0 +1,34 @@
+"""Measures how faithful a run's attributions are: what the network does without the tokens that they rank first."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ig_worker.insight.faithfulness import faithfulness_lines, table_lines, write_faithfulness
+from ig_worker.run.config import EvaluateConfig
+from ig_worker.run.evaluate import evaluate_run
+from ig_worker.run.store import RunStore
+from jobs import _cli, _settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = _cli.parser("jobs.evaluate", __doc__)
+    made.add_argument("run", metavar="RUN", help="directory or URI of the run")
+    _settings.add_settings(made, EvaluateConfig)
+    return _cli.run(_evaluate, made, argv)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    config = _settings.read_settings(arguments, EvaluateConfig)
+    done = evaluate_run(arguments.run, config)
+    store = RunStore(arguments.run)
+    table = write_faithfulness(store, config)
+    print("\n".join([*done.lines(), *table_lines(table), "", *faithfulness_lines(table)]))
+    print(f"table: {store.storage.describe('aggregates/faithfulness.parquet')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

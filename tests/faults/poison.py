@@ -1,0 +1,57 @@
+"""An actor that single texts can spoil: what a broken kernel or a bad allocation does to the real one.
+
+``python -m tests.faults.poison`` is `jobs.explain` with such actors.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from ig_worker.run.actor import Actor
+
+KILLS = "poison"  # in a text: its process ends
+RAISES = "spoiled"  # in a text: its explanation raises
+
+
+class PoisonedActor(Actor):
+    """Dies as soon as it is to explain a text with the word `KILLS`, and raises at one with `RAISES`."""
+
+    def ready(self) -> tuple[str, str]:
+        found = super().ready()
+        explain_table = self._worker.explain_table
+
+        def guarded(table: Any, faults: Any, batch_tokens: int = 0) -> Any:
+            texts = [text for i, text in enumerate(table.column("text").to_pylist()) if i not in faults]
+            if any(KILLS in text for text in texts):
+                os.kill(os.getpid(), signal.SIGKILL)
+            spoiled = self._worker._encoder.encode([text for text in texts if RAISES in text])
+            self._worker._engine = lambda *_: _Spoiled(engine(*_), {bytes(tokens.input_ids) for tokens in spoiled})
+            return explain_table(table, faults, batch_tokens)
+
+        engine = self._worker._engine
+        self._worker.explain_table = guarded
+        return found
+
+
+class _Spoiled:
+    """An engine that raises at some documents, known by their token ids."""
+
+    def __init__(self, engine: Any, spoiled: set[bytes]) -> None:
+        self._engine, self._spoiled = engine, spoiled
+
+    def explain(self, documents: Any) -> Any:
+        if any(bytes(document.input_ids) in self._spoiled for document in documents):
+            raise ValueError("this text cannot be explained")
+        return self._engine.explain(documents)
+
+
+if __name__ == "__main__":
+    from ig_worker.run import actor
+    from jobs import explain
+    from tests.faults import poison
+
+    actor.Actor = poison.PoisonedActor
+    sys.exit(explain.main())

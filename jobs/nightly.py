@@ -1,0 +1,47 @@
+"""A whole night: explain, verify, aggregate, compare, report, and an exit code that an alert can use."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ig_worker.errors import UsageError
+from ig_worker.insight.night import NightConfig, run_night
+from ig_worker.insight.night_rules import Thresholds
+from ig_worker.run.config import ExplainConfig
+from jobs import _cli, _settings
+
+TABLES = ("night", "thresholds", "explain")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = _cli.parser("jobs.nightly", __doc__)
+    made.add_argument("config", metavar="CONFIG.toml", help="jobs/nightly.toml is a documented example")
+    made.add_argument("--deadline", type=float, metavar="SECONDS", help="end cleanly after this (exit code 4)")
+    made.add_argument("--address", help="Ray cluster; beats the file")
+    return _cli.run(_nightly, made, argv)
+
+
+def _nightly(arguments: argparse.Namespace) -> int:
+    path = arguments.config
+    tables = _settings.read_toml(Path(path))
+    for name, table in tables.items():
+        if name not in TABLES or not isinstance(table, dict):
+            raise UsageError(f"{path} has {name!r}", expected=f"tables among {', '.join(f'[{t}]' for t in TABLES)}")
+    over: dict[str, Any] = {"deadline": arguments.deadline} if arguments.deadline else {}
+    night = _settings.make_settings(NightConfig, tables.get("night", {}), f"{path}, [night],", **over)
+    explain_table = dict(tables.get("explain", {}))
+    preset = explain_table.pop("preset", None)
+    over = {"address": arguments.address} if arguments.address else {}
+    explain = _settings.make_settings(ExplainConfig, explain_table, f"{path}, [explain],", preset, **over)
+    limits = _settings.make_settings(Thresholds, tables.get("thresholds", {}), f"{path}, [thresholds],")
+    found = run_night(night, explain, limits)
+    print(found.text(), flush=True)
+    return found.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

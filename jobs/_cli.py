@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from ig_worker.errors import EXIT_STOPPED, EXIT_USAGE, IgWorkerError
+from jobs import _signals
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -26,13 +26,22 @@ def run(main: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser
     """Parse, run, and turn whatever goes wrong into one line and an exit code."""
     arguments = made.parse_args(argv)
     logging.basicConfig(level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _interrupt)
+    if argv is not None:  # called from within another program, whose signals are its own
+        return _run(main, arguments)
+    stopper = _signals.Stopper()
+    try:
+        return _run(main, arguments)
+    finally:
+        stopper.told = True
+
+
+def _run(main: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     try:
         return main(arguments)
     except IgWorkerError as error:
         _explain(error, arguments.log_level)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter from Ray's own handler of signals, while Ray starts
         print("error: interrupted; run the same command again to resume", file=sys.stderr)
         return EXIT_STOPPED
     except BrokenPipeError:  # the reader of our output, such as head, has gone
@@ -47,10 +56,6 @@ def run(main: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser
             file=sys.stderr,
         )
         return EXIT_STOPPED
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _explain(error: IgWorkerError, level: str) -> None:

@@ -18,7 +18,7 @@ def add_settings(made: argparse.ArgumentParser, config: type) -> None:
     """A flag for every field of the dataclass `config`, and --config and --preset, which set many at once."""
     group = made.add_argument_group("settings (a flag beats --config, that beats --preset, that beats the default)")
     group.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file")
-    if any(setting.name == "model" for setting in fields(config)):  # presets are about explaining a model
+    if any(setting.name == "layer" for setting in fields(config)):  # presets are about explaining a model
         group.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets())}")
     for setting in fields(config):
         meta, flag = setting.metadata, f"--{setting.name.replace('_', '-')}"
@@ -51,40 +51,68 @@ def read_settings(arguments: argparse.Namespace, config: type[C], **fixed: Any) 
     Raises:
         UsageError: an unknown preset or key, a value of the wrong type, or a setting that is missing.
     """
+    given = read_toml(Path(arguments.config)) if arguments.config else {}
+    known = {setting.name for setting in fields(config)}  # type: ignore[arg-type]
+    flags = {name: value for name, value in vars(arguments).items() if name in known}
+    return make_settings(config, given, arguments.config or "", getattr(arguments, "preset", None), **flags | fixed)
+
+
+def make_settings(config: type[C], table: dict[str, Any], source: str, preset: str | None = None, **over: Any) -> C:
+    """The configuration that a table of a TOML file gives.
+
+    Args:
+        config: the dataclass.
+        table: keys and values as they are in the file.
+        source: what messages call it.
+        preset: its settings come first.
+        over: what beats the table.
+
+    Raises:
+        UsageError: an unknown preset or key, a value of the wrong type, or a setting that is missing.
+    """
     known = {setting.name: setting for setting in fields(config)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
-    preset = getattr(arguments, "preset", None)
     if preset:
         if preset not in presets():
             raise UsageError(f"--preset is {preset!r}", expected=f"one of {', '.join(presets())}")
-        values |= _read_toml(PRESETS / f"{preset}.toml", known)
-    if arguments.config:
-        values |= _read_toml(Path(arguments.config), known)
-    values |= {name: value for name, value in vars(arguments).items() if name in known}
-    values |= fixed
+        path = PRESETS / f"{preset}.toml"
+        values |= _typed(read_toml(path), known, str(path))
+    values |= _typed(table, known, source)
+    values |= over
     for name, setting in known.items():
         if setting.default == "" and not values.get(name):
             raise UsageError(f"--{name} is missing", expected=setting.metadata["help"])
     return config(**values)
 
 
-def _read_toml(path: Path, known: dict[str, Any]) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        UsageError: it cannot be read, or is none.
+    """
     try:
-        content = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"--config {path} cannot be read ({error.strerror})", expected="a TOML file") from error
-    except ValueError as error:
+        text = path.read_bytes()
+    except (OSError, ValueError) as error:  # a name with \0 in it is a wrong value to Python
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"--config {path} cannot be read ({reason})", expected="a TOML file") from error
+    try:
+        return tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {path} is not TOML ({error})", expected="lines such as n_steps = 50") from error
+
+
+def _typed(content: dict[str, Any], known: dict[str, Any], source: str) -> dict[str, Any]:
     values = {}
     for key, value in content.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise UsageError(f"{path} sets {key!r}", expected=f"settings among {', '.join(known)}")
+            raise UsageError(f"{source} sets {key!r}", expected=f"settings among {', '.join(known)}")
         meta = known[name].metadata
         if meta["kind"] is float and type(value) is int:
             value = float(value)
         if type(value) is not meta["kind"] or (meta["choices"] and value not in meta["choices"]):
             wanted = f"one of {', '.join(meta['choices'])}" if meta["choices"] else f"a {meta['kind'].__name__}"
-            raise UsageError(f"{path} sets {key} to {value!r}", expected=wanted)
+            raise UsageError(f"{source} sets {key} to {value!r}", expected=wanted)
         values[name] = value
     return values

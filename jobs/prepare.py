@@ -6,9 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ig_worker.data.sources import open_documents
 from ig_worker.run.config import DataConfig
+from ig_worker.run.lease import Lease
 from ig_worker.run.prepare import prepare
 from ig_worker.run.progress import meter
+from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
 from jobs import _cli, _settings
 
@@ -23,9 +26,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     config = _settings.read_settings(arguments, DataConfig)
     config.check()
-    store = RunStore(arguments.run)
-    with meter("preparing, rows", None) as shown:
-        prepared = prepare(store, config, lambda rows, total: shown.update(rows, total=total))
+    store, documents = RunStore(arguments.run), open_documents(config.spec())
+    with (
+        meter("preparing, rows", None) as shown,
+        Lease(Storage(store.uri)).held(lambda text: shown.update(0, text)) as lease,
+    ):
+
+        def progress(rows: int, total: int) -> None:
+            lease.check()
+            shown.update(rows, total=total)
+
+        prepared = prepare(store, config, progress, documents)
     print(f"{prepared.name}: {prepared.rows} rows in {prepared.chunks} chunks in {store.storage.describe('chunks')}")
     if prepared.faults:
         print(f"{prepared.faults} rows cannot be explained and will be quarantined")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from ig_worker.errors import EXIT_DAMAGED, EXIT_OK, EXIT_STOPPED, UsageError
 from ig_worker.run.lease import Lease
@@ -32,14 +33,19 @@ def _verify(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.recompute <= 1:
         raise UsageError(f"--recompute is {arguments.recompute}", expected="a share from 0 to 1")
     store = RunStore(arguments.run)
-    with meter("verifying, chunks", None) as shown:
-        found = verify_run(store, lambda done, total: shown.update(done, total=total))
-    print("\n".join(found.lines()))
+    store.manifest()  # before a lease is written where no run is
+    # What is damaged is removed on what was seen while no driver was at work.
+    with Lease(store.storage).held() if arguments.repair else nullcontext():
+        with meter("verifying, chunks", None) as shown:
+            found = verify_run(store, lambda done, total: shown.update(done, total=total))
+        print("\n".join(found.lines()))
+        removed = repair(store, found) if arguments.repair else []
     if found.faults and arguments.repair:
-        with Lease(store.storage).held():  # not while a driver is at work
-            removed = repair(store, found)
+        if found.beyond_repair:
+            print(f"removed {len(removed)} files; run.json is at fault: restore it, or start again with another --run")
+            return EXIT_DAMAGED
         print(f"removed {len(removed)} files; run the same jobs.explain command again to make them")
-        return EXIT_DAMAGED if found.beyond_repair else EXIT_STOPPED
+        return EXIT_STOPPED
     if found.faults:
         return EXIT_DAMAGED
     return _recompute(store, arguments) if arguments.recompute else EXIT_OK

@@ -11,8 +11,8 @@ from typing import Any
 
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import StorageError
-from ig_worker.run.dispatch import Outcome
-from ig_worker.run.search import Probe
+from ig_worker.run.policy import Outcome
+from ig_worker.run.search import Control, Probe
 from ig_worker.run.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Attempts:
             "task": task_name(event.task),
             "outcome": event.outcome.value,
             "action": event.action.value,
-            "node": event.node,
+            "place": event.place,
             "ended": ended.isoformat(timespec="seconds"),
             "seconds": round(event.seconds, 3),
         }
@@ -70,6 +70,8 @@ class Attempts:
 
 def task_name(task: Any) -> str:
     """Of a chunk, or of some rows of one."""
+    if isinstance(task, Control):
+        return "known-good text"
     if isinstance(task, Probe):
         return f"{task_name(task.chunk)} rows {task.start} to {task.stop - 1}"
     return chunk_name(task) if isinstance(task, int) else str(task)
@@ -82,6 +84,6 @@ def failed_attempts(storage: Storage) -> Counter[str]:
         try:
             entries = json.loads(storage.read(f"{ATTEMPTS}/{name}") or b"{}").get("attempts", [])
             found.update(entry["outcome"] for entry in entries if entry["outcome"] != Outcome.DONE.value)
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             log.warning("%s cannot be read", storage.describe(f"{ATTEMPTS}/{name}"))
     return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from ig_worker.errors import RunDamagedError, UsageError
-from ig_worker.models.files import ModelFiles
+from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import layer_depth
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.prepare import Prepared
@@ -43,6 +44,29 @@ def with_gpus(config: ExplainConfig) -> ExplainConfig:
     local = config.address is None and "RAY_ADDRESS" not in os.environ
     found = local and any(Path("/dev").glob("nvidia[0-9]*"))
     return replace(config, gpus_per_actor=1.0 if found else 0.0)
+
+
+def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[ExplainConfig, ModelFiles]:
+    """The configuration in a run.json that has results, and the files of the run's model.
+
+    Args:
+        manifest: the content of run.json.
+        model: where the model is now; None is where it was.
+
+    Raises:
+        UsageError: the model is gone, or is another one.
+    """
+    known = {setting.name for setting in fields(ExplainConfig)}
+    values = {name: value for name, value in manifest["config"].items() if name in known}
+    config = ExplainConfig(**values | ({"model": model} if model else {}))
+    files = find_model(config.model, config.revision)
+    identity = manifest["identity"]
+    if (files.weights_digest, files.tokenizer_digest) != (identity["weights"], identity["tokenizer"]):
+        raise UsageError(
+            f"{config.model} is not the model of this run: its weights or its tokenizer differ",
+            remedy="give the right one by --model",
+        )
+    return config, files
 
 
 def check_commits(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import metadata
 from typing import Any
 
@@ -21,6 +21,7 @@ from ig_worker.data.sources import SPLITS, DataSpec
 from ig_worker.data.style import STYLES
 from ig_worker.errors import RunMismatchError, UsageError
 from ig_worker.explain.baselines import BASELINES
+from ig_worker.explain.perturb import REPLACEMENTS, Grid
 from ig_worker.explain.product import LEAST_EVALUATIONS, LEAST_TOLERANCE
 from ig_worker.explain.rules import ADAPTIVE, METHODS, check_rule
 
@@ -30,7 +31,8 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 _VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
 
 
-def _setting(default: Any, help: str, *, identity: bool = True, choices: tuple[str, ...] = (), kind: Any = None) -> Any:
+def setting(default: Any, help: str, *, identity: bool = True, choices: tuple[str, ...] = (), kind: Any = None) -> Any:
+    """A field of a configuration: its default, what --help says of it, and whether it decides the result."""
     meta = {"help": help, "identity": identity, "choices": choices, "kind": kind or type(default)}
     return field(default=default, metadata=meta)
 
@@ -39,17 +41,17 @@ def _setting(default: Any, help: str, *, identity: bool = True, choices: tuple[s
 class DataConfig:
     """Which rows, and how they are cut into chunks."""
 
-    dataset: str = _setting("", "demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl")
-    split: str = _setting("test", "split of demo, imdb or .npz", choices=SPLITS)
-    limit: int | None = _setting(None, "explain at most this many rows", kind=int)
-    offset: int = _setting(0, "skip this many rows first")
-    text_column: str = _setting("text", "column of the texts")
-    label_column: str = _setting("label", "column of the labels; may be missing")
-    id_column: str = _setting("id", "column of the ids; made from the row numbers where missing")
-    imdb_decode: str = _setting("full", "how IMDB's word ranks become text", choices=DECODES)
-    word_index: str | None = _setting(None, "imdb_word_index.json, if not beside the .npz", kind=str)
-    chunk_rows: int = _setting(256, "rows in a chunk, the unit of dispatch, commit and resume")
-    max_text_bytes: int = _setting(DEFAULT_MAX_TEXT_BYTES, "longer texts are quarantined (UTF-8 bytes)")
+    dataset: str = setting("", "demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl")
+    split: str = setting("test", "split of demo, imdb or .npz", choices=SPLITS)
+    limit: int | None = setting(None, "explain at most this many rows", kind=int)
+    offset: int = setting(0, "skip this many rows first")
+    text_column: str = setting("text", "column of the texts")
+    label_column: str = setting("label", "column of the labels; may be missing")
+    id_column: str = setting("id", "column of the ids; made from the row numbers where missing")
+    imdb_decode: str = setting("full", "how IMDB's word ranks become text", choices=DECODES)
+    word_index: str | None = setting(None, "imdb_word_index.json, if not beside the .npz", kind=str)
+    chunk_rows: int = setting(256, "rows in a chunk, the unit of dispatch, commit and resume")
+    max_text_bytes: int = setting(DEFAULT_MAX_TEXT_BYTES, "longer texts are quarantined (UTF-8 bytes)")
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right, before anything starts."""
@@ -66,37 +68,38 @@ class DataConfig:
 class ExplainConfig(DataConfig):
     """Everything that one run of jobs.explain can be told."""
 
-    model: str = _setting("", "a directory written by save_pretrained or jobs.finetune, or a hub name")
-    revision: str | None = _setting(None, "revision of a hub model", kind=str)
-    engine: str = _setting("fused", "fused, or alibi as the reference", choices=ENGINES)
-    method: str = _setting(ADAPTIVE, "adaptive, or a fixed quadrature rule", choices=(ADAPTIVE, *METHODS))
-    n_steps: int = _setting(50, "nodes of a fixed rule")
-    tolerance: float = _setting(0.005, "adaptive: estimated relative L1 error at which a row is done")
-    max_evaluations: int = _setting(64, "adaptive: most evaluations of a row")
-    precision: str = _setting("float32", "of the network's matrix products", choices=PRECISIONS)
-    layer: str = _setting("embeddings", "embeddings, or block:K for the output of block K")
-    baseline: str = _setting("pad", "what a text is compared with", choices=BASELINES)
-    target: str = _setting("predicted", "predicted, label, or a class number")
-    max_length: int = _setting(256, "longest input, in tokens")
-    text_style: str = _setting("bert", "bert: special tokens; plain: cleaned, none, padded", choices=STYLES)
-    keep_hidden: bool = _setting(False, "also write the attributions of every hidden unit, alibi's (tokens, hidden)")
-    length_multiple: int = _setting(32, "lengths are rounded up to a multiple of this, in tokens")
-    batch_tokens: int = _setting(0, "tokens in one batch of evaluations; 0 measures what suits the device")
-    cpus_per_actor: int = _setting(1, "CPU threads of an actor")
-    gpus_per_actor: float | None = _setting(
+    model: str = setting("", "a directory written by save_pretrained or jobs.finetune, or a hub name")
+    revision: str | None = setting(None, "revision of a hub model", kind=str)
+    engine: str = setting("fused", "fused, or alibi as the reference", choices=ENGINES)
+    method: str = setting(ADAPTIVE, "adaptive, or a fixed quadrature rule", choices=(ADAPTIVE, *METHODS))
+    n_steps: int = setting(50, "nodes of a fixed rule")
+    tolerance: float = setting(0.005, "adaptive: estimated relative L1 error at which a row is done")
+    max_evaluations: int = setting(64, "adaptive: most evaluations of a row")
+    precision: str = setting("float32", "of the network's matrix products", choices=PRECISIONS)
+    layer: str = setting("embeddings", "embeddings, or block:K for the output of block K")
+    baseline: str = setting("pad", "what a text is compared with", choices=BASELINES)
+    target: str = setting("predicted", "predicted, label, or a class number")
+    max_length: int = setting(256, "longest input, in tokens")
+    text_style: str = setting("bert", "bert: special tokens; plain: cleaned, none, padded", choices=STYLES)
+    keep_hidden: bool = setting(False, "also write the attributions of every hidden unit, alibi's (tokens, hidden)")
+    length_multiple: int = setting(32, "lengths are rounded up to a multiple of this, in tokens")
+    batch_tokens: int = setting(0, "tokens in one batch of evaluations; 0 measures what suits the device")
+    cpus_per_actor: int = setting(1, "CPU threads of an actor")
+    gpus_per_actor: float | None = setting(
         None, "GPUs of an actor; fractions share one; none: 1 where this machine has one", identity=False, kind=float
     )
-    actors: str = _setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
-    audit: float = _setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
-    address: str | None = _setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
-    deadline: float | None = _setting(None, "stop cleanly after this, in seconds", identity=False, kind=float)
-    chunk_timeout: float | None = _setting(
+    actors: str = setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
+    audit: float = setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
+    address: str | None = setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
+    deadline: float | None = setting(None, "stop cleanly after this, in seconds", identity=False, kind=float)
+    chunk_timeout: float | None = setting(
         None,
         "end an actor that takes longer for a chunk, in seconds; by default ten times the others' median, at least 300",
         identity=False,
         kind=float,
     )
-    max_quarantined: str = _setting("50%", "stop once more rows are quarantined: a share or a number", identity=False)
+    retry_quarantined: bool = setting(False, "also try rows again that a run has quarantined", identity=False)
+    max_quarantined: str = setting("50%", "stop once more rows are quarantined: a share or a number", identity=False)
 
     def check(self) -> None:
         super().check()
@@ -107,7 +110,7 @@ class ExplainConfig(DataConfig):
         self._check_method()
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
-        if self.target not in ("predicted", "label") and not self.target.isdecimal():
+        if self.target not in ("predicted", "label") and not _is_number(self.target):
             raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
         if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
             raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
@@ -118,7 +121,7 @@ class ExplainConfig(DataConfig):
                 raise UsageError(f"--{flag} is {seconds}", expected="a number of seconds above 0")
         actor_range(self.actors, default=1)
         number = self.max_quarantined.removesuffix("%")
-        if not number.isdecimal() or (number != self.max_quarantined and int(number) > 100):
+        if not _is_number(number) or (number != self.max_quarantined and int(number) > 100):
             raise UsageError(
                 f"--max-quarantined is {self.max_quarantined!r}", expected="a share such as 5%, or a number"
             )
@@ -146,9 +149,78 @@ class ExplainConfig(DataConfig):
             raise UsageError(f"--precision is {self.precision}", expected="float32 with --engine alibi")
 
 
+def _as_in_explain(name: str) -> Any:
+    """A setting of another job that means the same there."""
+    known = ExplainConfig.__dataclass_fields__[name]
+    return field(default=known.default, metadata=known.metadata)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Everything that jobs.evaluate can be told. A text costs about 45 forward passes without the baselines."""
+
+    share: float = setting(0.05, "share of the rows that are evaluated, chosen by their ids, above 0 to 1")
+    baselines_share: float = setting(0.005, "share of all rows also ranked by gradient times input and by occlusion")
+    replace: str = setting("mask", "what takes the place of a token; delete: nothing", choices=REPLACEMENTS)
+    fractions: str = setting("0.01,0.05,0.1,0.2,0.5", "fractions of the ordinary tokens that are taken, at least one")
+    curve_steps: int = setting(10, "parts of the deletion and insertion curves, for their areas")
+    occlusion_tokens: int = setting(
+        512, "no occlusion of texts with more ordinary tokens: it costs a forward pass for each"
+    )
+    model: str | None = setting(None, "where the run's model is now; none: where it was", identity=False, kind=str)
+    actors: str = _as_in_explain("actors")
+    address: str | None = _as_in_explain("address")
+    gpus_per_actor: float | None = _as_in_explain("gpus_per_actor")
+    deadline: float | None = _as_in_explain("deadline")
+    chunk_timeout: float | None = _as_in_explain("chunk_timeout")
+
+    def grid(self) -> Grid:
+        """Where curves are computed.
+
+        Raises:
+            UsageError: `fractions` are none.
+        """
+        try:
+            fractions = tuple(float(part) for part in self.fractions.split(","))
+        except ValueError:
+            fractions = ()
+        if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
+            raise UsageError(
+                f"--fractions is {self.fractions!r}", expected="numbers above 0 and at most 1, such as 0.05,0.1"
+            )
+        return Grid(tuple(sorted(set(fractions))), self.curve_steps)
+
+    def of_run(self, explain: ExplainConfig) -> ExplainConfig:
+        """The configuration of a run's actors, when they evaluate it."""
+        return replace(explain, **{name: getattr(self, name) for name in _OF_ACTORS})
+
+    def check(self) -> None:
+        """Raise UsageError for a value that cannot be right, before anything starts."""
+        if not 0 < self.share <= 1:
+            raise UsageError(f"--share is {self.share}", expected="a share above 0, at most 1")
+        if not 0 <= self.baselines_share <= self.share:
+            raise UsageError(f"--baselines-share is {self.baselines_share}", expected=f"0 to --share ({self.share})")
+        _at_least("curve_steps", self.curve_steps, 1)
+        _at_least("occlusion_tokens", self.occlusion_tokens, 0)
+        self.grid()
+        self.of_run(ExplainConfig()).check()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the numbers; others may change when an evaluation is resumed."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
+        return {**own, "fractions": list(self.grid().fractions)}
+
+
+_OF_ACTORS = ("actors", "address", "gpus_per_actor", "deadline", "chunk_timeout")
+
+
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise UsageError(f"--{name.replace('_', '-')} is {value}", expected=f"at least {least}")
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10  # Python refuses to read numbers of thousands of digits
 
 
 def actor_range(text: str, default: int) -> tuple[int, int]:
@@ -156,7 +228,7 @@ def actor_range(text: str, default: int) -> tuple[int, int]:
     if text == "auto":
         return 1, default
     low, _, high = text.partition(":") if ":" in text else (text, "", text)
-    if low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high):
+    if _is_number(low) and _is_number(high) and 1 <= int(low) <= int(high):
         return int(low), int(high)
     raise UsageError(f"--actors is {text!r}", expected="auto, a number from 1, or MIN:MAX such as 1:8")
 

@@ -7,33 +7,26 @@ releases idle ones at the end. Only small records travel through it.
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayError, RayTaskError
 
-from ig_worker.errors import IgWorkerError, RunStoppedError, UsageError
-from ig_worker.models.files import ModelFiles
-from ig_worker.run.config import ExplainConfig, actor_range
-from ig_worker.run.dispatch import Action, Ledger, Outcome
-from ig_worker.run.storage import PATIENCE_S
-from ig_worker.run.store import RunStore
+from ig_worker.errors import IgWorkerError, RunStoppedError
+from ig_worker.run.dispatch import Ledger
+from ig_worker.run.policy import Action, Outcome
 
 log = logging.getLogger(__name__)
 
-_OBJECT_STORE_BYTES = 200_000_000  # nothing but small records passes through it
 _WAIT_S = 1.0
 MAX_FAILED_STARTS = 3
 _START_PAUSE_S = 15.0  # after a start that failed while other actors work
+START_LIMIT_S = 900.0  # an actor that is not ready by then is started anew: it may hang, or its node never came
+WAIT_LIMIT_S = 2700.0  # with no actor at all: then the cluster has no room for one
 _SHOWN = 400  # characters of an error
-_ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True)
@@ -43,84 +36,10 @@ class Event:
     task: Hashable
     outcome: Outcome
     action: Action
-    node: str
+    place: str
     seconds: float
     record: Any = None
     error: str = ""
-
-
-class Actor:
-    """One process with one model and one engine."""
-
-    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str) -> None:
-        # Nothing that can fail happens here: Ray hands on an error of a creation task as text only.
-        self._config, self._files, self._place = config, files, place
-
-    def ready(self) -> tuple[str, str]:
-        """Load everything; returns the names of the device it computes on and of its node."""
-        from ig_worker.models import runtime
-        from ig_worker.run.worker import ChunkWorker
-
-        runtime.configure(self._config.cpus_per_actor, self._config.precision)
-        if self._config.gpus_per_actor:
-            runtime.require_gpu()
-        self._store = RunStore(self._place)
-        self._store.storage.patience_s = PATIENCE_S
-        self._worker = ChunkWorker(self._config, self._files)
-        return runtime.device_kind(), ray.get_runtime_context().get_node_id()
-
-    def measure_batch(self) -> int:
-        from ig_worker.models import runtime
-
-        return self._worker.measure_batch(runtime.device_kind())
-
-    def explain(self, index: int, fingerprint: str, batch_tokens: int, guilty: tuple[int, ...] = ()) -> Any:
-        return self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens, guilty)
-
-    def probe(self, index: int, start: int, stop: int, batch_tokens: int) -> None:
-        self._worker.probe_rows(self._store, index, start, stop, batch_tokens)
-
-    def audit(self, index: int, share: float) -> Any:
-        return self._worker.audit_chunk(self._store, index, share)
-
-
-@contextmanager
-def cluster(config: ExplainConfig) -> Iterator[int]:
-    """A Ray connection: the cluster of `--address` or RAY_ADDRESS, or a local one for the time of the run.
-
-    Yields the most actors to use there.
-
-    Raises:
-        UsageError: no cluster at that address, or a local one on which no actor could ever run.
-    """
-    local = config.address is None and "RAY_ADDRESS" not in os.environ
-    options: dict[str, Any] = {"runtime_env": {"env_vars": _ENVIRONMENT}, "log_to_driver": False}
-    if local:
-        _, most = actor_range(config.actors, default=1)
-        # More actors than cores is the user's choice to make; Ray would wait for cores that never come.
-        cpus = max(os.cpu_count() or 1, most * config.cpus_per_actor)
-        options |= {"num_cpus": cpus, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        ray.init(address="local" if local else config.address, logging_level=logging.ERROR, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"no Ray cluster at {config.address or os.environ.get('RAY_ADDRESS', 'this machine')} ({_line(error)})",
-            remedy="start one, or leave out --address and RAY_ADDRESS for a local one",
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in handlers.items():  # Ray puts its own in place, which end the driver without a word
-            signal.signal(number, handler)
-    try:
-        resources = ray.cluster_resources()
-        if local and (config.gpus_per_actor or 0) > resources.get("GPU", 0):
-            raise UsageError(
-                f"--gpus-per-actor is {config.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
-                remedy="set --gpus-per-actor 0, or give a cluster's --address",
-            )
-        yield actor_range(config.actors, default=max(1, int(resources.get("CPU", 1)) // config.cpus_per_actor))[1]
-    finally:
-        ray.shutdown()
 
 
 class Pool:
@@ -136,12 +55,13 @@ class Pool:
         self._spawn = spawn
         self._most = most
         self._timeout_s = timeout_s
-        self._starting: dict[Any, Any] = {}  # reference of ready() -> actor
+        self._starting: dict[Any, tuple[Any, float]] = {}  # reference of ready() -> actor, time of the start
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Hashable, float]] = {}  # reference -> actor, task, time of the start
-        self._nodes: dict[Any, str] = {}  # actor -> id of its node
+        self._places: dict[Any, str] = {}  # of the actors
         self._failed_starts = 0
         self._no_start_before = 0.0
+        self._last_ready = time.monotonic()  # when an actor was last there
         self._proved = False  # whether any task has been done
 
     @property
@@ -175,6 +95,7 @@ class Pool:
                 else:
                     yield self._finished(reference, ledger)
             yield from self._overdue(ledger)
+            self._end_late_starts()
             tick()
         for actor, _, _ in self._busy.values():  # second copies of what is done, and what is not worth trying any more
             ray.kill(actor)
@@ -183,26 +104,27 @@ class Pool:
     def _assign(self, ledger: Ledger, call: Callable[[Any, Any], Any]) -> None:
         """Give tasks to idle actors."""
         busy = [actor for actor, _, _ in self._busy.values()]
-        nodes = {self._nodes.get(actor, "") for actor in [*self._idle, *busy]}
+        places = {self._places.get(actor, "") for actor in [*self._idle, *busy]}
         for actor in list(self._idle):
             now = time.monotonic()
-            task = ledger.take(now, self._nodes.get(actor, ""), nodes)
+            task = ledger.take(now, self._places.get(actor, ""), places)
             if task is not None:
                 self._idle.remove(actor)
                 self._busy[call(actor, task)] = (actor, task, now)
 
     def close(self) -> None:
         """End all actors."""
-        for actor in [*self._starting.values(), *self._idle, *(actor for actor, _, _ in self._busy.values())]:
+        others = [entry[0] for entry in [*self._starting.values(), *self._busy.values()]]
+        for actor in [*others, *self._idle]:
             ray.kill(actor)
         self._starting, self._idle, self._busy = {}, [], {}
 
     def _adjust(self, ledger: Ledger) -> None:
         """Start actors up to what the open tasks can use; release idle ones that nothing is left for.
 
-        An actor on a node that is left out stays where it is: it keeps the place, and the next one starts elsewhere.
+        An actor in a place that is left out stays there: it keeps it occupied, and the next one starts elsewhere.
         """
-        benched = [actor for actor in self._idle if self._nodes.get(actor, "") in ledger.sick]
+        benched = [actor for actor in self._idle if self._places.get(actor, "") in ledger.sick]
         if time.monotonic() < self._no_start_before:
             return
         # For each task that runs, one idle actor may stay: to try it a second time should it turn out slow.
@@ -210,20 +132,20 @@ class Pool:
         started = min(self._most, len(ledger.waiting) + len(ledger.running))
         while self.actors - len(benched) < started:
             actor = self._spawn()
-            self._starting[actor.ready.remote()] = actor
-        # Those go first on whose nodes something that waits has failed already.
-        failed = ledger.failed_nodes()
+            self._starting[actor.ready.remote()] = (actor, time.monotonic())
+        # Those go first on whose places something that waits has failed already.
+        failed = ledger.failed_places()
         idle = [actor for actor in self._idle if actor not in benched]
-        idle.sort(key=lambda actor: self._nodes.get(actor, "") in failed)
+        idle.sort(key=lambda actor: self._places.get(actor, "") in failed)
         while self.ready - len(benched) > wanted and idle:
             actor = idle.pop()
             self._idle.remove(actor)
             ray.kill(actor)
 
     def _started(self, reference: Any) -> None:
-        actor = self._starting.pop(reference)
+        actor, _ = self._starting.pop(reference)
         try:
-            device, self._nodes[actor] = ray.get(reference)
+            device, self._places[actor] = ray.get(reference)
         except RayError as error:
             ray.kill(actor)
             own = own_error(error)
@@ -243,12 +165,32 @@ class Pool:
             self._failed_starts = 0
             self._idle.append(actor)
 
+    def _end_late_starts(self) -> None:
+        """Start anew what is not ready after `START_LIMIT_S`.
+
+        Raises:
+            RunStoppedError: no actor has been there for `WAIT_LIMIT_S`.
+        """
+        now = time.monotonic()
+        if self.ready or not self._starting:
+            self._last_ready = now
+        if now - self._last_ready > WAIT_LIMIT_S:
+            raise RunStoppedError(
+                f"no actor was ready within {WAIT_LIMIT_S / 60:.0f} minutes",
+                remedy="see that the cluster has nodes with what --cpus-per-actor and --gpus-per-actor ask for",
+            )
+        for reference, (actor, since) in list(self._starting.items()):
+            if now - since > START_LIMIT_S:
+                del self._starting[reference]
+                ray.kill(actor)
+                log.warning("an actor was not ready within %.0f s; another is started", START_LIMIT_S)
+
     def _finished(self, reference: Any, ledger: Ledger) -> Event:
         actor, task, started = self._busy.pop(reference)
         try:
             record = ray.get(reference)
         except RayError as error:
-            outcome = outcome_of(error, self._nodes.get(actor, ""))
+            outcome = outcome_of(error, self._places.get(actor, ""))
             if outcome is Outcome.ERROR:  # the worker raised; its process lives on
                 self._idle.append(actor)
             else:
@@ -283,30 +225,23 @@ class Pool:
         error: str,
         record: Any = None,
     ) -> Event:
-        now, node = time.monotonic(), self._nodes.get(actor, "")
+        now, place = time.monotonic(), self._places.get(actor, "")
         sick = set(ledger.sick)
-        action = ledger.report(task, outcome, now, node, error)
+        action = ledger.report(task, outcome, now, place, error)
         if outcome is not Outcome.DONE:
             log.warning("chunk %s: %s (%s), %s", task, outcome.value, error, action.value)
         if ledger.sick - sick:
-            log.warning("node %s is left out: it failed several chunks while others work", node)
-        return Event(task, outcome, action, node, now - started, record, error)
+            log.warning("node %s is left out: it failed several chunks while others work", place)
+        return Event(task, outcome, action, place, now - started, record, error)
 
 
-def spawner(config: ExplainConfig, files: ModelFiles, place: str) -> Callable[[], Any]:
-    """A function that starts one actor of a run."""
-    options = {"num_cpus": config.cpus_per_actor, "num_gpus": config.gpus_per_actor or 0}
-    remote = ray.remote(max_restarts=0, max_task_retries=0, **options)(Actor)
-    return lambda: remote.remote(config, files, place)
-
-
-def outcome_of(error: RayError, node: str) -> Outcome:
-    """How an attempt ended that Ray reports as `error`, on the node with the id `node`."""
+def outcome_of(error: RayError, place: str) -> Outcome:
+    """How an attempt ended that Ray reports as `error`, on a node or on a GPU of it."""
     if isinstance(error, RayTaskError):
         return Outcome.ERROR
     if isinstance(error, ActorUnavailableError | NodeDiedError):
         return Outcome.NODE_LOST
-    if isinstance(error, RayActorError) and ("node has died" in str(error) or not _alive(node)):
+    if isinstance(error, RayActorError) and ("node has died" in str(error) or not _alive(place.partition(":")[0])):
         return Outcome.NODE_LOST
     return Outcome.ACTOR_DIED
 

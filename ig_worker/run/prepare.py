@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ig_worker.data.faults import FaultFinder
 from ig_worker.data.plan import rechunk
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import DataError
-from ig_worker.run.config import DataConfig, refuse_differences, settings
+from ig_worker.run.config import DataConfig, fingerprint, refuse_differences, settings
 from ig_worker.run.storage import PATIENCE_S
 from ig_worker.run.store import Faults, RunStore
 
@@ -44,19 +44,28 @@ class Prepared:
         return min(chunk_rows, self.rows - index * chunk_rows)
 
 
-def prepare(store: RunStore, config: DataConfig, progress: Callable[[int, int], None] | None = None) -> Prepared:
+def prepare(
+    store: RunStore,
+    config: DataConfig,
+    progress: Callable[[int, int], None] | None = None,
+    documents: Documents | None = None,
+) -> Prepared:
     """Shard the data set of `config` into RUN/chunks; a run that already holds it is left as it is.
+
+    Whoever calls this holds the run's lease, and opens the documents before: what is wrong with them is then told
+    while nothing has been written.
 
     Args:
         store: the run.
         config: which rows.
         progress: called with (rows written, rows in all) after each chunk.
+        documents: those of `config`; None opens them.
 
     Raises:
         DataError: the data set cannot be read.
         RunMismatchError: the run holds other rows.
     """
-    documents = open_documents(config.spec())
+    documents = documents or open_documents(config.spec())
     asked = {**data_identity(config), "data": documents.digest}
     manifest = store.read_manifest() or {}
     store.storage.patience_s = PATIENCE_S  # that the place can be reached is known by now
@@ -68,9 +77,10 @@ def prepare(store: RunStore, config: DataConfig, progress: Callable[[int, int], 
             _write_chunks(store, config, documents, progress, missing)
         return done
     # Nothing, or a sharding that did not come to its end: whatever it was, it starts anew.
-    store.storage.probe()
     store.write_manifest({"state": PREPARING, "config": settings(config), "data_identity": asked})
     prepared = _write_chunks(store, config, documents, progress)
+    for index in sorted(store.chunk_indexes() - set(range(prepared.chunks))):  # of a sharding that was given up
+        store.delete_chunk(index)
     data = {**asdict(prepared), "class_names": list(documents.class_names)}
     store.write_manifest({"state": PREPARED, "config": settings(config), "data_identity": asked, "data": data})
     return prepared
@@ -81,6 +91,13 @@ def data_identity(config: DataConfig) -> dict[str, Any]:
     return {name: value for name, value in settings(config).items() if name in DataConfig.__dataclass_fields__}
 
 
+def data_mark(identity: Mapping[str, Any], rows: int) -> str:
+    """Hash of all that decides the chunks, given a `data_identity` with the digest of its rows."""
+    return fingerprint(
+        {"rows": rows, **{name: identity.get(name) for name in ("data", "chunk_rows", "max_text_bytes")}}
+    )
+
+
 def _write_chunks(
     store: RunStore,
     config: DataConfig,
@@ -89,11 +106,12 @@ def _write_chunks(
     only: Container[int] | None = None,
 ) -> Prepared:
     finder = FaultFinder(config.max_text_bytes)
+    mark = data_mark({**data_identity(config), "data": documents.digest}, documents.rows)
     rows = chunks = faults = 0
     for index, table in enumerate(rechunk(documents.batches(), config.chunk_rows)):
         found = _faults(finder, table)
         if only is None or index in only:
-            store.write_chunk(index, table, found)
+            store.write_chunk(index, table, found, mark)
         rows, chunks, faults = rows + table.num_rows, index + 1, faults + len(found)
         if progress:
             progress(rows, documents.rows)

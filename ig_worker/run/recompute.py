@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ig_worker.errors import UsageError
-from ig_worker.models.files import find_model
-from ig_worker.run.config import ExplainConfig
+from ig_worker.run.checks import settings_of
 from ig_worker.run.store import RunStore
 
-AGREEMENT = 1e-4  # relative L1 between two machines at fixed rules; the tolerance, twice, at adaptive
+# Relative L1 between one rule's attributions on two kinds of device, by --precision; one kind gives equal bytes.
+# float32: what alibi and the fused engine are held to. bfloat16: each device is off the float32 result, by 3e-3 on the
+# 99th of 100 reviews (README, "What is computed"): twice that, and twice again for the last review. TF32 keeps three
+# bits more of each factor, so an eighth.
+AGREEMENT = {"float32": 1e-4, "tf32": 1.5e-3, "bfloat16": 1.2e-2}
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,7 @@ def recompute(
     commits = sorted(store.commits())
     if not commits:
         raise UsageError(f"{store.place} has no results to recompute", remedy="run jobs.explain first")
-    known = {setting.name for setting in fields(ExplainConfig)}
-    config = ExplainConfig(
-        **{k: v for k, v in manifest["config"].items() if k in known} | ({"model": model} if model else {})
-    )
-    files = find_model(config.model, config.revision)
-    known_digests = manifest["identity"]["weights"], manifest["identity"]["tokenizer"]
-    if (files.weights_digest, files.tokenizer_digest) != known_digests:
-        raise UsageError(
-            f"{config.model} is not the model of this run: its weights or its tokenizer differ",
-            remedy="give the right one by --model",
-        )
+    config, files = settings_of(manifest, model)
     from ig_worker.models import runtime
     from ig_worker.run.worker import ChunkWorker
 
@@ -74,8 +67,18 @@ def recompute(
         rows, largest = rows + len(differences), max([largest, *differences])
         if progress:
             progress(done, len(chosen))
-    adaptive = "tolerance" in manifest["identity"]
-    return Recomputed(rows, largest, 2 * config.tolerance if adaptive else AGREEMENT)
+    tolerance = config.tolerance if "tolerance" in manifest["identity"] else 0.0
+    return Recomputed(rows, largest, allowed_difference(tolerance, config.precision))
+
+
+def allowed_difference(tolerance: float, precision: str) -> float:
+    """How far two devices may be apart, relative L1: by what either was allowed to be off, and by their rounding.
+
+    Args:
+        tolerance: of an adaptive run; 0 at fixed rules.
+        precision: of the run.
+    """
+    return max(2 * tolerance, AGREEMENT[precision])
 
 
 def _differences(worker: Any, store: RunStore, index: int, batch_tokens: int) -> list[float]:

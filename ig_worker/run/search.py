@@ -1,7 +1,9 @@
 """The search for the rows of a chunk that end their process, by halving: pure.
 
-`driver` does not ask for it yet. With one bad device among several, or one bad GPU on a node, it could blame innocent
-rows: a row should be guilty only if it died on two devices, or on one that did other work between its two deaths.
+An innocent row must never be blamed, so a place (a node, or a GPU of one) is not believed by itself. Rows are tried
+only on a place that has done some work since a process last ended there; where it has not, the known-good text goes
+first. A row is guilty once it has ended its process twice by itself, on another place the second time where there is
+one, and nothing counts that was seen on a place that turns out to be sick.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 BLAMED = 2  # times that a row alone has to end its process
+MAX_DEATHS = 100  # processes that one search may cost
+MAX_SETBACKS = 8  # known-good texts that fail in one search: then nothing can be learned
 
 
 @dataclass(frozen=True)
@@ -20,43 +24,86 @@ class Probe:
     start: int
     stop: int
 
-    def halves(self) -> tuple[Probe, Probe]:
+    def halves(self) -> list[Probe]:
+        """The rows in two parts; those of a single row are itself."""
+        if self.stop - self.start < 2:
+            return [self]
         middle = (self.start + self.stop) // 2
-        return Probe(self.chunk, self.start, middle), Probe(self.chunk, middle, self.stop)
+        return [Probe(self.chunk, self.start, middle), Probe(self.chunk, middle, self.stop)]
+
+
+@dataclass(frozen=True)
+class Control:
+    """The known-good text, on a place where a process has ended since it last did any work."""
+
+    chunk: Hashable  # whose search asks for it
+    place: str
+
+
+Part = Probe | Control
 
 
 @dataclass
 class Search:
-    """The search for the rows of a chunk that end their process."""
+    """The search in one chunk.
 
-    left: int  # probes that wait or run
-    nodes: set[str]  # on which the chunk or its probes ended a process
-    survived: bool = False  # any probe: then it is not the node that ends them all
-    deaths: dict[int, int] = field(default_factory=dict)  # of rows by themselves
-    guilty: list[int] = field(default_factory=list)
+    Args:
+        whole: all of its rows.
+    """
+
+    whole: Probe
+    open: set[Probe] = field(default_factory=set)  # waiting or running
+    deaths: dict[Probe, list[str]] = field(default_factory=dict)  # of single rows: on which places
+    ended: int = 0  # processes
+    setbacks: int = 0
+
+    def __post_init__(self) -> None:
+        self.open = set(self.begin)
 
     @property
-    def believed(self) -> bool:
-        """A sick device must not quarantine the data: two nodes have to say so, or one that can do other work."""
-        return self.survived or len(self.nodes) > 1
+    def begin(self) -> list[Probe]:
+        """What to try first."""
+        return self.whole.halves()
 
-    def report(self, probe: Probe, fatal: bool, node: str) -> list[Probe]:
-        """Enter how a probe ended; returns those that follow from it."""
-        self.left -= 1
-        if not fatal:
-            self.survived = True
-            return []
-        self.nodes.add(node)
-        if probe.stop - probe.start > 1:
-            self.left += 2
-            return list(probe.halves())
-        deaths = self.deaths[probe.start] = self.deaths.get(probe.start, 0) + 1
-        if deaths < BLAMED:
-            self.left += 1
-            return [probe]
-        self.guilty.append(probe.start)
-        return []
+    @property
+    def guilty(self) -> tuple[int, ...]:
+        """Rows that are to blame, as far as is known."""
+        return tuple(sorted(probe.start for probe, places in self.deaths.items() if len(places) >= BLAMED))
 
+    @property
+    def places(self) -> set[str]:
+        """On whose word they are."""
+        return {place for places in self.deaths.values() for place in places}
 
-def probes(task: Hashable, chunk: Hashable) -> bool:
-    return isinstance(task, Probe) and task.chunk == chunk
+    @property
+    def hopeless(self) -> bool:
+        return self.ended > MAX_DEATHS or self.setbacks > MAX_SETBACKS
+
+    def survived(self, probe: Probe) -> None:
+        """These rows do not end their process; one that once did so is acquitted."""
+        self.open.discard(probe)
+        self.deaths.pop(probe, None)
+
+    def died(self, probe: Probe, place: str) -> list[Probe]:
+        """These rows ended their process on a place that could work; returns what to try next."""
+        self.open.discard(probe)
+        self.ended += 1
+        follow = probe.halves()
+        if follow == [probe]:
+            places = self.deaths.setdefault(probe, [])
+            places.append(place)
+            if len(places) >= BLAMED:
+                follow = []
+        self.open.update(follow)
+        return follow
+
+    def take_back(self, place: str) -> list[Probe]:
+        """Nothing that was seen on a place counts any more; returns what has to be tried again."""
+        again = []
+        for probe, places in self.deaths.items():
+            left = [other for other in places if other != place]
+            if len(left) < BLAMED <= len(places):
+                again.append(probe)
+            self.deaths[probe] = left
+        self.open.update(again)
+        return again

@@ -2,7 +2,8 @@
 
 A write is one step: the bytes are complete in memory before the first of them leaves, because an exception inside an
 open output stream still publishes what was written so far (on S3 as a valid, truncated object). Locally that step is
-a temporary file, fsync and ``os.replace``; on an object store it is one PUT.
+a temporary file, fsync and ``os.replace``. On an object store it is one PUT, or from 10 MiB on a multipart upload,
+which appears when it is completed; and it runs in a thread of its own, which Ctrl-C does not reach.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import posixpath
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +33,8 @@ _TEMPORARY = ".tmp-"  # readers and listings skip names that begin so
 PATIENCE_S = 120.0  # of a run that is under way, with a storage that is away for a while
 _TAIL = 1 << 16  # of a Parquet file: its footer, nearly always
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 16.0
+_ONE_PUT_BYTES = 10 << 20  # a file of so many bytes is no longer one PUT of pyarrow's
+_GOOGLE_PATIENCE_S = 6  # about what the client of S3 takes by itself
 # What a local or network file system says of a fault that may pass.
 _PASSING = {
     getattr(errno, name)
@@ -52,9 +58,15 @@ _LASTING = (
     "INVALID_ACCESS_KEY_ID",
     "SIGNATURE_DOES_NOT_MATCH",
     "FORBIDDEN",
+    "UNRECOGNIZED_CLIENT",
+    "HTTP status 301",  # another region's bucket
+    "HTTP status 400",  # another region, or a key that has expired; answers to HEAD carry no words
     "HTTP status 403",
     "ExpiredToken",
-    "PermanentRedirect",
+    "Status(NOT_FOUND",  # of Google, to a write: no such bucket
+    "Status(UNAUTHENTICATED",
+    "wrong version number",  # https to a server that speaks http
+    "curlCode: 60",  # a certificate that nobody vouches for
     "INVALID_CLIENT_TOKEN_ID",
     "MISSING_AUTHENTICATION_TOKEN",
     "PERMISSION_DENIED",
@@ -94,11 +106,13 @@ class Storage:
     def __init__(self, place: str, patience_s: float = 0.0) -> None:
         self.place = without_secrets(place)
         self.patience_s = patience_s
+        self._uri = place
         if not place:
             raise StorageError("the place of the run is empty", expected="a path, or a URI such as s3://bucket/folder")
         try:
+            place.encode()  # a name that is not UTF-8, which pyarrow cannot open
             if "://" in place:
-                self._fs, self._root = pafs.FileSystem.from_uri(_one_put(place))
+                self._fs, self._root = pafs.FileSystem.from_uri(_tuned(place))
             else:
                 self._fs, self._root = pafs.LocalFileSystem(), str(Path(place).expanduser().absolute())
         except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:
@@ -152,10 +166,21 @@ class Storage:
             if self.local:
                 self._replace_local(self.path(name), data)
             else:
-                with self._fs.open_output_stream(self.path(name)) as stream:
-                    stream.write(data)
+                # An interruption between the two lines of _upload would publish an empty object. It waits here instead.
+                with ThreadPoolExecutor(1) as uploader:
+                    uploader.submit(self._upload, self.path(name), data).result()
 
         self._do("write", name, action)
+
+    def _upload(self, path: str, data: bytes | pa.Buffer) -> None:
+        fs = self._fs if len(data) < _ONE_PUT_BYTES else self._fs_for_large
+        with fs.open_output_stream(path) as stream:
+            stream.write(data)
+
+    @cached_property
+    def _fs_for_large(self) -> pafs.FileSystem:
+        """Begins a multipart upload when a file is opened; begun later, and failing, it publishes an empty object."""
+        return pafs.FileSystem.from_uri(_tuned(self._uri, delayed_open=False))[0]
 
     def _do(self, verb: str, name: str, action: Callable[[], T]) -> T:
         """What `action` returns, after as many tries as `patience_s` allows.
@@ -190,12 +215,27 @@ class Storage:
             raise
         _sync_folder(folder)
 
+    def folders(self) -> list[str]:
+        """Sorted names of the folders directly in this place; empty where there is none."""
+        selector = pafs.FileSelector(self._root, allow_not_found=True)
+        found = self._do("list", "", lambda: self._fs.get_file_info(selector))
+        return sorted(info.base_name for info in found if info.type == pafs.FileType.Directory)
+
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted names of the files directly in `folder`; empty where there is no such folder."""
         selector = pafs.FileSelector(self.path(folder), allow_not_found=True)
         found = self._do("list", folder, lambda: self._fs.get_file_info(selector))
         names = (info.base_name for info in found if info.type == pafs.FileType.File)
         return sorted(name for name in names if name.endswith(suffix) and not name.startswith(_TEMPORARY))
+
+    def delete_folder(self, name: str) -> None:
+        """Remove a folder with all that is in it; not an error where there is none."""
+
+        def action() -> None:
+            with suppress(FileNotFoundError):
+                self._fs.delete_dir(self.path(name))
+
+        self._do("delete", name, action)
 
     def exists(self, name: str) -> bool:
         info = self._do("look up", name, lambda: self._fs.get_file_info(self.path(name)))
@@ -212,12 +252,6 @@ class Storage:
 
         self._do("delete", name, action)
 
-    def probe(self) -> None:
-        """Write and remove a small file, so that a place that cannot be written is known before anything starts."""
-        name = f".probe-{secrets.token_hex(6)}"
-        self.write(name, b"probe")
-        self.delete(name)
-
     def error(self, verb: str, name: str, error: OSError) -> StorageError:
         """One line about what the system said of a file."""
         reason = error.strerror or str(error).splitlines()[0]
@@ -228,11 +262,19 @@ class Storage:
         )
 
 
-def _one_put(place: str) -> str:
-    """An S3 URI by which pyarrow writes a small file with one PUT; by itself it opens a multipart upload."""
-    if not place.startswith("s3://") or "allow_delayed_open" in place:
+def _tuned(place: str, delayed_open: bool = True) -> str:
+    """The URI with the options that a run needs, but for those that it says itself.
+
+    `delayed_open` makes pyarrow write a small file to S3 with one PUT, and every file as a multipart upload without it.
+    Google's client would by itself try for a quarter of an hour, also to reach a server that is not there.
+    """
+    if place.startswith("s3://"):
+        option = f"allow_delayed_open={str(delayed_open).lower()}"
+    elif place.startswith(("gs://", "gcs://")):
+        option = f"retry_limit_seconds={_GOOGLE_PATIENCE_S}"
+    else:
         return place
-    return f"{place}{'&' if '?' in place else '?'}allow_delayed_open=true"
+    return place if option.partition("=")[0] in place else f"{place}{'&' if '?' in place else '?'}{option}"
 
 
 def _sync_folder(folder: str) -> None:

@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name, parse_chunk_name
-from ig_worker.errors import RunDamagedError, UsageError
-from ig_worker.run.digest import content_digest
+from ig_worker.errors import RunDamagedError, RunStoppedError, UsageError
+from ig_worker.run import sealed
+from ig_worker.run.config import fingerprint
 from ig_worker.run.storage import Storage
 
 CHUNKS, ATTRIBUTIONS, QUARANTINE, AGGREGATES = "chunks", "attributions", "quarantine", "aggregates"
@@ -92,30 +93,57 @@ class RunStore:
 
     # Input chunks.
 
-    def write_chunk(self, index: int, rows: pa.Table, faults: Faults) -> None:
-        """Write an input chunk; `faults` are the rows already known to be unexplainable."""
+    def write_chunk(self, index: int, rows: pa.Table, faults: Faults, data: str = "") -> None:
+        """Write an input chunk.
+
+        Args:
+            index: of the chunk.
+            rows: with the columns of `schema.INPUT`.
+            faults: the rows already known to be unexplainable.
+            data: mark of the sharded data set, which goes into the footer as the run's fingerprint does elsewhere.
+        """
         text = json.dumps({str(position): list(fault) for position, fault in sorted(faults.items())})
-        metadata = schema.with_metadata(schema.INPUT, chunk=str(index), faults=text)
+        metadata = schema.with_metadata(schema.INPUT, chunk=str(index), faults=text, fingerprint=data)
         self._write_table(_parquet(CHUNKS, index), rows.select(schema.INPUT.names).cast(schema.INPUT), metadata)
 
     def read_chunk(self, index: int) -> tuple[pa.Table, Faults]:
-        """Rows of an input chunk, and those of them known to be unexplainable."""
-        table = self._read_table(_parquet(CHUNKS, index))
-        raw = json.loads((table.schema.metadata or {}).get(schema.META_FAULTS, b"{}"))
+        """Rows of an input chunk, and those of them known to be unexplainable.
+
+        Raises:
+            RunDamagedError: it does not hold what was written, or is another chunk.
+        """
+        name = _parquet(CHUNKS, index)
+        table = self._read_table(name)
+        with self._parsing(name):
+            whole = sealed.intact(table)
+        if not whole:  # or rows that nobody wrote would be explained, and nothing found wrong with them
+            raise self._damaged(name, "does not hold what was written: its checksum differs")
+        self._require_chunk(name, index, table.schema.metadata)
+        raw = json.loads(table.schema.metadata.get(schema.META_FAULTS, b"{}"))
         return table, {int(position): (reason, detail) for position, (reason, detail) in raw.items()}
 
     def chunk_rows(self, index: int) -> int:
         """Number of rows of an input chunk, from its footer."""
         return int(self._footer(_parquet(CHUNKS, index)).num_rows)
 
+    def delete_chunk(self, index: int) -> None:
+        self.storage.delete(_parquet(CHUNKS, index))
+
     # Results.
 
     def commit(self, index: int, explained: pa.Table, quarantined: pa.Table, fingerprint: str) -> Commit:
-        """Publish a chunk's result: quarantine first, then the attributions file that makes it count."""
+        """Publish a chunk's result: quarantine first, then the attributions file that makes it count.
+
+        Raises:
+            RunStoppedError: the run goes on with other settings by now, without whoever calls this.
+        """
+        bound = (self.read_manifest() or {}).get("fingerprint", fingerprint)
+        if bound != fingerprint:
+            raise RunStoppedError(f"{self.place} goes on with other settings since this was begun")
         name = ""
         if quarantined.num_rows:
-            data = _serialise(quarantined, schema.with_metadata(schema.QUARANTINE, fingerprint=fingerprint))
-            name = f"{chunk_name(index)}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
+            data = sealed.seal(quarantined, schema.with_metadata(schema.QUARANTINE, fingerprint=fingerprint))
+            name = f"{chunk_name(index)}-{_short_hash(data)}.parquet"
             self.storage.write(f"{QUARANTINE}/{name}", data)
         positions = tuple(sorted(quarantined.column("position").to_pylist()))
         metadata = schema.with_metadata(
@@ -142,8 +170,7 @@ class RunStore:
         name = _parquet(ATTRIBUTIONS, index)
         footer = self._footer(name)
         metadata = footer.metadata or {}
-        if metadata.get(schema.META_CHUNK) != str(index).encode():
-            raise self._damaged(name, f"says that it is chunk {metadata.get(schema.META_CHUNK, b'none').decode()}")
+        self._require_chunk(name, index, metadata)
         try:
             return Commit(
                 index=index,
@@ -175,6 +202,11 @@ class RunStore:
         """Rows of one file in RUN/quarantine."""
         return self._read_table(f"{QUARANTINE}/{name}").replace_schema_metadata(None)
 
+    def is_named_by_content(self, name: str) -> bool:
+        """Whether a file in RUN/quarantine holds what it was named for."""
+        data = self.storage.read(f"{QUARANTINE}/{name}")
+        return data is not None and name.endswith(f"-{_short_hash(data)}.parquet")
+
     def quarantine_files(self) -> set[str]:
         """Names of the files in RUN/quarantine, whether a marker names them or not."""
         return set(self.storage.list(QUARANTINE, ".parquet"))
@@ -202,33 +234,8 @@ class RunStore:
         self.storage.write(name, text.encode("utf-8", errors="replace"))
         return self.storage.describe(name)
 
-    def fault_of(self, name: str) -> str:
-        """What is wrong with a Parquet file of this run, to the last byte; empty where nothing is."""
-        data = self.storage.read(name)
-        if data is None:
-            return "is gone"
-        try:
-            table = pq.ParquetFile(pa.BufferReader(data)).read()
-            metadata = table.schema.metadata or {}
-            digest = content_digest(table, metadata)
-        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-            return f"cannot be read ({' '.join(str(error).split())[:200]})"
-        if metadata.get(schema.META_VERSION) != schema.VERSION.encode():
-            found = metadata.get(schema.META_VERSION, b"none").decode(errors="replace")
-            return f"has schema version {found}, this program reads {schema.VERSION}"
-        if metadata.get(schema.META_CONTENT) != digest.encode():
-            return "does not hold what was written: its checksum differs"
-        expected = _expected_schema(name, table.schema)
-        if not table.schema.equals(expected):
-            return f"has other columns than {', '.join(expected.names)}"
-        again = _serialise(table, expected.with_metadata(metadata))
-        # Bytes that no reader looks at; another version of pyarrow may write the same otherwise.
-        if metadata.get(schema.META_WRITER) == pa.__version__.encode() and again.to_pybytes() != data:
-            return "holds what was written, but not byte for byte"
-        return ""
-
     def _write_table(self, name: str, table: pa.Table, metadata: pa.Schema) -> None:
-        self.storage.write(name, _serialise(table, metadata))
+        self.storage.write(name, sealed.seal(table, metadata))
 
     def _read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         data = self._existing(name, self.storage.read(name))
@@ -243,6 +250,11 @@ class RunStore:
             tail = self._existing(name, self.storage.read_tail(name, size))
         with self._parsing(name):
             return pq.read_metadata(pa.BufferReader(tail))
+
+    def _require_chunk(self, name: str, index: int, metadata: Mapping[bytes, bytes]) -> None:
+        found = metadata.get(schema.META_CHUNK, b"none")
+        if found != str(index).encode():
+            raise self._damaged(name, f"says that it is chunk {found.decode(errors='replace')}")
 
     def _existing(self, name: str, data: bytes | None) -> bytes:
         if data is None:
@@ -260,7 +272,7 @@ class RunStore:
     def _parse(self, name: str, data: bytes) -> dict[str, Any]:
         try:
             content = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged(name, f"is not JSON ({error})") from error
         if not isinstance(content, dict):
             raise self._damaged(name, "holds no JSON object")
@@ -276,28 +288,12 @@ class RunStore:
 
 def manifest_checksum(manifest: Mapping[str, Any]) -> str:
     """SHA-256, hexadecimal, of run.json's content but for the checksum itself."""
-    content = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
-    """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE has to hold."""
-    folder = name.partition("/")[0]
-    if folder != ATTRIBUTIONS:
-        return {CHUNKS: schema.INPUT, QUARANTINE: schema.QUARANTINE}[folder]
-    kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
-    return schema.attributions(None if kept is None else kept.value_type.list_size)
+    return fingerprint({key: value for key, value in manifest.items() if key != "checksum"})
 
 
 def _parquet(folder: str, index: int) -> str:
     return f"{folder}/{chunk_name(index)}.parquet"
 
 
-def _serialise(table: pa.Table, target: pa.Schema) -> pa.Buffer:
-    """`table` as a Parquet file with the schema and the metadata of `target`, and with its own checksum."""
-    content = table.cast(target.remove_metadata())
-    metadata = {**(target.metadata or {}), schema.META_WRITER: pa.__version__.encode()}
-    metadata[schema.META_CONTENT] = content_digest(content, metadata).encode()
-    sink = pa.BufferOutputStream()
-    pq.write_table(content.replace_schema_metadata(metadata), sink, compression="zstd")
-    return sink.getvalue()
+def _short_hash(data: bytes | pa.Buffer) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import RunDamagedError
-from ig_worker.explain.engine import STATUS_CONVERGED, STATUS_FIXED
-from ig_worker.run.config import fingerprint
-from ig_worker.run.prepare import Prepared
-from ig_worker.run.store import ATTRIBUTIONS, CHUNKS, MANIFEST, QUARANTINE, Commit, RunStore, manifest_checksum
-
-_ROUNDING = 1e-5  # float32, over the sum of a text's attributions
-_FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
+from ig_worker.run import sealed
+from ig_worker.run.prepare import Prepared, data_mark
+from ig_worker.run.store import ATTRIBUTIONS, CHUNKS, MANIFEST, QUARANTINE, Commit, RunStore
+from ig_worker.run.verify_manifest import count_faults, manifest_faults
+from ig_worker.run.verify_rows import rows_faults, value_faults
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,8 @@ class Verification:
     explained: int = 0
     quarantined: int = 0
     faults: list[Fault] = field(default_factory=list)
+    read: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # whole files, by folder
+    foreign: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))  # of them: file -> its mark
     orphans: list[str] = field(default_factory=list)  # quarantine files that no result names: left by a crash, unread
 
     @property
@@ -75,7 +75,7 @@ def verify_run(store: RunStore, progress: Callable[[int, int], None] | None = No
     if prepared is None:
         raise RunDamagedError(f"{store.place} holds no complete data set", remedy="run jobs.explain again")
     found = Verification(chunks=prepared.chunks, rows=prepared.rows)
-    found.faults += [Fault(MANIFEST, what) for what in manifest_faults(manifest)]
+    found.faults += [Fault(MANIFEST, what) for what in manifest_faults(manifest, prepared)]
     _list_files(store, prepared, found)
     seen: set[str] = set()
     named: set[str] = set()  # quarantine files
@@ -86,18 +86,19 @@ def verify_run(store: RunStore, progress: Callable[[int, int], None] | None = No
             progress(index + 1, prepared.chunks)
     if rows != prepared.rows and not any(fault.file.startswith(CHUNKS) for fault in found.faults):
         found.faults.append(Fault(MANIFEST, f"says {prepared.rows} rows, the input chunks have {rows}"))
+    _blame_manifest(found)
+    if not found.faults:
+        found.faults += [Fault(MANIFEST, what) for what in count_faults(manifest, found.explained, found.quarantined)]
     found.orphans = sorted(store.quarantine_files() - named)
     return found
 
 
-def manifest_faults(manifest: dict[str, Any]) -> list[str]:
-    """What is wrong with run.json by itself."""
-    faults = []
-    if manifest.get("checksum") != manifest_checksum(manifest):
-        faults.append("was changed by hand: its checksum differs")
-    if "identity" in manifest and fingerprint(manifest["identity"]) != manifest.get("fingerprint"):
-        faults.append("has a fingerprint that is not of its settings")
-    return faults
+def _blame_manifest(found: Verification) -> None:
+    """Where all results, or all input chunks, are of one other run: it is run.json that is, and they are worth more."""
+    for folder, marks in found.foreign.items():
+        if len(marks) == len(found.read[folder]) and len(set(marks.values())) == 1:
+            found.faults = [fault for fault in found.faults if fault.file not in marks]
+            found.faults.append(Fault(MANIFEST, f"is not of the run that all files in {folder} are of"))
 
 
 def _list_files(store: RunStore, prepared: Prepared, found: Verification) -> None:
@@ -115,12 +116,21 @@ def _verify_chunk(
 ) -> int:
     """Check the files of one chunk; returns its number of input rows."""
     source, result = (f"{folder}/{chunk_name(index)}.parquet" for folder in (CHUNKS, ATTRIBUTIONS))
-    fault = store.fault_of(source)
+    fault = file_fault(store, source)
     if fault:
         found.faults.append(Fault(source, fault, (source, result)))
         return 0
-    inputs, _ = store.read_chunk(index)
-    fault = store.fault_of(result)
+    try:
+        inputs, _ = store.read_chunk(index)
+    except RunDamagedError as error:
+        found.faults.append(Fault(source, error.what.partition(f"{source} ")[2], (source, result)))
+        return 0
+    if not _is_ours(
+        found, source, inputs.schema.metadata.get(schema.META_FINGERPRINT, b"").decode(), _data_mark(manifest)
+    ):
+        found.faults.append(Fault(source, "holds rows of another data set", (source, result)))
+        return inputs.num_rows
+    fault = file_fault(store, result)
     if fault:
         # What has not been made yet is not removed: a driver at work may be about to commit it.
         there = store.storage.exists(result)
@@ -131,23 +141,52 @@ def _verify_chunk(
     except RunDamagedError as error:
         found.faults.append(Fault(result, error.what.partition(f"{result} ")[2], (result,)))
         return inputs.num_rows
-    faults = _result_faults(store, manifest, commit, inputs, seen)
-    found.faults += [Fault(result, what, (result,)) for what in faults]
     found.explained += commit.rows
     found.quarantined += len(commit.quarantined)
     named.add(commit.quarantine_file)
+    if not _is_ours(found, result, commit.fingerprint, manifest.get("fingerprint", "")):
+        found.faults.append(Fault(result, "belongs to another run: its fingerprint differs", (result,)))
+        return inputs.num_rows
+    found.faults += [Fault(result, what, (result,)) for what in _result_faults(store, commit, inputs, seen)]
     return inputs.num_rows
 
 
-def _result_faults(
-    store: RunStore, manifest: dict[str, Any], commit: Commit, inputs: pa.Table, seen: set[str]
-) -> list[str]:
-    """What is wrong with the rows of a result whose files are whole."""
-    if commit.fingerprint != manifest.get("fingerprint"):
-        return ["belongs to another run: its fingerprint differs"]
+def file_fault(store: RunStore, name: str) -> str:
+    """What is wrong with a Parquet file of a run, to the last byte; empty where nothing is."""
+    data = store.storage.read(name)
+    return "is gone" if data is None else sealed.fault_of(data, partial(_expected_schema, name))
+
+
+def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
+    """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE has to hold."""
+    folder = name.partition("/")[0]
+    if folder != ATTRIBUTIONS:
+        return {CHUNKS: schema.INPUT, QUARANTINE: schema.QUARANTINE}[folder]
+    kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
+    return schema.attributions(None if kept is None else kept.value_type.list_size)
+
+
+def _is_ours(found: Verification, file: str, mark: str, expected: str) -> bool:
+    folder = file.partition("/")[0]
+    found.read[folder].add(file)
+    if mark == expected:
+        return True
+    found.foreign[folder][file] = mark
+    return False
+
+
+def _data_mark(manifest: dict[str, Any]) -> str:
+    """What every input chunk has to carry."""
+    return data_mark(manifest["data_identity"], manifest["data"]["rows"]) if "data_identity" in manifest else ""
+
+
+def _result_faults(store: RunStore, commit: Commit, inputs: pa.Table, seen: set[str]) -> list[str]:
+    """What is wrong with the rows of a result whose file is whole."""
     quarantine = pa.Table.from_batches([], schema=schema.QUARANTINE)
     if commit.quarantine_file:
-        fault = store.fault_of(f"{QUARANTINE}/{commit.quarantine_file}")
+        fault = file_fault(store, f"{QUARANTINE}/{commit.quarantine_file}")
+        if not fault and not store.is_named_by_content(commit.quarantine_file):
+            fault = "holds other rows than it was named for"
         if fault:
             return [f"names {QUARANTINE}/{commit.quarantine_file}, which {fault}"]
         quarantine = store.read_quarantine_file(commit.quarantine_file)
@@ -163,80 +202,13 @@ def _result_faults(
     return value_faults(explained)
 
 
-def rows_faults(inputs: pa.Table, explained: pa.Table, quarantine: pa.Table, positions: tuple[int, ...]) -> list[str]:
-    """Whether every row of an input chunk is explained or quarantined, once and in order."""
-    faults = []
-    ids = inputs.column("id").to_pylist()
-    outside = [position for position in positions if not 0 <= position < len(ids)]
-    if outside or len(set(positions)) != len(positions):
-        return [f"names rows {outside or list(positions)} of {len(ids)} as quarantined"]
-    left = [id for position, id in enumerate(ids) if position not in set(positions)]
-    found = explained.column("id").to_pylist()
-    if found != left:
-        missing, extra = set(left) - set(found), set(found) - set(left)
-        names = ", ".join(repr(id) for id in sorted(map(str, missing | extra))[:3])
-        faults.append(f"has other rows than its input chunk ({len(missing)} missing, {len(extra)} too many: {names})")
-    kept = [(row["position"], row["id"]) for row in quarantine.select(["position", "id"]).to_pylist()]
-    if kept != [(position, ids[position]) for position in sorted(positions)]:
-        faults.append("names other rows as quarantined than its quarantine file holds")
-    return faults
-
-
-def value_faults(table: pa.Table) -> list[str]:
-    """Whether the numbers of explained rows are finite and agree with each other."""
-    if not table.num_rows:
-        return []
-    numbers = {name: table.column(name).to_numpy() for name in ("delta", "evaluations", "prediction", "target")}
-    change = _difference(table, "target_probability", "baseline_probability")
-    rows, values = _flat(table, "attributions")
-    sums = np.bincount(rows, weights=values, minlength=table.num_rows)
-    norms = np.bincount(rows, weights=np.abs(values), minlength=table.num_rows)
-    gaps = sums - change
-    estimates = table.column("error_estimate").to_numpy().astype(np.float64)  # null becomes nan
-    unknown = np.array(table.column("error_estimate").combine_chunks().is_null())
-    status = np.array(table.column("status").to_pylist())
-    classes, probabilities = _flat(table, "probabilities")
-    totals = np.bincount(classes, weights=probabilities, minlength=table.num_rows)
-    fixed, converged = status == STATUS_FIXED, status == STATUS_CONVERGED
-    room = _ROUNDING * (1 + norms)
-    checks = {
-        "values that are not finite": ~np.isfinite(sums) | ~np.isfinite(numbers["delta"]) | ~np.isfinite(totals),
-        "lists of different lengths": _uneven(table),
-        "probabilities that do not add up to 1": np.abs(totals - 1) > 1e-4,
-        "a delta that is not of their attributions": np.abs(gaps - numbers["delta"]) > room,
-        "an error estimate, or none, against their status": unknown != fixed,
-        "a delta above their error estimate": converged & (np.abs(gaps) > estimates * np.maximum(norms, _FLOOR) + room),
-    }
-    ids = table.column("id").to_pylist()
-    return [
-        f"has {int(wrong.sum())} rows with {what}, such as {ids[int(np.argmax(wrong))]!r}"
-        for what, wrong in checks.items()
-        if wrong.any()
-    ]
-
-
-def _difference(table: pa.Table, first: str, second: str) -> npt.NDArray[np.float64]:
-    a, b = (table.column(name).to_numpy().astype(np.float64) for name in (first, second))
-    return a - b
-
-
-def _flat(table: pa.Table, column: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """All values of a column of lists, and the row of each."""
-    lists = table.column(column).combine_chunks()
-    lengths = lists.value_lengths().to_numpy()
-    return np.repeat(np.arange(len(lists)), lengths), lists.flatten().to_numpy().astype(np.float64)
-
-
-def _uneven(table: pa.Table) -> npt.NDArray[np.bool_]:
-    lengths = [
-        table.column(name).combine_chunks().value_lengths().to_numpy()
-        for name in ("tokens", "input_ids", "word_ids", "attributions")
-    ]
-    return np.any([length != lengths[0] for length in lengths[1:]], axis=0)
-
-
 def repair(store: RunStore, found: Verification) -> list[str]:
-    """Remove damaged files, so that `jobs.explain` makes them again; returns their names."""
+    """Remove damaged files, so that `jobs.explain` makes them again; returns their names.
+
+    None while run.json itself has a fault: it is what tells which files are right.
+    """
+    if any(fault.file == MANIFEST for fault in found.faults):
+        return []
     names = sorted({name for fault in found.faults for name in fault.remove or ()})
     removed = [name for name in names if store.storage.exists(name)]
     for name in removed:

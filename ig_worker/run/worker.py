@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +21,14 @@ from ig_worker.explain.rules import ADAPTIVE, fixed_rule
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.choices import audit_positions
-from ig_worker.run.config import ExplainConfig
-from ig_worker.run.rows import Explained, Failure, Failures, Row, choose_target, explain_rows
+from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.evaluation import Evaluator
+from ig_worker.run.rows import Explained, Failure, Failures, Row, choose_target, explain_rows, require_health
 from ig_worker.run.store import Faults, RunStore
 from ig_worker.run.tables import attributions_table, quarantine_table
+
+if TYPE_CHECKING:
+    from ig_worker.explain.forward import Forward
 
 AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
 ENDS_PROCESS = ("ends_process", "the process ended, or hung, whenever it explained this row")
@@ -154,6 +159,14 @@ class ChunkWorker:
         within = {position - start: fault for position, fault in faults.items() if start <= position < stop}
         self.explain_table(table.slice(start, stop - start), within, batch_tokens)
 
+    def try_known_good(self, batch_tokens: int = 0) -> None:
+        """Explain a text that every healthy device can explain.
+
+        Raises:
+            RunStoppedError: what came out are no numbers.
+        """
+        require_health(self._engine(Purpose.RUN, batch_tokens), self._known_good())
+
     @property
     def hidden(self) -> int | None:
         """Hidden units kept of every token; None without `--keep-hidden`."""
@@ -205,6 +218,16 @@ class ChunkWorker:
                 record["refined_relative_l1"] = relative_l1(row["attributions"], reference.attributions)
                 record["error_estimate"] = row["error_estimate"]
         return records
+
+    def evaluator(self, config: EvaluateConfig) -> Evaluator:
+        """What evaluates the attributions of chunks."""
+        return Evaluator(self._forward, self._special, self._config.text_style == "plain", config)
+
+    @cached_property
+    def _forward(self) -> Forward:
+        from ig_worker.explain.forward import Forward
+
+        return Forward(self.classifier.split(self._config.layer, self._config.precision), self._shape(0))
 
     def _rows(self, table: pa.Table, faults: Faults) -> tuple[list[Row], Failures]:
         """Tokenized rows without known faults, and the faults, to which bad labels have been added."""

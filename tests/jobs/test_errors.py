@@ -134,6 +134,23 @@ def test_training_onto_an_existing_directory(place: Path, capsys) -> None:
     assert "exists; expected a new directory" in one_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("reviews.jsonl/model", "reviews.jsonl is not a directory"),
+        ("x" * 250, "File name too long"),  # the name of the scratch folder is longer
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_training_onto_a_place_that_cannot_be(place: Path, capsys, out: str, reason: str) -> None:
+    before = sorted(place.iterdir())
+    assert finetune.main(["--recipe", "tiny", "--dataset", "demo", "--out", str(place / out)]) == 1
+    line = one_line(capsys)
+    assert line.startswith(f"error: --out {place / out} cannot be made (")
+    assert reason in line
+    assert sorted(place.iterdir()) == before
+
+
 @pytest.mark.parametrize("job", [prepare, finetune])
 def test_presets_are_offered_only_where_they_fit(job, capsys) -> None:
     with pytest.raises(SystemExit):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import queue
+import re
 import socket
 import struct
 import subprocess
@@ -10,37 +12,55 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Self
 
+import pyarrow.fs as pafs
+
 BUCKET = "runs"
-_FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_REQUEST = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) /")
+_ANSWERS = {"error": b"500 Internal Server Error", "refuse": b"403 Forbidden"}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at, of the system's choice, which is outside Ray's 10002 to 19999."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(made.getsockname()[1]) for made in sockets]
+
+
+@contextmanager
+def served(command: list[str], port: int, log: Path | None = None) -> Iterator[None]:
+    """A server that has begun to listen at `port`, for the time of the context."""
+    with open(log or os.devnull, "wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+    try:
+        end = time.monotonic() + 120
+        while True:
+            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), timeout=1)):
+                break
+            assert process.poll() is None, log.read_text() if log else command
+            assert time.monotonic() < end, command
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager
 def s3_server() -> Iterator[int]:
-    """The port of a server for the time of the context. Its keys are ``testing`` and ``testing``."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-    try:
-        end = time.monotonic() + 60
-        while True:
-            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), timeout=1)):
-                break
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.1)
+    """The port of a server for the time of the context; it takes any key and secret."""
+    (port,) = free_ports(1)
+    with served([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port):
         yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def uri(port: int, folder: str) -> str:
@@ -48,17 +68,27 @@ def uri(port: int, folder: str) -> str:
     return f"s3://testing:testing@{BUCKET}/{folder}?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
 
 
-class FaultyProxy:
-    """Passes connections on to a port, or does what `mode` says.
+def make_bucket(place: str) -> None:
+    """Make the bucket of the URI `place`."""
+    system, path = pafs.FileSystem.from_uri(f"{place}&allow_bucket_creation=true")
+    system.create_dir(path.partition("/")[0])
 
-    ``pass``; ``down``: every connection is reset; ``error``: every request is answered by 500; ``cut``: a request is
-    reset after `cut_after` bytes of it have gone through; ``slow``: every piece waits a second.
+
+class FaultyProxy:
+    """Passes requests on to a port, or does to those whose first line matches `only` what `mode` says.
+
+    ``pass``; ``down``: reset the connection; ``error``: answer 500; ``refuse``: answer 403; ``cut``: reset it after
+    `cut_after` bytes of the request; ``hold``: the same, but wait for `let_go` first; ``slow``: wait at each piece.
     """
 
     def __init__(self, port: int) -> None:
         self.mode = "pass"
+        self.only = rb""
         self.cut_after = 0
         self.faults = 0
+        self.seen: list[bytes] = []  # first lines of all requests
+        self.held: queue.Queue[int] = queue.Queue()  # ports from which requests came that are held
+        self.let_go = threading.Event()
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -68,7 +98,14 @@ class FaultyProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.let_go.set()
         self._listener.close()
+
+    def heal(self) -> None:
+        """Be as new."""
+        self.let_go.set()
+        self.mode, self.only, self.cut_after, self.faults = "pass", rb"", 0, 0
+        self.seen, self.held, self.let_go = [], queue.Queue(), threading.Event()
 
     def fail_for(self, seconds: float, mode: str) -> threading.Timer:
         """Fail from now on for so long."""
@@ -90,24 +127,38 @@ class FaultyProxy:
             closing(socket.create_connection(("127.0.0.1", self._target))) as server,
         ):
             threading.Thread(target=_pump, args=(server, client), daemon=True).start()
-            sent = 0
+            sent, line = 0, b""
             while piece := client.recv(1 << 16):
-                if self.mode == "down" or (self.mode == "cut" and sent + len(piece) > self.cut_after):
-                    self.faults += 1
-                    if self.mode == "cut":
-                        server.sendall(piece[: max(0, self.cut_after - sent)])
-                    # A reset instead of an orderly end.
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if _REQUEST.match(piece):  # a client sends none before the answer to the last one
+                    sent, line = 0, piece.partition(b"\r\n")[0]
+                    self.seen.append(line)
+                mode = self.mode if re.search(self.only, line) else "pass"
+                if not self._pass_on(mode, sent, piece, client, server):
                     return
-                if self.mode == "error":
-                    self.faults += 1
-                    client.sendall(_FAILURE)
-                    return
-                if self.mode == "slow":
-                    self.faults += 1
-                    time.sleep(1.0)
-                server.sendall(piece)
                 sent += len(piece)
+
+    def _pass_on(self, mode: str, sent: int, piece: bytes, client: socket.socket, server: socket.socket) -> bool:
+        """Whether the connection goes on after this piece of a request, of which `sent` bytes went before."""
+        if mode in ("cut", "hold") and sent + len(piece) <= self.cut_after:
+            mode = "pass"
+        self.faults += mode != "pass"
+        if mode in _ANSWERS:
+            client.sendall(b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % _ANSWERS[mode])
+            return False
+        if mode in ("cut", "hold"):
+            server.sendall(piece[: self.cut_after - sent])
+        if mode == "hold":
+            let_go = self.let_go
+            self.held.put(client.getpeername()[1])
+            let_go.wait()
+        if mode in ("down", "cut", "hold"):
+            # A reset instead of an orderly end.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        if mode == "slow":
+            time.sleep(1.0)
+        server.sendall(piece)
+        return True
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ig_worker.run.attempts import Attempts, failed_attempts, task_name
-from ig_worker.run.dispatch import Action, Outcome
+from ig_worker.run.policy import Action, Outcome
 from ig_worker.run.pool import Event
 from ig_worker.run.search import Probe
 from ig_worker.run.storage import Storage
@@ -27,7 +27,7 @@ def test_every_attempt_is_there_once(tmp_path: Path) -> None:
     attempts.flush()
     assert storage.list("attempts") == ["d1-0.json", "d1-1.json"]
     (entry,) = json.loads((tmp_path / "attempts/d1-0.json").read_text())["attempts"]
-    assert (entry["task"], entry["outcome"], entry["node"]) == ("chunk-00003", "actor died", "node")
+    assert (entry["task"], entry["outcome"], entry["place"]) == ("chunk-00003", "actor died", "node")
     assert (entry["seconds"], entry["error"]) == (1.235, "killed")
     assert failed_attempts(storage) == {"actor died": 1}
 

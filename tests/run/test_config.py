@@ -23,7 +23,16 @@ from ig_worker.run.config import (
 CONFIG = ExplainConfig(dataset="demo", model="m")
 FIXED = replace(CONFIG, method="gausslegendre")
 NOT_IDENTITY = {field.name for field in fields(DataSpec)} | {"model", "revision"}  # what they name is, by its digest
-NOT_IDENTITY |= {"actors", "gpus_per_actor", "audit", "address", "deadline", "chunk_timeout", "max_quarantined"}
+NOT_IDENTITY |= {
+    "actors",
+    "gpus_per_actor",
+    "audit",
+    "address",
+    "deadline",
+    "chunk_timeout",
+    "max_quarantined",
+    "retry_quarantined",
+}
 
 
 def changed(name: str, default: object) -> object:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ig_worker.run.choices import audit_positions, missing_chunks, over_budget
-from ig_worker.run.dispatch import (
+from ig_worker.run.dispatch import LEAST_SLOW_S, MAX_HOPELESS, SICK, Ledger
+from ig_worker.run.policy import (
     LEAST_LIMIT_S,
-    LEAST_SLOW_S,
     LONGEST_DELAY_S,
-    MAX_HOPELESS,
     MAX_LOST,
     MAX_STRIKES,
     PACE,
-    SICK,
     UNKNOWN_LIMIT_S,
     Action,
     History,
-    Ledger,
     Outcome,
     delay,
     next_action,
     pace_limit,
 )
-from ig_worker.run.search import BLAMED, Probe
+from ig_worker.run.search import BLAMED, MAX_DEATHS, Control, Part, Probe, Search
 
 FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT]
 
@@ -140,6 +138,9 @@ def test_a_second_copy_that_makes_it_ends_the_search_for_its_rows() -> None:
     assert ledger.take(now, "c", "abcd") == 3
     assert ledger.take(now + 50, "d", "abcd") == 3
     assert ledger.report(3, Outcome.ACTOR_DIED, now + 51, "c") is Action.BISECT
+    control = ledger.take(now + 52, "c", "abcd")
+    assert control == Control(3, "c")
+    ledger.report(control, Outcome.DONE, now + 52, "c")
     probe = ledger.take(now + 52, "c", "abcd")
     assert isinstance(probe, Probe)
     assert ledger.report(3, Outcome.DONE, now + 53, "d") is Action.FINISH
@@ -148,23 +149,39 @@ def test_a_second_copy_that_makes_it_ends_the_search_for_its_rows() -> None:
     assert (ledger.done, list(ledger.waiting), ledger.given_up) == (4, [], {})
 
 
-def play(ledger: Ledger, nodes: list[str], poison: dict[int, set[int]], rows: int, sick: str = "") -> list[object]:
-    """Work a ledger off: rows in `poison` end their process, as does whatever runs on the node `sick`."""
-    now, tasks = 0.0, []
-    while ledger.open and len(tasks) < 10_000:
-        now += 1.0
-        for node in nodes:
-            task = ledger.take(now, node, nodes)
-            if task is None:
-                continue
-            tasks.append(task)
-            chunk, touched = (
-                (task.chunk, range(task.start, task.stop)) if isinstance(task, Probe) else (task, range(rows))
-            )
-            left_out = set(ledger.guilty.get(task, ()))
-            dies = node == sick or bool((poison.get(chunk, set()) & set(touched)) - left_out)
-            ledger.report(task, Outcome.ACTOR_DIED if dies else Outcome.DONE, now, node, "died" if dies else "")
-    return tasks
+class World:
+    """Nodes on which a ledger's tasks end as they would.
+
+    Args:
+        rows: of a chunk.
+        poison: chunk -> rows that end their process, wherever they are.
+        kills: whether a task ends its process on a node, for other reasons: ``kills(node, task)``.
+    """
+
+    def __init__(self, rows: int, poison: dict[int, set[int]], kills: Callable[[str, object], bool] = lambda *_: False):
+        self.rows, self.poison, self.kills = rows, poison, kills
+        self.tasks: list[tuple[str, object]] = []
+
+    def dies(self, ledger: Ledger, node: str, task: object) -> bool:
+        if self.kills(node, task):
+            return True
+        if isinstance(task, Control):
+            return False
+        chunk, start, stop = (task.chunk, task.start, task.stop) if isinstance(task, Probe) else (task, 0, self.rows)
+        touched = set(range(start, stop)) - set(ledger.guilty.get(task, ()))
+        return bool(self.poison.get(chunk, set()) & touched)
+
+    def play(self, ledger: Ledger, nodes: list[str]) -> None:
+        """Work the ledger off, all nodes at once."""
+        now = 0.0
+        while ledger.open:
+            now += 1.0
+            taken = [(node, task) for node in nodes if (task := ledger.take(now, node, nodes)) is not None]
+            for node, task in taken:
+                dead = self.dies(ledger, node, task)
+                ledger.report(task, Outcome.ACTOR_DIED if dead else Outcome.DONE, now, node, "died" if dead else "")
+            self.tasks += taken
+            assert len(self.tasks) < 10_000
 
 
 @settings(deadline=None)
@@ -178,32 +195,104 @@ def test_rows_that_end_their_process_are_found_and_no_others(
     rows: int, chunks: int, poison: dict[int, set[int]], nodes: int
 ) -> None:
     poison = {chunk: {row for row in bad if row < rows} for chunk, bad in poison.items() if chunk < chunks}
-    poison = {chunk: bad for chunk, bad in poison.items() if bad and len(bad) < rows}
+    poison = {chunk: bad for chunk, bad in poison.items() if bad}
     ledger = Ledger(range(chunks), lambda _: rows)
-    play(ledger, [f"n{i}" for i in range(nodes)], poison, rows)
+    World(rows, poison).play(ledger, [f"n{i}" for i in range(nodes)])
     assert ledger.given_up == {}
     assert ledger.done == chunks
     assert {chunk: set(found) for chunk, found in ledger.guilty.items()} == poison
 
 
-def test_a_row_has_to_end_its_process_twice_by_itself() -> None:
-    ledger = Ledger([0], lambda _: 2)
-    tasks = play(ledger, ["a", "b"], {0: {1}}, rows=2)
-    assert tasks.count(Probe(0, 1, 2)) == BLAMED
+@settings(deadline=None)
+@given(
+    st.integers(1, 20),
+    st.integers(1, 12),
+    st.dictionaries(st.integers(0, 11), st.sets(st.integers(0, 19), max_size=3), max_size=3),
+    st.integers(1, 4),
+    st.sets(st.integers(0, 3)),
+    st.sampled_from(["all", "all but the known-good text", "now and then"]),
+    st.randoms(use_true_random=False),
+)
+def test_no_row_is_blamed_for_its_place(rows, chunks, poison, nodes, bad, fault, chance) -> None:
+    """Whatever the bad places do, as long as there is a good one."""
+    names = [f"n{i}" for i in range(nodes)]
+    broken = {f"n{i}" for i in bad} & set(names)
+    if len(broken) == nodes:
+        broken.pop()
+
+    def kills(node: str, task: object) -> bool:
+        if node not in broken or (fault == "now and then" and chance.random() < 0.5):
+            return False
+        return not (isinstance(task, Control) and fault == "all but the known-good text")
+
+    poison = {chunk: {row for row in bad if row < rows} for chunk, bad in poison.items() if chunk < chunks}
+    ledger = Ledger(range(chunks), lambda _: rows)
+    World(rows, poison, kills).play(ledger, names)
+    for chunk, found in ledger.guilty.items():
+        innocent = set(found) - poison.get(chunk, set())
+        assert not innocent or len(broken) > 1, "two bad places that explain the known-good text agree about a row"
+
+
+def test_a_row_has_to_end_its_process_twice_by_itself_and_elsewhere_where_it_can() -> None:
+    ledger, world = Ledger([0], lambda _: 2), World(2, {0: {1}})
+    world.play(ledger, ["a", "b"])
+    assert sorted(node for node, task in world.tasks if task == Probe(0, 1, 2)) == ["a", "b"]
+    assert BLAMED == 2
     assert ledger.guilty == {0: (1,)}
+
+
+def test_rows_are_tried_only_where_something_has_worked_since_the_last_process_ended() -> None:
+    ledger, world = Ledger([0], lambda _: 8), World(8, {0: {5}})
+    world.play(ledger, ["a"])
+    ended = False
+    for _, task in world.tasks:
+        assert not (ended and isinstance(task, Probe))
+        ended = world.dies(ledger, "a", task) and isinstance(task, Part)
+    assert ledger.guilty == {0: (5,)}
+
+
+def test_a_chunk_whose_every_row_ends_its_process_is_given_up_at_last() -> None:
+    ledger, world = Ledger([0, 1], lambda _: 500), World(500, {0: set(range(500))})
+    world.play(ledger, ["a", "b"])
+    assert (ledger.done, list(ledger.given_up), ledger.guilty) == (1, [0], {})
+    assert sum(isinstance(task, Probe) for _, task in world.tasks) <= MAX_DEATHS + 2
 
 
 def test_a_single_node_that_ends_whatever_it_does_quarantines_nothing() -> None:
     ledger = Ledger([0], lambda _: 8)
-    play(ledger, ["a"], {}, rows=8, sick="a")
+    World(8, {}, lambda *_: True).play(ledger, ["a"])
     assert ledger.guilty == {}
-    assert list(ledger.given_up) == [0]
+    assert ledger.given_up == {0: "died, while looking for the row to blame"}
 
 
 def test_a_sick_node_among_healthy_ones_quarantines_nothing() -> None:
     ledger = Ledger(range(30), lambda _: 8)
-    play(ledger, ["a", "b", "c"], {}, rows=8, sick="b")
-    assert (ledger.done, ledger.given_up, set(ledger.guilty.values())) == (30, {}, set())
+    World(8, {}, lambda node, _: node == "b").play(ledger, ["a", "b", "c"])
+    assert (ledger.done, ledger.given_up, ledger.guilty) == (30, {}, {})
+
+
+def test_a_worker_that_raises_has_found_nothing_of_a_row() -> None:
+    ledger, probe = Ledger([0], lambda _: 1), Probe(0, 0, 1)
+    for now in (0.0, 50.0, 100.0):
+        ledger.report(ledger.take(now, "a"), Outcome.ACTOR_DIED, now, "a")
+    ledger.report(ledger.take(200.0, "a"), Outcome.DONE, 200.0, "a")
+    assert ledger.take(200.0, "a") == probe
+    assert ledger.report(probe, Outcome.ERROR, 201.0, "a", "storage away") is Action.RETRY
+    assert ledger.take(300.0, "a") == probe
+    assert ledger.report(probe, Outcome.ACTOR_DIED, 301.0, "a") is Action.BISECT
+    assert ledger.guilty == {}
+    assert ledger.open
+
+
+def test_what_a_place_said_of_a_row_is_taken_back_when_it_turns_out_sick() -> None:
+    search = Search(Probe(0, 0, 1))
+    assert search.died(Probe(0, 0, 1), "a") == [Probe(0, 0, 1)]
+    assert search.died(Probe(0, 0, 1), "b") == []
+    assert (search.guilty, search.open) == ((0,), set())
+    assert search.take_back("b") == [Probe(0, 0, 1)]
+    assert (search.guilty, search.open) == ((), {Probe(0, 0, 1)})
+    search.survived(Probe(0, 0, 1))
+    assert (search.guilty, search.open) == ((), set())
 
 
 def test_the_time_a_chunk_may_take_is_learned_from_the_others() -> None:
@@ -273,7 +362,7 @@ def test_every_task_ends_once_whatever_happens(tasks: int, outcomes: list[Outcom
             continue
         task, node = running.pop(chance.randrange(len(running)))
         action = ledger.report(task, next(script, Outcome.DONE), now, node)
-        if not isinstance(task, Probe) and action in (Action.FINISH, Action.GIVE_UP):
+        if not isinstance(task, Part) and action in (Action.FINISH, Action.GIVE_UP):
             ended[task] += 1
     hopeless = ledger.given_up_in_a_row >= MAX_HOPELESS
     assert set(ended.values()) <= {1}

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from dataclasses import replace
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ig_worker.errors import RunDamagedError, RunMismatchError, RunStoppedError, StorageError, UsageError
-from ig_worker.run import driver
+from ig_worker.run import driver, ending
+from ig_worker.run import prepare as prepare_module
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
-from ig_worker.run.lease import Lease
+from ig_worker.run.lease import Lease, Mark
 from ig_worker.run.rows import Failure
+from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
 from ig_worker.run.tables import quarantine_table
+from ig_worker.run.underway import Run
+from ig_worker.run.verify import verify_run
 from ig_worker.run.worker import ChunkRecord
+from jobs import prepare
 from tests.run.test_store import explained
 
 
@@ -33,12 +42,13 @@ def config(tmp_path: Path, tiny_models: dict[str, Path]) -> ExplainConfig:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commits what actors would commit, without any network."""
 
-    def work(run: driver._Run) -> None:
+    def work(run: Run) -> None:
         for index in run.todo:
             table, faults = run.store.read_chunk(index)
             failures = {position: Failure(*fault) for position, fault in faults.items()}
             ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
             run.store.commit(index, explained(*ids), quarantine_table(index, table, failures), run.mark)
+            run.check_budget(run.quarantined + len(faults))
             run.totals.add(ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, len(ids), 1.0, 1.0, 1))
 
     monkeypatch.setattr(driver, "_run_pool", work)
@@ -112,7 +122,7 @@ def test_a_deleted_input_chunk_is_written_again(config: ExplainConfig, tmp_path:
     ("error", "code"), [(RunStoppedError("no more actors"), 4), (StorageError("disk full"), 1), (ValueError("bug"), 4)]
 )
 def test_a_run_that_stops_says_so_in_its_files(config, tmp_path: Path, monkeypatch, error, code: int) -> None:
-    def fail(run: driver._Run) -> None:
+    def fail(run: Run) -> None:
         raise error
 
     monkeypatch.setattr(driver, "_run_pool", fail)
@@ -142,7 +152,7 @@ def test_a_sharding_that_did_not_end_starts_anew_with_whatever_is_asked_for(conf
 def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_path: Path, monkeypatch) -> None:
     work = driver._run_pool
 
-    def measured(run: driver._Run) -> None:
+    def measured(run: Run) -> None:
         assert run.batch_tokens == 0
         run.bind(1024)
         work(run)
@@ -193,10 +203,112 @@ def test_a_second_driver_is_refused_while_the_first_is_alive(config: ExplainConf
     assert explain_run(str(run), config).computed == 0
 
 
+@pytest.mark.parametrize("first", ["prepare", "explain"])
+@pytest.mark.parametrize("second", ["prepare", "explain"])
+def test_only_one_driver_prepares(config, tmp_path: Path, monkeypatch, first: str, second: str) -> None:
+    """While the first writes the chunks, the second asks for another data set."""
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"id": "x", "text": "bad film", "label": 0}\n')
+    inside, told = threading.Event(), threading.Event()
+    write = prepare_module._write_chunks
+
+    def slowly(*args: Any) -> Any:
+        inside.set()
+        assert told.wait(60)
+        return write(*args)
+
+    def start(job: str, dataset: str) -> int:
+        if job == "prepare":
+            return prepare.main(["--dataset", dataset, "--run", str(tmp_path / "run"), "--chunk-rows", "2"])
+        return explain_run(str(tmp_path / "run"), replace(config, dataset=dataset)).exit_code
+
+    monkeypatch.setattr(prepare_module, "_write_chunks", slowly)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(start, first, config.dataset)
+        try:
+            assert inside.wait(60)
+            if second == "prepare":
+                assert start(second, str(other)) == 1
+            else:
+                with pytest.raises(UsageError, match="another driver"):
+                    start(second, str(other))
+        finally:
+            told.set()
+        running.result()
+    assert explain_run(str(tmp_path / "run"), config).explained == 7
+    assert verify_run(RunStore(str(tmp_path / "run"))).faults == []
+
+
+@pytest.mark.parametrize("ends", [None, StorageError("the network is gone"), KeyboardInterrupt()])
+def test_a_driver_that_was_taken_for_dead_writes_nothing_more(config, tmp_path: Path, monkeypatch, ends) -> None:
+    """It may have stood still, and nobody has told it yet."""
+    run = tmp_path / "run"
+    files = {}
+
+    def sleep_and_wake(_: Run) -> None:
+        other = Mark("d2", "elsewhere", "machine", 7, 70)
+        for name, content in {"driver.json": asdict(other), "run.json": {}, "summary.json": {}}.items():
+            (run / name).write_text(json.dumps(content))
+            files[name] = (run / name).read_bytes()
+        if ends:
+            raise ends
+
+    monkeypatch.setattr(driver, "_run_pool", sleep_and_wake)
+    with pytest.raises(RunStoppedError if not isinstance(ends, StorageError) else StorageError):
+        explain_run(str(run), config)
+    assert {name: (run / name).read_bytes() for name in files} == files
+
+
+def test_an_interrupted_run_says_how_far_it_is(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
+    work = driver._run_pool
+
+    def interrupted(run: Run) -> None:
+        todo, run.todo = run.todo, run.todo[:3]
+        work(run)
+        run.todo = todo
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "_run_pool", interrupted)
+    with pytest.raises(RunStoppedError, match="interrupted; 3 of 4 chunks are done and kept; run the same"):
+        explain_run(str(tmp_path / "run"), config)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["chunks_done"], summary["explained"], summary["quarantined"]) == (3, 5, 1)
+    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
+
+
+def test_a_storage_that_is_away_does_not_hold_an_interruption_up(
+    config: ExplainConfig, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(ending, "_LAST_PATIENCE_S", 0.1)
+
+    def interrupted(run: Run) -> None:
+        def away(*_: object) -> None:
+            raise OSError(errno.EBUSY, "the storage is away")
+
+        monkeypatch.setattr(Storage, "_replace_local", away)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "_run_pool", interrupted)
+    with pytest.raises(RunStoppedError, match="interrupted; 0 of 4 chunks"):
+        explain_run(str(tmp_path / "run"), config)
+    monkeypatch.undo()
+    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "running"
+    assert not (tmp_path / "run" / "driver.json").exists()
+
+
+def test_chunks_of_a_data_set_that_was_given_up_do_not_stay(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
+    store = RunStore(str(tmp_path / "run"))
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, "PREPARED", "preparing")  # as if it had ended before that was written
+        prepare_module.prepare(store, config)
+    assert explain_run(str(tmp_path / "run"), replace(config, limit=3)).explained == 3
+    assert verify_run(store).faults == []
+
+
 def test_a_result_that_goes_away_while_the_run_is_under_way_is_no_complete_run(config, tmp_path, monkeypatch) -> None:
     work = driver._run_pool
 
-    def lose(run: driver._Run) -> None:
+    def lose(run: Run) -> None:
         work(run)
         (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
 
@@ -208,3 +320,36 @@ def test_a_result_that_goes_away_while_the_run_is_under_way_is_no_complete_run(c
             explain_run(str(tmp_path / "run"), config)
     assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
     assert explain_run(str(tmp_path / "run"), config).computed == 1
+
+
+def test_quarantined_rows_are_tried_again_when_asked_for_and_faults_of_the_data_are_not(config, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    explain_run(str(run), config)
+    store = RunStore(str(run))
+    table, _ = store.read_chunk(0)
+    store.commit(
+        0,
+        explained("r0"),
+        quarantine_table(0, table, {1: Failure("ends_process", "it ended")}),
+        store.read_commit(1).fingerprint,
+    )
+    assert explain_run(str(run), config).quarantined == 2
+    again = explain_run(str(run), replace(config, retry_quarantined=True))
+    assert (again.computed, again.explained, again.quarantined) == (1, 7, 1)
+    assert sorted(ids_of(run)) == [f"r{i}" for i in range(8) if i != 5]
+    assert verify_run(store).faults == []
+
+
+def test_a_disk_that_fills_up_once_there_are_results_is_a_stop_and_no_wrong_use(config, tmp_path, monkeypatch) -> None:
+    run, write = tmp_path / "run", Storage._replace_local
+
+    def full(self: Storage, path: str, data: Any) -> None:
+        if (run / "attributions" / "chunk-00003.parquet").exists() and path.endswith(".json"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "_replace_local", full)
+        with pytest.raises(RunStoppedError, match=r"No space left on device.*run the same command again"):
+            explain_run(str(run), config)
+    assert explain_run(str(run), config).explained == 7

@@ -9,9 +9,10 @@ import pytest
 from ray import exceptions as rex
 
 from ig_worker.errors import ModelError, RunStoppedError, StorageError
-from ig_worker.run import dispatch
+from ig_worker.run import policy
 from ig_worker.run import pool as pool_module
-from ig_worker.run.dispatch import Action, Ledger, Outcome
+from ig_worker.run.dispatch import Ledger
+from ig_worker.run.policy import Action, Outcome
 from ig_worker.run.pool import MAX_FAILED_STARTS, Pool, outcome_of, own_error
 
 
@@ -36,7 +37,7 @@ RAY_ERRORS = [
 
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr(policy, "FIRST_DELAY_S", 0.0)
     monkeypatch.setattr(
         pool_module.ray, "nodes", lambda: [{"NodeID": "n1", "Alive": True}, {"NodeID": "n2", "Alive": False}]
     )
@@ -175,3 +176,17 @@ def test_a_second_copy_does_not_outlive_the_work_that_it_was_for(monkeypatch: py
     assert fake.killed == [1]
     tasks = [event.task for event in pool.work(Ledger(["other"]), call, lambda: None)]
     assert tasks == ["other"]
+
+
+def test_an_actor_that_never_becomes_ready_is_started_anew_and_at_last_the_run_stops(monkeypatch) -> None:
+    class NeverReady(FakeRay):
+        def wait(self, references: list, **_: Any) -> tuple[list, list]:
+            return [], references
+
+    clock = iter(range(0, 10**7, 100))
+    monkeypatch.setattr(pool_module.time, "monotonic", lambda: next(clock))
+    fake = NeverReady(monkeypatch, lambda _: "record")
+    with pytest.raises(RunStoppedError, match="no actor was ready within 45 minutes"):
+        fake.run(4)
+    assert fake.spawned > 2
+    assert fake.killed == list(range(1, fake.spawned - 1))

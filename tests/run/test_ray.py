@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from ig_worker.errors import ModelError, RunMismatchError, RunStoppedError
-from ig_worker.run import pool
+from ig_worker.errors import ModelError, RunMismatchError
+from ig_worker.run import actor
 from ig_worker.run.attempts import failed_attempts
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
+from ig_worker.run.search import BLAMED
 from ig_worker.run.store import RunStore
+from tests.faults.processes import actors_at_work, kill
+from tests.run.clusters import one_node
 
 TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never boring", "awful awful awful end", ""]
 
@@ -26,11 +27,8 @@ TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never b
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A Ray cluster for all tests of this module."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "object_store_memory": 200_000_000})
-    yield cluster.address
-    cluster.shutdown()
+    with one_node(cpus=3) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -126,29 +124,9 @@ def kill_first_worker(run: Path, killed: list[int]) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end and not killed:
         if list((run / "attributions").glob("chunk-*")):
-            for process in Path("/proc").glob("[0-9]*"):
-                if is_busy_actor_of_ours(process):
-                    os.kill(int(process.name), signal.SIGKILL)
-                    killed.append(int(process.name))
-                    return
+            killed += actors_at_work()[:1]
+            kill(killed)
         time.sleep(0.01)
-
-
-def is_busy_actor_of_ours(process: Path) -> bool:
-    """Whether a directory in /proc is of an actor at work, in a cluster that this process started."""
-    try:
-        if not (process / "cmdline").read_bytes().startswith(b"ray::Actor.explain"):
-            return False
-        return os.getpid() in list(ancestors(process))
-    except (OSError, IndexError):  # it has ended meanwhile
-        return False
-
-
-def ancestors(process: Path) -> Iterator[int]:
-    parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    while parent > 1:
-        yield parent
-        parent = int((process.parent / str(parent) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_another_configuration_on_the_same_run_is_refused(config: ExplainConfig, tmp_path: Path) -> None:
@@ -173,16 +151,16 @@ def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path
 
 
 @pytest.mark.heavy
-def test_a_row_that_ends_its_process_costs_its_own_chunk_only(config, tmp_path, monkeypatch) -> None:
-    from tests.run.poison import POISON, PoisonedActor
+def test_a_row_that_ends_its_process_is_quarantined_alone(config, tmp_path, monkeypatch) -> None:
+    from tests.faults.poison import KILLS, PoisonedActor
 
     data = tmp_path / "poisoned.jsonl"
-    rows = [{"id": f"r{i}", "text": POISON if i == 6 else TEXTS[i % 5], "label": 1} for i in range(12)]
+    rows = [{"id": f"r{i}", "text": KILLS if i == 6 else TEXTS[i % 5], "label": 1} for i in range(12)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr(pool, "Actor", PoisonedActor)
-    with pytest.raises(RunStoppedError, match="1 chunks failed again and again, such as chunk 00001"):
-        explain_run(str(tmp_path / "run"), replace(config, dataset=str(data)))
+    monkeypatch.setattr(actor, "Actor", PoisonedActor)
+    result = explain_run(str(tmp_path / "run"), replace(config, dataset=str(data)))
     store = RunStore(str(tmp_path / "run"))
-    assert sorted(store.commits()) == [0, 2]
-    assert store.read_quarantine().num_rows == 0
-    assert failed_attempts(store.storage)["actor died"] >= 3
+    assert (result.exit_code, result.explained) == (3, 11)
+    (row,) = store.read_quarantine().to_pylist()
+    assert (row["id"], row["reason"]) == ("r6", "ends_process")
+    assert failed_attempts(store.storage)["actor died"] >= 3 + BLAMED

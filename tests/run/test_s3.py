@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from itertools import count
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
@@ -13,8 +15,8 @@ from ig_worker.errors import StorageError, UsageError
 from ig_worker.run.lease import Lease
 from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
-from ig_worker.run.verify import verify_run
-from tests.run.s3 import BUCKET, FaultyProxy, s3_server, uri
+from ig_worker.run.verify import file_fault, verify_run
+from tests.run.s3 import BUCKET, FaultyProxy, make_bucket, s3_server, uri
 from tests.run.test_store import CHUNK, explained, quarantined
 from tests.run.test_verify import make_run
 
@@ -24,17 +26,15 @@ _folders = count()
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[FaultyProxy]:
     with s3_server() as port, FaultyProxy(port) as made:
-        direct = uri(port, "").replace(f"{BUCKET}/", "x/", 1)
-        system, _ = pafs.FileSystem.from_uri(direct + "&allow_bucket_creation=true")
-        system.create_dir(BUCKET)
+        make_bucket(uri(port, ""))
         yield made
 
 
 @pytest.fixture
 def place(proxy: FaultyProxy) -> Iterator[str]:
-    proxy.mode, proxy.faults = "pass", 0
+    proxy.heal()
     yield uri(proxy.port, f"night-{next(_folders)}")
-    proxy.mode = "pass"
+    proxy.heal()
 
 
 def test_a_run_is_written_read_and_verified(place: str) -> None:
@@ -68,7 +68,7 @@ def test_a_storage_that_is_away_for_a_while_costs_only_time(place: str, proxy: F
     timer.join()
     assert proxy.faults > 0
     assert store.read_commit(0).rows == 1
-    assert store.fault_of("attributions/chunk-00000.parquet") == ""
+    assert file_fault(store, "attributions/chunk-00000.parquet") == ""
 
 
 def test_a_slow_storage_is_no_fault(place: str, proxy: FaultyProxy) -> None:
@@ -90,6 +90,58 @@ def test_an_upload_that_is_cut_leaves_nothing_under_the_final_name(place: str, p
     assert storage.read("chunk") is None
     storage.write("chunk", bytes(500_000))
     assert storage.read("chunk") == bytes(500_000)
+
+
+LARGE = bytes(11_000_000)  # two parts of a multipart upload
+
+
+@pytest.mark.parametrize(
+    ("mode", "only"),
+    [
+        pytest.param("refuse", rb"POST .*\?uploads", id="beginning"),
+        pytest.param("refuse", rb"PUT .*partNumber=2", id="last part"),
+        pytest.param("refuse", rb"POST .*\?uploadId", id="completion"),
+        pytest.param("cut", rb"PUT .*partNumber=1", id="first part", marks=pytest.mark.heavy),
+    ],
+)
+def test_a_multipart_upload_that_fails_leaves_nothing_under_the_final_name(
+    place, proxy, mode: str, only: bytes
+) -> None:
+    storage = Storage(place)
+    proxy.mode, proxy.only, proxy.cut_after = mode, only, 500_000
+    with pytest.raises(StorageError, match="cannot write"):
+        storage.write("chunk", LARGE)
+    assert proxy.faults > 0
+    proxy.heal()
+    assert storage.read("chunk") is None
+    storage.write("chunk", LARGE)
+    assert holds(storage, "chunk", LARGE)
+
+
+def holds(storage: Storage, name: str, data: bytes) -> bool:
+    return storage.read(name) == data  # outside an assertion, which would compare millions of bytes for its message
+
+
+class InterruptedFiles:
+    """A file system whose user presses Ctrl-C as soon as a file is open."""
+
+    def __init__(self, system: pafs.FileSystem) -> None:
+        self._system = system
+
+    def open_output_stream(self, path: str) -> pa.NativeFile:
+        stream = self._system.open_output_stream(path)
+        signal.raise_signal(signal.SIGINT)
+        return stream
+
+
+@pytest.mark.parametrize("data", [b"content", LARGE], ids=["one PUT", "multipart"])
+def test_an_interruption_leaves_the_whole_file_and_no_part_of_it(place: str, data: bytes, monkeypatch) -> None:
+    storage = Storage(place)
+    for name in ("_fs", "_fs_for_large"):
+        monkeypatch.setattr(storage, name, InterruptedFiles(getattr(storage, name)))
+    with pytest.raises(KeyboardInterrupt):
+        storage.write("run.json", data)
+    assert holds(Storage(place), "run.json", data)
 
 
 def test_a_bucket_that_is_not_there_is_told_at_once(place: str) -> None:

@@ -176,7 +176,7 @@ def test_a_place_without_manifest_is_no_run(store: RunStore) -> None:
         store.manifest()
 
 
-@pytest.mark.parametrize("place", ["nonsense://bucket/x", "gs:no-slashes://", "~nobody-by-this-name/run"])
+@pytest.mark.parametrize("place", ["nonsense://bucket/x", "gs:no-slashes://", "~nobody-by-this-name/run", "\udcff"])
 def test_a_place_that_is_no_place_is_refused(place: str) -> None:
     with pytest.raises(StorageError, match="is no place for files"):
         RunStore(place)
@@ -195,8 +195,8 @@ def test_an_empty_place_is_refused() -> None:
 
 def test_an_unwritable_place_is_known_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot write .*file/run/\.probe"):
-        RunStore(str(tmp_path / "file" / "run")).storage.probe()
+    with pytest.raises(StorageError, match=r"cannot write .*file/run/run\.json"):
+        RunStore(str(tmp_path / "file" / "run")).storage.write("run.json", b"x")
 
 
 def test_a_damaged_manifest_is_not_to_be_deleted(store: RunStore) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +14,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ig_worker import schema
-from ig_worker.run import driver
-from ig_worker.run.config import ExplainConfig, fingerprint
-from ig_worker.run.driver import explain_run
+from ig_worker.run.config import PRECISIONS, ExplainConfig, fingerprint
 from ig_worker.run.lease import Lease
-from ig_worker.run.recompute import _differences
+from ig_worker.run.prepare import data_mark
+from ig_worker.run.recompute import _differences, allowed_difference
 from ig_worker.run.rows import Failure
 from ig_worker.run.store import RunStore
 from ig_worker.run.tables import quarantine_table
-from ig_worker.run.verify import repair, value_faults, verify_run
+from ig_worker.run.verify import repair, verify_run
+from ig_worker.run.verify_rows import value_faults
 from jobs import verify
+from tests.run.in_process import explain_here
 from tests.run.test_store import explained
 
 IDENTITY = {"method": "gausslegendre", "n_steps": 50}
 MARK = fingerprint(IDENTITY)
+DATA = {"data": "d", "chunk_rows": 2, "max_text_bytes": 100}
 FAILED = {2: {1: Failure("null_text", "text is null")}}  # row r5
 
 
@@ -38,10 +39,12 @@ def make_run(place: Path | str) -> RunStore:
     for index in range(4):
         rows = [{"id": f"r{2 * index + i}", "text": "good", "label": 1} for i in range(2)]
         table = pa.Table.from_pylist(rows, schema=schema.INPUT)
-        store.write_chunk(index, table, {})
+        store.write_chunk(index, table, {}, data_mark(DATA, 8))
         commit(store, index)
     data = {"name": "test", "digest": "d", "rows": 8, "chunks": 4, "faults": 1}
-    store.write_manifest({"state": "complete", "data": data, "identity": IDENTITY, "fingerprint": MARK})
+    counts = {"explained": 7, "quarantined": 1}
+    made_with = {"data_identity": DATA, "identity": IDENTITY, "fingerprint": MARK, "config": {"n_steps": 50}}
+    store.write_manifest({"state": "complete", "data": data, "counts": counts, **made_with})
     return store
 
 
@@ -50,6 +53,35 @@ def commit(store: RunStore, index: int, mark: str = MARK, ids: list[str] | None 
     failed = FAILED.get(index, {})
     ids = ids or [id for i, id in enumerate(table.column("id").to_pylist()) if i not in failed]
     store.commit(index, explained(*ids), quarantine_table(index, table, failed), mark)
+
+
+def commit_of_another_run(run: Path) -> None:
+    """With the same rows, and copied over: a run does not commit under a fingerprint that is not its own."""
+    store = make_run(run.with_name("another"))
+    (run.with_name("another") / "run.json").unlink()
+    commit(store, 1, mark="other")
+    shutil.copy(run.with_name("another") / RESULT, run / RESULT)
+
+
+def input_of_another_run(run: Path) -> None:
+    rows = [{"id": f"r{i}", "text": "other", "label": 1} for i in (2, 3)]
+    RunStore(str(run)).write_chunk(1, pa.Table.from_pylist(rows, schema=schema.INPUT), {}, data_mark({"data": "e"}, 8))
+
+
+def quarantine_for_another_reason(run: Path) -> None:
+    """Well-formed, for the same row, and under the name of the one that is there."""
+    store = RunStore(str(run))
+    (named,) = (run / "quarantine").iterdir()
+    store.commit(2, explained("r4"), quarantine_table(2, store.read_chunk(2)[0], {1: Failure("other", "")}), MARK)
+    commit(store, 2)
+    next(path for path in (run / "quarantine").iterdir() if path != named).rename(named)
+
+
+def other_labels(run: Path) -> None:
+    store = RunStore(str(run))
+    table = explained("r2", "r3")
+    table = table.set_column(1, table.schema.field("label"), pa.array([1, 0], pa.int32()))
+    store.commit(1, table, quarantine_table(1, store.read_chunk(1)[0], {}), MARK)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +129,24 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
         "belongs to no chunk of this run",
         ["attributions/chunk-00004.parquet"],
     ),
-    "result of another run": (lambda run: commit(RunStore(str(run)), 1, mark="other"), "another run", [RESULT]),
+    "result of another run": (commit_of_another_run, "another run", [RESULT]),
+    "duplicated input": (
+        lambda run: shutil.copy(run / "chunks/chunk-00003.parquet", run / INPUT),
+        "says that it is chunk 3",
+        [RESULT, INPUT],
+    ),
+    "input too many": (
+        lambda run: shutil.copy(run / INPUT, run / "chunks/chunk-00004.parquet"),
+        "belongs to no chunk of this run",
+        ["chunks/chunk-00004.parquet"],
+    ),
+    "input of another run": (input_of_another_run, "holds rows of another data set", [RESULT, INPUT]),
+    "other labels": (other_labels, "has other labels than its input chunk", [RESULT]),
+    "another quarantine": (
+        quarantine_for_another_reason,
+        "which holds other rows than it was named for",
+        ["attributions/chunk-00002.parquet"],
+    ),
     "rows of another chunk": (
         lambda run: commit(RunStore(str(run)), 1, ids=["r2", "r6"]),
         "(1 missing, 1 too many: 'r3', 'r6')",
@@ -134,7 +183,7 @@ def test_damage_is_found_and_what_can_be_made_again_is_removed(run: Path, damage
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda manifest: manifest["data"].update(rows=9), "says 9 rows, the input chunks have 8"),
+        (lambda manifest: manifest["data"].update(rows=7), "is not of the run that all files in chunks are of"),
         (lambda manifest: manifest["identity"].update(n_steps=5), "a fingerprint that is not of its settings"),
         (lambda manifest: manifest.update(state="stopped"), "its checksum differs"),
     ],
@@ -146,6 +195,46 @@ def test_an_edited_manifest_is_found_and_left_alone(run: Path, change, message: 
     assert any(message in str(fault) for fault in found.faults), found.faults
     assert [fault.file for fault in found.beyond_repair] == ["run.json"] * len(found.faults)
     assert repair(store, found) == []
+
+
+def shrink(manifest: dict) -> None:
+    manifest["data"].update(rows=6, chunks=3)
+    manifest["counts"].update(explained=5)
+
+
+def rebind(manifest: dict) -> None:
+    manifest["identity"].update(n_steps=5)
+    manifest.update(fingerprint=fingerprint(manifest["identity"]), config={"n_steps": 5})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda manifest: manifest["data"].update(rows=9), "says 4 chunks, which 9 rows do not make"),
+        (lambda manifest: manifest["data"].update(digest="e"), "names two data sets"),
+        (lambda manifest: manifest["config"].update(n_steps=5), "settings that are not of its fingerprint: n_steps"),
+        (lambda manifest: manifest["counts"].update(explained=8), "says 8 rows are explained, the files hold 7"),
+        (shrink, "is not of the run that all files in chunks are of"),
+        (rebind, "is not of the run that all files in attributions are of"),
+    ],
+)
+def test_a_manifest_that_was_edited_with_its_checksum_is_found_and_removes_nothing(run, change, message: str) -> None:
+    store = RunStore(str(run))
+    manifest = store.manifest()
+    change(manifest)
+    store.write_manifest(manifest)
+    found = verify_run(store)
+    assert any(message in str(fault) for fault in found.faults), found.faults
+    before = sorted(run.rglob("*"))
+    assert repair(store, found) == []
+    assert sorted(run.rglob("*")) == before
+
+
+def test_a_quarantine_file_that_no_result_names_is_no_fault(run: Path) -> None:
+    (run / "quarantine" / "chunk-00001-000000000000.parquet").write_bytes(b"left by a crash")
+    found = verify_run(RunStore(str(run)))
+    assert found.faults == []
+    assert "note: 1 files in quarantine that no result names" in found.lines()[0]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -205,7 +294,6 @@ def test_numbers_that_agree_are_no_fault() -> None:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path]) -> Path:
     """A run of a real network, made in this process."""
-    from ig_worker.run.worker import ChunkWorker
 
     place = tmp_path_factory.mktemp("real")
     texts = ["good film", "a dull plot", "", "joy", "awful awful end"]
@@ -215,15 +303,7 @@ def real(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path])
         dataset=str(place / "reviews.jsonl"), model=str(tiny_models["distilbert"]), chunk_rows=2, max_length=16
     )
 
-    def work(run: driver._Run) -> None:
-        run.bind(2048)
-        worker = ChunkWorker(replace(config, gpus_per_actor=0.0), run.files)
-        for index in run.todo:
-            run.totals.add(worker.explain_chunk(run.store, index, run.mark, run.batch_tokens))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "_run_pool", work)
-        explain_run(str(place / "run"), config)
+    explain_here(place / "run", config)
     return place
 
 
@@ -268,6 +348,14 @@ def test_another_model_is_not_taken_for_the_runs_own(real: Path, tiny_models: di
     assert "is not the model of this run" in capsys.readouterr().err
 
 
+def test_what_two_devices_may_be_apart_depends_on_the_precision() -> None:
+    fixed = [allowed_difference(0.0, precision) for precision in PRECISIONS]
+    assert fixed == sorted(fixed)
+    assert fixed[0] == 1e-4
+    assert allowed_difference(0.005, "float32") == 0.01
+    assert allowed_difference(0.001, "bfloat16") == fixed[-1]
+
+
 def test_rows_that_were_quarantined_are_not_explained_again(run: Path) -> None:
     """One of them may have ended its process."""
     seen: dict[int, tuple[str, str]] = {}
@@ -281,6 +369,12 @@ def test_rows_that_were_quarantined_are_not_explained_again(run: Path) -> None:
 
     _differences(Worker(), RunStore(str(run)), 2, 0)
     assert list(seen) == [1]
+
+
+def test_a_repair_of_what_is_no_run_leaves_nothing_there(tmp_path: Path, capsys) -> None:
+    assert verify.main([str(tmp_path / "nothing"), "--repair"]) == 1
+    assert "is not a run" in capsys.readouterr().err
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_repair_waits_for_no_driver_to_be_at_work(run: Path, capsys) -> None:

@@ -1,0 +1,106 @@
+"""A run that is under way: what it was started with, what it has done, and what it may not go beyond."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from ig_worker import schema
+from ig_worker.errors import RunStoppedError
+from ig_worker.models.files import ModelFiles
+from ig_worker.run.choices import over_budget
+from ig_worker.run.config import ExplainConfig, fingerprint
+from ig_worker.run.lease import Lease
+from ig_worker.run.prepare import Prepared
+from ig_worker.run.result import Totals
+from ig_worker.run.store import RunStore
+
+_SHARE = b"ig_worker.audit_share"  # in the metadata of audit.parquet
+
+
+@dataclass
+class Run:
+    """A run that has been prepared and bound to its identity."""
+
+    store: RunStore
+    config: ExplainConfig
+    files: ModelFiles
+    prepared: Prepared
+    identity: dict[str, Any]
+    manifest: dict[str, Any]
+    todo: list[int]  # chunks without a result
+    lease: Lease
+    explained: int = 0  # rows, before this start
+    quarantined: int = 0  # rows, so far
+    recorded: bool = False  # whether its end has been written down
+    started: float = field(default_factory=time.monotonic)
+    totals: Totals = field(default_factory=Totals)
+
+    @property
+    def mark(self) -> str:
+        """The fingerprint."""
+        return fingerprint(self.identity)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens in one batch of evaluations; 0 while it is to be measured."""
+        return int(self.identity["batch_tokens"])
+
+    def bind(self, batch_tokens: int) -> None:
+        """Fix the evaluation batch, and write the run's identity down."""
+        self.lease.confirm()
+        self.identity["batch_tokens"] = batch_tokens
+        self.manifest |= {"identity": self.identity, "fingerprint": self.mark}
+        self.store.write_manifest(self.manifest)
+
+    @property
+    def audit_due(self) -> bool:
+        return self.config.audit > 0 and read_audit(self.store, self.mark, self.config.audit) is None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How far it is, without a look at the files: there may be no time for one."""
+        return {
+            "rows": self.prepared.rows,
+            "explained": self.explained + self.totals.rows,
+            "quarantined": self.quarantined,
+            "chunks": self.prepared.chunks,
+            "chunks_done": self.prepared.chunks - len(self.todo) + self.totals.chunks,
+        }
+
+    def check_budget(self, quarantined: int) -> None:
+        """Raise RunStoppedError once more rows are quarantined than `--max-quarantined` allows."""
+        self.quarantined = quarantined
+        if over_budget(quarantined, self.prepared.rows, self.config.max_quarantined):
+            raise RunStoppedError(
+                f"{quarantined} of {self.prepared.rows} rows are quarantined",
+                expected=f"at most {self.config.max_quarantined} (--max-quarantined)",
+                remedy="see the reasons in RUN/quarantine; what is done is kept",
+            )
+
+    def check(self) -> None:
+        """Raise RunStoppedError once `--deadline` has passed, or another driver has taken the run over."""
+        self.lease.check()
+        limit = self.config.deadline
+        if limit is not None and time.monotonic() - self.started > limit:
+            raise RunStoppedError(
+                f"--deadline of {limit:g} s has passed", remedy="run the same command again to resume"
+            )
+
+
+def read_audit(store: RunStore, mark: str, share: float) -> pa.Table | None:
+    """The audit of this share of this run, or None where it has not been made."""
+    table = store.read_aggregate("audit")
+    metadata = {} if table is None else table.schema.metadata or {}
+    fits = metadata.get(schema.META_FINGERPRINT) == mark.encode() and metadata.get(_SHARE) == str(share).encode()
+    return table if fits else None
+
+
+def write_audit(store: RunStore, mark: str, share: float, records: list[dict[str, Any]]) -> None:
+    """Write what `read_audit` reads; `records` are of `schema.AUDIT`."""
+    records = sorted(records, key=lambda record: (record["chunk"], record["id"]))
+    metadata = {**schema.with_metadata(schema.AUDIT, fingerprint=mark).metadata, _SHARE: str(share).encode()}
+    store.write_aggregate("audit", pa.Table.from_pylist(records, schema=schema.AUDIT.with_metadata(metadata)))

@@ -1,0 +1,88 @@
+"""Whether the rows of one result are those of its input chunk, and whether its numbers agree with each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ig_worker.explain.engine import STATUS_CONVERGED, STATUS_FIXED
+
+_ROUNDING = 1e-5  # float32, over the sum of a text's attributions
+_FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
+
+
+def rows_faults(inputs: pa.Table, explained: pa.Table, quarantine: pa.Table, positions: tuple[int, ...]) -> list[str]:
+    """Whether every row of an input chunk is explained or quarantined, once and in order."""
+    faults = []
+    ids = inputs.column("id").to_pylist()
+    outside = [position for position in positions if not 0 <= position < len(ids)]
+    if outside or len(set(positions)) != len(positions):
+        return [f"names rows {outside or list(positions)} of {len(ids)} as quarantined"]
+    left = [id for position, id in enumerate(ids) if position not in set(positions)]
+    found = explained.column("id").to_pylist()
+    if found != left:
+        missing, extra = set(left) - set(found), set(found) - set(left)
+        names = ", ".join(repr(id) for id in sorted(map(str, missing | extra))[:3])
+        faults.append(f"has other rows than its input chunk ({len(missing)} missing, {len(extra)} too many: {names})")
+    elif [
+        label for position, label in enumerate(inputs.column("label").to_pylist()) if position not in set(positions)
+    ] != (explained.column("label").to_pylist()):
+        faults.append("has other labels than its input chunk")
+    kept = [(row["position"], row["id"]) for row in quarantine.select(["position", "id"]).to_pylist()]
+    if kept != [(position, ids[position]) for position in sorted(positions)]:
+        faults.append("names other rows as quarantined than its quarantine file holds")
+    return faults
+
+
+def value_faults(table: pa.Table) -> list[str]:
+    """Whether the numbers of explained rows are finite and agree with each other."""
+    if not table.num_rows:
+        return []
+    numbers = {name: table.column(name).to_numpy() for name in ("delta", "evaluations", "prediction", "target")}
+    change = _difference(table, "target_probability", "baseline_probability")
+    rows, values = _flat(table, "attributions")
+    sums = np.bincount(rows, weights=values, minlength=table.num_rows)
+    norms = np.bincount(rows, weights=np.abs(values), minlength=table.num_rows)
+    gaps = sums - change
+    estimates = table.column("error_estimate").to_numpy().astype(np.float64)  # null becomes nan
+    unknown = np.array(table.column("error_estimate").combine_chunks().is_null())
+    status = np.array(table.column("status").to_pylist())
+    classes, probabilities = _flat(table, "probabilities")
+    totals = np.bincount(classes, weights=probabilities, minlength=table.num_rows)
+    fixed, converged = status == STATUS_FIXED, status == STATUS_CONVERGED
+    room = _ROUNDING * (1 + norms)
+    checks = {
+        "values that are not finite": ~np.isfinite(sums) | ~np.isfinite(numbers["delta"]) | ~np.isfinite(totals),
+        "lists of different lengths": _uneven(table),
+        "probabilities that do not add up to 1": np.abs(totals - 1) > 1e-4,
+        "a delta that is not of their attributions": np.abs(gaps - numbers["delta"]) > room,
+        "an error estimate, or none, against their status": unknown != fixed,
+        "a delta above their error estimate": converged & (np.abs(gaps) > estimates * np.maximum(norms, _FLOOR) + room),
+    }
+    ids = table.column("id").to_pylist()
+    return [
+        f"has {int(wrong.sum())} rows with {what}, such as {ids[int(np.argmax(wrong))]!r}"
+        for what, wrong in checks.items()
+        if wrong.any()
+    ]
+
+
+def _difference(table: pa.Table, first: str, second: str) -> npt.NDArray[np.float64]:
+    a, b = (table.column(name).to_numpy().astype(np.float64) for name in (first, second))
+    return a - b
+
+
+def _flat(table: pa.Table, column: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """All values of a column of lists, and the row of each."""
+    lists = table.column(column).combine_chunks()
+    lengths = lists.value_lengths().to_numpy()
+    return np.repeat(np.arange(len(lists)), lengths), lists.flatten().to_numpy().astype(np.float64)
+
+
+def _uneven(table: pa.Table) -> npt.NDArray[np.bool_]:
+    lengths = [
+        table.column(name).combine_chunks().value_lengths().to_numpy()
+        for name in ("tokens", "input_ids", "word_ids", "attributions")
+    ]
+    return np.any([length != lengths[0] for length in lengths[1:]], axis=0)

@@ -1,0 +1,32 @@
+"""Whole runs in this process: the real worker, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ig_worker.run import driver
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.driver import explain_run
+from ig_worker.run.underway import Run
+
+
+def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
+    """Explain what is to do; stands in for `driver._run_pool`."""
+    from ig_worker.run.worker import ChunkWorker
+
+    run.bind(run.batch_tokens or 2048)
+    worker = (worker_of or ChunkWorker)(replace(run.config, gpus_per_actor=0.0), run.files)
+    for index in run.todo:
+        run.totals.add(worker.explain_chunk(run.store, index, run.mark, run.batch_tokens))
+
+
+def explain_here(place: Path, config: ExplainConfig, worker_of: Callable[..., Any] | None = None) -> None:
+    """Explain into the run at `place`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "_run_pool", lambda run: work(run, worker_of))
+        explain_run(str(place), config)

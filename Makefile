@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 DEMO   := .demo
 BENCH  := .bench
 
-.PHONY: help setup demo test test-all check format lock bench clean
+.PHONY: help setup demo test test-all check format lock bench faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make check     formatter, linter and type checker"
 	@echo "make format    let the formatter and the linter mend what they can"
 	@echo "make lock      choose new versions for the lock file"
+	@echo "make faults    kill, stop, fill up and cut off whole runs on a simulated cluster, and compare what is left"
 	@echo "make bench     speed and memory beside alibi and captum; BENCH_OPTIONS=\"--reviews DIR --model DIR\""
 
 setup: $(READY)
@@ -63,6 +64,9 @@ $(BENCH)/packages/.ready: tests/benchmarks/requirements.txt
 
 bench: $(READY) $(BENCH)/packages/.ready
 	$(BIN)/python -m tests.benchmarks.speed --packages $(BENCH)/packages --out $(BENCH) $(BENCH_OPTIONS)
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults --out tests/faults/results/faults.json
 
 clean:
 	rm -rf $(VENV) $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache

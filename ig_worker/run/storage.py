@@ -166,8 +166,10 @@ class Storage:
             if self.local:
                 self._replace_local(self.path(name), data)
             else:
-                # An interruption between the two lines of _upload would publish an empty object. It waits here instead.
+                # An interruption between the two lines of _upload would publish an empty object. It waits here instead,
+                # but only for a thread whose start it has not cut short: hence the first task, which does nothing.
                 with ThreadPoolExecutor(1) as uploader:
+                    uploader.submit(int).result()
                     uploader.submit(self._upload, self.path(name), data).result()
 
         self._do("write", name, action)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -142,6 +143,34 @@ def test_an_interruption_leaves_the_whole_file_and_no_part_of_it(place: str, dat
     with pytest.raises(KeyboardInterrupt):
         storage.write("run.json", data)
     assert holds(Storage(place), "run.json", data)
+
+
+def test_an_interruption_while_the_uploading_thread_starts_leaves_nothing_under_way(place: str, monkeypatch) -> None:
+    storage, upload, started = Storage(place), Storage._upload, []
+    storage.write("run.json", b"before")
+
+    class InterruptedThread(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            if threading.current_thread() is threading.main_thread():
+                started.append(self)
+                raise KeyboardInterrupt
+
+    uploads = []
+
+    def slow_upload(self: Storage, path: str, data: bytes) -> None:
+        time.sleep(0.3)
+        uploads.append(path)
+        upload(self, path, data)
+
+    monkeypatch.setattr(Storage, "_upload", slow_upload)
+    monkeypatch.setattr(threading, "Thread", InterruptedThread)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write("run.json", b"after")
+    told = len(uploads)
+    for thread in started:
+        thread.join()
+    assert len(uploads) == told
 
 
 def test_a_bucket_that_is_not_there_is_told_at_once(place: str) -> None:

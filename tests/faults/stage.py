@@ -26,7 +26,7 @@ from tests.tiny import WORDS, save_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES, CHUNK_ROWS = 3, 50
-STEPS = 300  # so that a chunk takes a second or two, and a fault finds it at work
+STEPS = 200  # so that a chunk takes a second or so, and a fault finds it at work
 _STORE_BYTES = 80_000_000
 _LONGEST_S = 900
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -165,19 +166,30 @@ def submit(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def write_reviews(path: Path, count: int) -> None:
+    rows = [{"id": f"r{i}", "text": " ".join(WORDS[i % 20 : i % 20 + 9]), "label": i % 2} for i in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 @pytest.mark.heavy
-def test_the_code_comes_with_the_job_and_whole(cluster: Cluster) -> None:
-    code = "import ig_worker, jobs.nightly, ig_worker.run.worker as w; print('at', ig_worker.__file__, w.__file__)"
+def test_the_code_comes_with_the_job_whole_and_nothing_else(cluster: Cluster) -> None:
+    code = (
+        "import ig_worker, jobs.nightly, ig_worker.run.worker as w, os;"
+        "print('at', ig_worker.__file__, w.__file__); print('holds', *sorted(os.listdir('.')))"
+    )
     done = submit(cluster, "python", "-c", code)
     assert re.search(r"at \S*_ray_pkg_\S* \S*_ray_pkg_", done.stdout), done.stdout[-3000:]
+    (held,) = re.findall(r"^.*holds (.*)$", done.stdout, re.MULTILINE)
+    names = set(held.split())
+    assert {"ig_worker", "jobs", "pyproject.toml"} <= names
+    assert not names & {".venv", ".git", "tests", "runs", "data", "models", ".demo", ".bench"}
 
 
 @pytest.mark.heavy
 def test_nodes_come_for_a_job_and_go_after_it(cluster: Cluster, tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    assert cluster.workers()[-1] == 0
-    rows = [{"id": f"r{i}", "text": " ".join(WORDS[i % 20 : i % 20 + 9]), "label": i % 2} for i in range(40)]
+    wait_for(cluster, lambda: cluster.workers()[-1] == 0)
     data, run = tmp_path / "reviews.jsonl", tmp_path / "run"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_reviews(data, 40)
     settings = {
         "dataset": data, "model": tiny_models["distilbert"], "run": run, "actors": NODES, "gpus-per-actor": 0,
         "chunk-rows": 5, "max-length": 16, "method": "gausslegendre", "n-steps": 50, "batch-tokens": 512,
@@ -186,9 +198,55 @@ def test_nodes_come_for_a_job_and_go_after_it(cluster: Cluster, tiny_models: dic
     done = submit(cluster, "python", "-m", "jobs.explain", *flags)
     assert done.returncode == 0, done.stdout[-3000:]
     assert json.loads((run / "summary.json").read_text())["exit_code"] == 0
-    assert sum(table.num_rows for table in RunStore(str(run)).iter_attributions()) == len(rows)
+    assert sum(table.num_rows for table in RunStore(str(run)).iter_attributions()) == 40
     wait_for(cluster, lambda: cluster.workers()[-1] == 0)
     assert max(cluster.workers()) == NODES
+
+
+@pytest.mark.heavy
+def test_a_night_that_is_stopped_goes_on_when_it_is_submitted_again(
+    cluster: Cluster, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    data, settings = tmp_path / "reviews.jsonl", tmp_path / "night.toml"
+    write_reviews(data, 200)
+    night = {"runs": str(tmp_path / "runs"), "line": "stars"}
+    explain = {
+        "dataset": str(data), "model": str(tiny_models["distilbert"]), "actors": f"1:{NODES}", "gpus_per_actor": 0,
+        "chunk_rows": 5, "max_length": 16, "method": "gausslegendre", "n_steps": 600, "batch_tokens": 512,
+    }  # fmt: skip
+    tables = {"night": night, "thresholds": {"min_accuracy": 1.01}, "explain": explain}
+    settings.write_text("".join(f"[{name}]\n{toml(table)}" for name, table in tables.items()))
+
+    def committed() -> dict[str, int]:
+        found = (tmp_path / "runs").glob("stars-*/attributions/*.parquet")
+        return {path.name: path.stat().st_mtime_ns for path in found}
+
+    command = ["python", "-m", "jobs.nightly", str(settings)]
+    jobs = ["ray", "job"], ["--address", cluster.dashboard]
+    submitted = [*jobs[0], "submit", *jobs[1], "--working-dir", str(ROOT), "--no-wait", "--submission-id", "first"]
+    options: dict[str, Any] = {"env": cluster.environment, "capture_output": True, "text": True, "timeout": LONGEST_S}
+    subprocess.run([*submitted, "--", *command], check=True, **options)
+    wait_for(cluster, lambda: len(committed()) >= 3)
+    subprocess.run([*jobs[0], "stop", *jobs[1], "first"], check=True, **options)
+    status = subprocess.run([*jobs[0], "status", *jobs[1], "first"], check=True, **options)
+    assert "STOPPED" in status.stdout + status.stderr
+    before = committed()
+    assert 3 <= len(before) < 40
+
+    done = submit(cluster, *command)
+    assert done.returncode == 1  # Ray's own code for every failure
+    (run,) = (tmp_path / "runs").iterdir()
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["exit_code"] == 6  # the threshold above, which nothing can reach
+    assert "min_accuracy" in summary["reason"]
+    assert summary["reason"] in done.stdout  # the driver's words are the job's log
+    assert {name: stamp for name, stamp in committed().items() if name in before} == before
+    assert sum(table.num_rows for table in RunStore(str(run)).iter_attributions()) == 200
+
+
+def toml(table: dict[str, object]) -> str:
+    """Strings and numbers as TOML writes them."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
 
 
 @pytest.mark.heavy

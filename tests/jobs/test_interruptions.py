@@ -79,7 +79,9 @@ def interrupt(command: list[str], run: Path, with_signal: signal.Signals) -> sub
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "with_signal", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.heavy)]
+)
 def test_an_interrupted_run_goes_on_where_it_stopped(command, calm, tmp_path: Path, with_signal) -> None:
     stopped = interrupt(command, tmp_path, with_signal)
     if with_signal is signal.SIGKILL:

@@ -140,8 +140,12 @@ def test_an_interruption_leaves_the_whole_file_and_no_part_of_it(place: str, dat
     storage = Storage(place)
     for name in ("_fs", "_fs_for_large"):
         monkeypatch.setattr(storage, name, InterruptedFiles(getattr(storage, name)))
-    with pytest.raises(KeyboardInterrupt):
-        storage.write("run.json", data)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the test runner may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            storage.write("run.json", data)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert holds(Storage(place), "run.json", data)
 
 

@@ -49,7 +49,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-all: check
 	$(BIN)/pytest -m ""

@@ -25,9 +25,9 @@
     const most = Math.max(...groups.flatMap((group) => group.terms.map((term) => term.score)));
     const href = (term) => linkTo(by, term.term);
     return figure({
-      width, height: 34 + 21 * terms.length, marginLeft: 130, marginRight: 54, marginBottom: 6, marginTop: 24,
+      width, height: 28 + 21 * terms.length, marginLeft: 130, marginRight: 54, marginBottom: 6, marginTop: 20,
       ariaLabel: place.dataset.label,
-      x: { domain: [0, most], axis: "top", label: "mean attribution, shrunk", ticks: 4, nice: false },
+      x: { domain: [0, most], axis: "top", label: null, ticks: 4, nice: false },
       y: { domain: terms.map((term) => term.term), axis: null },
       marks: [
         Plot.gridX({ ticks: 4 }),
@@ -132,14 +132,13 @@
     const title = (word) => `${word.word}, in ${count(word.documents)} texts\nbefore ${igReport.signed(word.mean_before)}\nnow ${igReport.signed(word.mean)}`;
     return figure({
       width, height: 50 + 22 * words.length, marginLeft: 130, marginTop: 26, ariaLabel: "Words whose attribution has changed",
-      x: { axis: "top", label: "mean attribution in a text: before ○, now ●", ticks: 5, grid: true },
+      x: { axis: "top", label: null, ticks: 5, grid: true },
       y: { domain: words.map((word) => word.word), axis: null },
       marks: [
         Plot.ruleX([0], { stroke: "currentColor", strokeOpacity: 0.4 }),
         Plot.arrow(words, { x1: "mean_before", x2: "mean", y: "word", stroke: "var(--series-2)", strokeWidth: 2, headLength: 6, inset: 5 }),
         Plot.dot(words, { x: "mean_before", y: "word", r: 4, stroke: "var(--series-1)", fill: "var(--surface)" }),
         Plot.dot(words, { x: "mean", y: "word", r: 4, fill: "var(--series-2)", title, href, tip: { format: { x: false, y: false } } }),
-        Plot.axisY({ tickSize: 0, label: null, text: null }),
         Plot.text(words, { frameAnchor: "left", y: "word", text: (word) => cut(word.word, 17), textAnchor: "end", dx: -8, href, className: "term" }),
       ],
     });

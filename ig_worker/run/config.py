@@ -156,6 +156,18 @@ def _as_in_explain(name: str) -> Any:
 
 
 @dataclass(frozen=True)
+class ApplyConfig:
+    """Who computes what is computed from results, chunk by chunk; see `apply`."""
+
+    actors: str = setting("auto", "number of actors, or MIN:MAX; auto: none, but for a big run or on a cluster")
+    address: str | None = _as_in_explain("address")
+
+    def check(self) -> None:
+        """Raise UsageError for a value that cannot be right."""
+        actor_range(self.actors, default=1)
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Everything that jobs.evaluate can be told. A text costs about 45 forward passes without the baselines."""
 

@@ -110,7 +110,7 @@ def faithfulness(table: pa.Table | None) -> list[Data] | None:
     points = [
         {
             "metric": row["metric"],
-            "method": row["method"].replace("_", " "),
+            "method": f"{row['method'].replace('_', ' ')} ({row['rows']:,} texts)",
             "fraction": row["fraction"],
             **{name: _round(row[name]) for name in ("mean", "low", "high")},
         }

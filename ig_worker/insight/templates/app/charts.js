@@ -98,7 +98,8 @@
       const colour = SERIES[i % SERIES.length];
       const title = (point) => `${name}\n${percent(point[x])} of the tokens: ${point[y].toPrecision(3)}`;
       return [
-        own[0].low != null && own.length > 1 ? Plot.areaY(own, { x, y1: "low", y2: "high", fill: colour, fillOpacity: 0.15 }) : null,
+        own.some((point) => point.low != null)
+          ? Plot.areaY(own, { x, y1: "low", y2: "high", fill: colour, fillOpacity: 0.12, clip: true }) : null,
         Plot.line(own, { x, y, stroke: colour, strokeWidth: 2, strokeDasharray: DASHES[i % DASHES.length] }),
         Plot.dot(own, { x, y, fill: colour, r: 2.5, title, tip: { format: { x: false, y: false } } }),
       ];
@@ -108,11 +109,14 @@
   function faithfulness(place, width) {
     const points = data.faithfulness.filter((point) => point.metric === place.dataset.metric);
     if (!points.length) return null;
+    const means = points.map((point) => point.mean);
+    const probability = place.dataset.metric === "insertion" || place.dataset.metric === "deletion";
+    const domain = probability ? [0, 1] : [Math.min(0, ...means), Math.max(...means)]; // not by the bands of a few texts
     const taken = place.dataset.metric === "insertion" || place.dataset.metric === "sufficiency" ? "put in" : "taken out";
     return figure({
       width, height: 230, ariaLabel: place.dataset.metric,
       x: { label: `tokens ${taken} →`, tickFormat: (d) => `${Math.round(100 * d)}%`, ticks: 5 },
-      y: { label: `↑ ${{ deletion: "F without them", insertion: "F with only them" }[place.dataset.metric] ?? place.dataset.metric}`, grid: true, ticks: 5 },
+      y: { label: `↑ ${{ deletion: "F without them", insertion: "F with only them" }[place.dataset.metric] ?? place.dataset.metric}`, domain, nice: true, grid: true, ticks: 5 },
       marks: lines(points, { x: "fraction", y: "mean", z: "method" }),
     });
   }

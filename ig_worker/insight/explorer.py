@@ -1,9 +1,9 @@
 """The reviews of a run as scripts that the report loads: what is searched at once, what is shown on demand.
 
-Rows stream through in details of `DETAIL_ROWS` and segments of `SEGMENT_ROWS`, cut without regard to the run's chunks. In
-memory are one chunk, the postings of one segment, and the run's distinct tokens and words.
+Rows stream through in details of `DETAIL_ROWS` and segments of `SEGMENT_ROWS`, cut without regard to the run's chunks.
+In memory are one chunk, the postings of one segment, and the run's distinct tokens and words.
 
-* A *detail* holds the tokens and attributions of its rows: RUN/report/data/reviews-N-HASH.js, loaded when one is opened.
+* A *detail* holds tokens and attributions of its rows: RUN/report/data/reviews-N-HASH.js, loaded when one is opened.
 * A *segment* holds what all of them are searched by: RUN/report/data/index-N-HASH.js. Numbers by row, the first tokens
   of each, the terms that no earlier segment has, and *postings*: for each key the rows that have it. A key is
   ``term << 2 | kind``, so that a word can be told from a piece of another word that is spelt the same.
@@ -213,9 +213,9 @@ class _Segment:
 
 
 def postings(pairs: Ints) -> tuple[Ints, Ints, Ints]:
-    """Keys, rows and rows a key of sorted ``key * SEGMENT_ROWS + row``; keys and rows as differences from the one before.
+    """Keys, rows, and rows a key, of sorted ``key * SEGMENT_ROWS + row``.
 
-    The first row of a key is told as it is.
+    Keys and rows are differences from the one before; the first row of a key is told as it is.
     """
     key, row = np.divmod(pairs, SEGMENT_ROWS)
     keys, begins, counts = np.unique(key, return_index=True, return_counts=True)

@@ -76,7 +76,9 @@ def shares(table: pa.Table | None, classes: Classes) -> list[View]:
             "tokens": f"{row['tokens']:,}",
             "share": percent(row["share"]),
         }
-        for row in ([] if table is None else table.sort_by([("target", "ascending"), ("kind", "ascending")]).to_pylist())
+        for row in (
+            [] if table is None else table.sort_by([("target", "ascending"), ("kind", "ascending")]).to_pylist()
+        )
         if row["tokens"]
     ]
 

@@ -151,8 +151,8 @@ def render(view: dict[str, Any]) -> str:
 def nonce(names: Iterable[str]) -> str:
     """What a script of the page needs to run, 128 bits.
 
-    It follows from the content of all scripts, so equal runs give equal pages, and who puts something into a text cannot
-    know it: that text changes it.
+    It follows from the content of all scripts, so equal runs give equal pages, and who puts something into a text
+    cannot know it: that text changes it.
     """
     return base64.b64encode(hashlib.sha256("\n".join(names).encode()).digest()[:16]).decode()
 

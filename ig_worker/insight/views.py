@@ -14,7 +14,9 @@ from ig_worker.insight.heat import signed, words
 from ig_worker.insight.measures import TOTAL
 from ig_worker.insight.summary import RunSummary, percent
 
-MAX_CLASSES = 12  # the confusion table is a square up to here, a list beyond; also how many classes get a chart of their words
+MAX_CLASSES = (
+    12  # the confusion table is a square up to here, a list beyond; also how many classes get a chart of their words
+)
 MAX_CONFUSIONS = 20
 
 View = dict[str, Any]

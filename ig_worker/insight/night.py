@@ -20,7 +20,8 @@ from ig_worker.errors import (
     UsageError,
 )
 from ig_worker.insight.aggregate import aggregate
-from ig_worker.insight.compare import Comparison, write_comparison
+from ig_worker.insight.compare import write_comparison
+from ig_worker.insight.comparison import Comparison
 from ig_worker.insight.night_rules import (
     GOOD,
     Earlier,

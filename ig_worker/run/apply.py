@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ig_worker.errors import RunDamagedError, RunStoppedError
-from ig_worker.run.config import ApplyConfig, ExplainConfig
+from ig_worker.run.config import NONE, ApplyConfig, ExplainConfig
 from ig_worker.run.dispatch import Ledger
 from ig_worker.run.policy import Action
 from ig_worker.run.store import Commit, RunStore
@@ -24,15 +24,15 @@ TASK_ROWS = 2048  # in the chunks of one task, at least; a task of Ray's costs a
 BIG_RUN_ROWS = 20_000  # from here on a local Ray, which takes 5 s to start, is worth it
 
 
-def tasks(commits: Mapping[int, Commit], rows: int = TASK_ROWS) -> list[Chunks]:
-    """The chunks that have rows in tasks of neighbours, each of at least `rows` rows but for the last one.
+def tasks(commits: Mapping[int, Commit]) -> list[Chunks]:
+    """The chunks that have rows in tasks of neighbours, each of at least `TASK_ROWS` rows but for the last one.
 
     They are the same whoever computes them, so that floats are added in one order.
     """
     found: list[list[int]] = [[]]
     filled = 0
     for index in sorted(index for index, commit in commits.items() if commit.rows):
-        if filled >= rows:
+        if filled >= TASK_ROWS:
             found.append([])
             filled = 0
         found[-1].append(index)
@@ -42,6 +42,8 @@ def tasks(commits: Mapping[int, Commit], rows: int = TASK_ROWS) -> list[Chunks]:
 
 def wants_actors(config: ApplyConfig, rows: int, environment: Mapping[str, str], cpus: int) -> bool:
     """Whether Ray is used: where a cluster or a number of actors is named, or where a local Ray pays."""
+    if config.actors == NONE:
+        return False
     named = config.address is not None or "RAY_ADDRESS" in environment or config.actors != "auto"
     return named or (rows >= BIG_RUN_ROWS and cpus > 1)
 

@@ -155,16 +155,22 @@ def _as_in_explain(name: str) -> Any:
     return field(default=known.default, metadata=known.metadata)
 
 
+NONE = "none"  # of actors: in the driver's own process
+
+
 @dataclass(frozen=True)
 class ApplyConfig:
     """Who computes what is computed from results, chunk by chunk; see `apply`."""
 
-    actors: str = setting("auto", "number of actors, or MIN:MAX; auto: none, but for a big run or on a cluster")
+    actors: str = setting("auto", "number of Ray actors, MIN:MAX, or none; auto: none unless the run is big")
     address: str | None = _as_in_explain("address")
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right."""
-        actor_range(self.actors, default=1)
+        if self.actors != NONE:
+            actor_range(self.actors, default=1)
+        elif self.address is not None:
+            raise UsageError(f"--actors is none with --address {self.address}", expected="one of them only")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ In a notebook::
     import ig_worker
 
     ig_worker.explain(["a great film", "a dull one"], model="./my-model")
+    ig_worker.open("runs/first")[0]
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike, fspath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from ig_worker import explain
 
 if TYPE_CHECKING:
     from ig_worker.insight.notebook import TextExplanations
+    from ig_worker.insight.reader import Run
 
 __version__ = "0.1.0"
 
@@ -35,3 +38,14 @@ class _Explain(ModuleType):
 
 
 explain.__class__ = _Explain
+
+
+def open(place: str | PathLike[str]) -> Run:
+    """The run at a path or URI, read lazily; see `ig_worker.insight.reader.Run`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from ig_worker.insight.reader import Run
+
+    return Run(fspath(place))

@@ -18,7 +18,7 @@ EXIT_USAGE = 1
 EXIT_QUARANTINED = 3
 EXIT_STOPPED = 4
 EXIT_DAMAGED = 5
-EXIT_THRESHOLD = 6  # a night has crossed a threshold; no error, so nothing raises it
+EXIT_THRESHOLD = 6  # a night, or a comparison, has crossed a threshold; no error, so nothing raises it
 
 
 class IgWorkerError(Exception):

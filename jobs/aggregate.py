@@ -1,4 +1,4 @@
-"""Makes the token, class and convergence tables of a run."""
+"""Makes the tables of a run: tokens, words, n-grams, positions, classes, calibration, convergence and others."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from collections.abc import Sequence
 
 from ig_worker.insight.aggregate import aggregate
 from ig_worker.insight.summary import summarise
+from ig_worker.run.config import ApplyConfig
 from ig_worker.run.progress import meter
 from ig_worker.run.store import RunStore
-from jobs import _cli
+from jobs import _cli, _settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.aggregate", __doc__)
     made.add_argument("run", metavar="RUN", help="directory or URI of the run")
+    _settings.add_settings(made, ApplyConfig)
     return _cli.run(_aggregate, made, argv)
 
 
 def _aggregate(arguments: argparse.Namespace) -> int:
-    store = RunStore(arguments.run)
+    config, store = _settings.read_settings(arguments, ApplyConfig), RunStore(arguments.run)
     with meter("aggregating, chunks", None) as shown:
-        tables = aggregate(store, lambda done, total: shown.update(done, total=total))
+        tables = aggregate(store, lambda done, total: shown.update(done, total=total), config)
     print("\n".join(summarise(tables, store.read_quarantine().num_rows).lines()))
     print(f"tables: {store.storage.describe('aggregates')}")
     return 0

@@ -6,26 +6,32 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ig_worker.errors import EXIT_OK, EXIT_THRESHOLD
 from ig_worker.insight.compare import write_comparison
+from ig_worker.insight.night_rules import ChangeThresholds
 from ig_worker.run.progress import meter
 from ig_worker.run.store import RunStore
-from jobs import _cli
+from jobs import _cli, _settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.compare", __doc__)
     made.add_argument("before", metavar="RUN_A", help="directory or URI of the earlier run")
     made.add_argument("now", metavar="RUN_B", help="directory or URI of the later run; the tables are written there")
+    _settings.add_settings(made, ChangeThresholds)
     return _cli.run(_compare, made, argv)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    now = RunStore(arguments.now)
+    limits, now = _settings.read_settings(arguments, ChangeThresholds), RunStore(arguments.now)
     with meter("comparing, rows", None) as shown:
         found = write_comparison(now, RunStore(arguments.before), lambda done, total: shown.update(done, total=total))
     print("\n".join(found.lines()))
     print(f"tables       {now.storage.describe('aggregates')}")
-    return 0
+    reasons = found.crossed(limits)
+    for reason in reasons:
+        print(f"threshold    {reason}")
+    return EXIT_THRESHOLD if reasons else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ With two classes an attribution for one is the negative of one for the other, so
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.errors import UsageError
 from ig_worker.insight import similarity
+from ig_worker.insight.comparison import Comparison, summary
 from ig_worker.insight.measures import confidence
 from ig_worker.insight.pairing import column, lists, pairs
-from ig_worker.insight.summary import percent
 from ig_worker.run.store import RunStore
 
 ROWS = pa.schema(
@@ -48,66 +47,7 @@ WORDS = pa.schema(
 )
 MINIMUM_DOCUMENTS = 10  # of a word whose drift is tested
 SURE = 0.01  # false discovery rate below which a drift is told
-
-
-@dataclass(frozen=True)
-class ClassChange:
-    """How one class fared: shares of its labelled rows that were predicted right."""
-
-    label: int
-    rows: int
-    before: float
-    now: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs, in a handful of numbers. Shares are 0 to 1."""
-
-    before: str
-    now: str
-    paired: int  # rows that both have explained
-    only_before: int
-    only_now: int
-    flips: int  # of the prediction
-    labelled: int
-    accuracy_before: float | None
-    accuracy: float | None
-    worse: int  # labelled rows that were right and are wrong
-    better: int
-    p_value: float  # of worse against better
-    calibration_before: float | None  # expected calibration error
-    calibration: float | None
-    classes: tuple[ClassChange, ...]
-    drift: float | None  # mean share of attribution that has moved
-    aligned: int  # rows whose attributions could be compared
-    words: tuple[dict[str, Any], ...]  # those that drifted for sure, the strongest first
-
-    def lines(self) -> list[str]:
-        """For the terminal."""
-        lines = [
-            f"compared     {self.now} with {self.before}",
-            f"rows         {self.paired:,} in both, {self.only_before:,} only before, {self.only_now:,} only now",
-            f"flips        {self.flips:,} predictions changed ({percent(self.flips / max(self.paired, 1))})",
-        ]
-        if self.labelled:
-            lines.append(
-                f"accuracy     {percent(self.accuracy_before)} before, {percent(self.accuracy)} now: {self.worse:,} "
-                f"rows got wrong, {self.better:,} got right (p {self.p_value:.2g})"
-            )
-            for change in self.classes:
-                if abs(change.now - change.before) >= 0.01:
-                    lines.append(
-                        f"class {change.label}      {percent(change.before)} of its {change.rows:,} rows right before, "
-                        f"{percent(change.now)} now"
-                    )
-            lines.append(f"calibration  error {self.calibration_before:.3f} before, {self.calibration:.3f} now")
-        if self.drift is not None:
-            lines.append(f"drift        {percent(self.drift)} of the attribution moved (mean of {self.aligned:,} rows)")
-        if self.words:
-            named = ", ".join(f"{word['word']} ({word['drift']:+.3f})" for word in self.words[:8])
-            lines.append(f"words        {named}")
-        return lines
+_TOLD = 20  # words
 
 
 def compare(
@@ -143,7 +83,8 @@ def compare(
         "only_before": earlier - len(rows),
         "only_now": total - len(rows),
     }
-    return _summary(table, np.concatenate(sure, axis=1), word_table, extra), table, word_table
+    told = [word for word in word_table.slice(0, _TOLD).to_pylist() if word["q"] < SURE]
+    return summary(table, np.concatenate(sure, axis=1), told, extra), table, word_table
 
 
 def write_comparison(now: RunStore, before: RunStore, progress: Callable[[int, int], None] | None = None) -> Comparison:
@@ -237,35 +178,3 @@ class _Words:
         table = pa.table(dict(zip(WORDS.names, columns, strict=True)), schema=WORDS)
         order = sorted(range(len(names)), key=lambda i: (q[i] >= SURE, -abs(drift[i]), names[i]))
         return table.take(pa.array(order, pa.int64()))
-
-
-def _summary(table: pa.Table, sure: np.ndarray, words: pa.Table, extra: dict[str, Any]) -> Comparison:
-    label, was, now = (column(table, name, -1) for name in ("label", "prediction_before", "prediction"))
-    known = label >= 0
-    right_was, right = (was == label)[known], (now == label)[known]
-    worse, better = int((right_was & ~right).sum()), int((~right_was & right).sum())
-    moved = table.column("moved").drop_null().to_numpy()
-    classes = [
-        ClassChange(
-            int(c), int((label == c).sum()), float((was == c)[label == c].mean()), float((now == c)[label == c].mean())
-        )
-        for c in np.unique(label[known])
-    ]
-    some = bool(known.any())
-    return Comparison(
-        **extra,
-        paired=table.num_rows,
-        flips=int((was != now).sum()),
-        labelled=int(known.sum()),
-        accuracy_before=float(right_was.mean()) if some else None,
-        accuracy=float(right.mean()) if some else None,
-        worse=worse,
-        better=better,
-        p_value=similarity.mcnemar(worse, better),
-        calibration_before=similarity.calibration_error(sure[0][known], right_was) if some else None,
-        calibration=similarity.calibration_error(sure[1][known], right) if some else None,
-        classes=tuple(classes),
-        drift=float(moved.mean()) if len(moved) else None,
-        aligned=len(moved),
-        words=tuple(word for word in words.slice(0, 20).to_pylist() if word["q"] < SURE),
-    )

@@ -17,30 +17,33 @@ def evidence(tokens: pa.Table, target: int, classes: int, minimum: int) -> pa.Ta
     every occurrence counts, whichever class was explained. With more, those count where `target` was explained.
 
     Args:
-        tokens: the table `tokens` of `aggregate.aggregate`.
+        tokens: the table `tokens` of `aggregate.aggregate`, or `words`.
         target: the class.
         classes: how many classes the model has.
         minimum: documents that a token must occur in.
 
     Returns:
-        Columns token, score (shrunken mean, as `mean_shrunk`), count, documents; special tokens left out.
+        Columns token (or word), score (shrunken mean, as `mean_shrunk`), count, documents; special tokens left out.
     """
     sign = pc.if_else(pc.equal(tokens.column("target"), target), 1.0, -1.0 if classes == 2 else 0.0)
     table = tokens.set_column(tokens.schema.get_field_index("sum"), "sum", pc.multiply(tokens.column("sum"), sign))
-    table = table.filter(pc.and_(pc.not_equal(sign, 0.0), pc.invert(tokens.column("special"))))
+    text, counts = tokens.column_names[0], pc.not_equal(sign, 0.0)
+    if "special" in tokens.column_names:
+        counts = pc.and_(counts, pc.invert(tokens.column("special")))
+    table = table.filter(counts)
     totals = ["sum", "count", "documents"]
-    grouped = table.group_by(["token"], use_threads=False).aggregate([(name, "sum") for name in totals])
+    grouped = table.group_by([text], use_threads=False).aggregate([(name, "sum") for name in totals])
     score = pc.divide(grouped.column("sum_sum"), pc.add(grouped.column("count_sum").cast(pa.float64()), SHRINKAGE))
     result = pa.table(
         {
-            "token": grouped.column("token"),
+            text: grouped.column(text),
             "score": score,
             "count": grouped.column("count_sum"),
             "documents": grouped.column("documents_sum"),
         }
     )
     result = result.filter(pc.greater_equal(result.column("documents"), minimum))
-    return result.sort_by([("score", "descending"), ("token", "ascending")])
+    return result.sort_by([("score", "descending"), (text, "ascending")])
 
 
 def strongest(table: pa.Table, count: int) -> list[dict[str, Any]]:

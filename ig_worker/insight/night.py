@@ -20,7 +20,8 @@ from ig_worker.errors import (
     UsageError,
 )
 from ig_worker.insight.aggregate import aggregate
-from ig_worker.insight.compare import Comparison, write_comparison
+from ig_worker.insight.compare import write_comparison
+from ig_worker.insight.comparison import Comparison
 from ig_worker.insight.night_rules import (
     GOOD,
     Earlier,
@@ -36,7 +37,7 @@ from ig_worker.insight.night_rules import (
 from ig_worker.insight.notify import ping, post
 from ig_worker.insight.report import write_report
 from ig_worker.insight.summary import summarise
-from ig_worker.run.config import ExplainConfig, setting
+from ig_worker.run.config import ApplyConfig, ExplainConfig, setting
 from ig_worker.run.driver import explain_run
 from ig_worker.run.shelf import Shelf
 from ig_worker.run.store import RunStore
@@ -204,7 +205,7 @@ def _look(
         return
     with _step(night, "aggregate", tell):
         quarantined = store.read_quarantine().num_rows
-        summary = summarise(aggregate(store), quarantined)
+        summary = summarise(aggregate(store, config=ApplyConfig(address=explain.address)), quarantined)
     night.lines += summary.lines()
     before = compared_with(name, _earlier(shelf, config.line))
     if before is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -13,8 +13,7 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.data.faults import DOCUMENTS, FaultFinder
 from ig_worker.errors import UsageError
-from ig_worker.insight.colour import PALETTES, swatches
-from ig_worker.insight.heat import Piece, joined, words
+from ig_worker.insight.explanation import TextExplanation
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run.checks import check_model
 from ig_worker.run.config import ExplainConfig
@@ -23,51 +22,6 @@ from ig_worker.run.tables import attributions_table
 from ig_worker.run.worker import ChunkWorker
 
 _SETTINGS = {field.name for field in fields(ExplainConfig)} - {"dataset", "model"}
-
-
-@dataclass(frozen=True)
-class TextExplanation:
-    """One explained text: a row of `schema.ATTRIBUTIONS` that shows itself as a coloured line in a notebook."""
-
-    row: dict[str, Any]
-    labels: tuple[str, ...]  # class names
-    palette: str = PALETTES[0]
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.row[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def html(self, *, by_word: bool = False, palette: str | None = None) -> str:
-        """The tokens, each coloured by its attribution and scaled by the text's own largest one.
-
-        Args:
-            by_word: show word pieces joined into words, with summed attributions.
-            palette: one of `colour.PALETTES`.
-        """
-        tokens, word_ids, attributions = self.row["tokens"], self.row["word_ids"], self.row["attributions"]
-        if by_word:
-            tokens, word_ids, attributions = joined(tokens, word_ids, attributions)
-        shades = swatches(palette or self.palette)
-        line = "".join(
-            (" " if word.space else "") + "".join(_mark(piece, shades) for piece in word.pieces)
-            for word in words(tokens, word_ids, attributions)
-        )
-        return f'<p>{escape(self._title())}</p><p style="line-height:1.9">{line}</p>'
-
-    def _title(self) -> str:
-        name, target = self.labels[self.row["prediction"]], self.labels[self.row["target"]]
-        title = (
-            f"predicted {name} {self.row['probabilities'][self.row['prediction']]:.3f}, delta {self.row['delta']:+.1e}"
-        )
-        return title if name == target else f"{title}, explained: {target}"
-
-    def _repr_html_(self) -> str:
-        return self.html()
-
-    def __repr__(self) -> str:
-        return f"<{self._title()}: {' '.join(self.row['tokens'][:12])}>"
 
 
 class TextExplanations(Sequence[TextExplanation]):
@@ -163,9 +117,3 @@ def explain_texts(
 def _worker(config: ExplainConfig, files: ModelFiles) -> ChunkWorker:
     """Loading a model and compiling its programs takes seconds: keep them for the next call."""
     return ChunkWorker(config, files)
-
-
-def _mark(piece: Piece, shades: dict[int, Any]) -> str:
-    swatch = shades[piece.level]
-    style = f"background:{swatch.background};color:{swatch.text};border-radius:3px;padding:1px 2px"
-    return f'<span style="{style}" title="{escape(piece.title)}">{escape(piece.text)}</span>'

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker.insight import examples
-from ig_worker.insight.evidence import evidence, minimum_documents, strongest
 from ig_worker.insight.heat import signed, words
 from ig_worker.insight.measures import TOTAL
 from ig_worker.insight.summary import RunSummary, percent
 
-MAX_CLASSES = 12  # the confusion table is a square up to here, a list beyond; also how many classes get token tables
+MAX_CLASSES = (
+    12  # the confusion table is a square up to here, a list beyond; also how many classes get a chart of their words
+)
 MAX_CONFUSIONS = 20
-MAX_TOKENS = 12  # a class
 
 View = dict[str, Any]
 
@@ -200,38 +200,6 @@ def quarantine(table: pa.Table, seen: int) -> list[View]:
         }
         for reason, count in sorted(Counter(row["reason"] for row in rows).items(), key=lambda item: (-item[1], item))
     ]
-
-
-def token_tables(tokens: pa.Table, classes: Classes, rows: int) -> View:
-    """The strongest tokens of each class. With two classes both, else those that were explained most often."""
-    minimum = minimum_documents(rows)
-    if classes.count == 2:
-        targets = [0, 1]
-    else:
-        counts = tokens.group_by(["target"], use_threads=False).aggregate([("count", "sum")])
-        order = counts.sort_by([("count_sum", "descending"), ("target", "ascending")])
-        targets = sorted(order.column("target").to_pylist()[:MAX_CLASSES])
-    lists = {i: strongest(evidence(tokens, i, classes.count, minimum), MAX_TOKENS) for i in targets}
-    top = max((row["score"] for found in lists.values() for row in found), default=1.0)
-    return {
-        "minimum": minimum,
-        "tables": [
-            {
-                "name": classes.name(i),
-                "rows": [
-                    {
-                        "token": row["token"],
-                        "score": signed(row["score"]),
-                        "width": round(100 * row["score"] / top, 1),
-                        "count": f"{row['count']:,}",
-                        "documents": f"{row['documents']:,}",
-                    }
-                    for row in found
-                ],
-            }
-            for i, found in lists.items()
-        ],
-    }
 
 
 _KINDS = {

@@ -155,6 +155,24 @@ def _as_in_explain(name: str) -> Any:
     return field(default=known.default, metadata=known.metadata)
 
 
+NONE = "none"  # of actors: in the driver's own process
+
+
+@dataclass(frozen=True)
+class ApplyConfig:
+    """Who computes what is computed from results, chunk by chunk; see `apply`."""
+
+    actors: str = setting("auto", "number of Ray actors, MIN:MAX, or none; auto: none unless the run is big")
+    address: str | None = _as_in_explain("address")
+
+    def check(self) -> None:
+        """Raise UsageError for a value that cannot be right."""
+        if self.actors != NONE:
+            actor_range(self.actors, default=1)
+        elif self.address is not None:
+            raise UsageError(f"--actors is none with --address {self.address}", expected="one of them only")
+
+
 @dataclass(frozen=True)
 class EvaluateConfig:
     """Everything that jobs.evaluate can be told. A text costs about 45 forward passes without the baselines."""

@@ -15,27 +15,43 @@ from hypothesis import strategies as st
 from ig_worker import schema
 from ig_worker.errors import UsageError
 from ig_worker.insight.aggregate import aggregate, current, finish, merge, partial
-from ig_worker.insight.measures import MEASURES, SHRINKAGE
+from ig_worker.insight.heat import joined
+from ig_worker.insight.measures import MEASURES, SHRINKAGE, sketch
+from ig_worker.insight.measures.flat import OUTCOMES
 from ig_worker.insight.summary import percent, summarise
 
 
-def naive_tokens(rows: list[dict[str, Any]]) -> dict[tuple[str, int, int], dict[str, Any]]:
-    """The table `tokens` by plain loops."""
-    sums: dict[tuple[str, int, int], dict[str, Any]] = defaultdict(lambda: {"a": [], "rows": set(), "special": True})
+def outcome(row: dict[str, Any]) -> str:
+    return "unlabelled" if row["label"] is None else "right" if row["label"] == row["prediction"] else "wrong"
+
+
+def naive(rows: list[dict[str, Any]], name: str) -> dict[tuple[str, int, int, str], dict[str, Any]]:
+    """The table `tokens` or `words` by plain loops, but for its quantiles: `a` has all values."""
+    sums: dict[tuple[str, int, int, str], dict[str, Any]] = defaultdict(
+        lambda: {"a": [], "rows": set(), "special": True}
+    )
     for row in rows:
-        for token, word_id, a in zip(row["tokens"], row["word_ids"], row["attributions"], strict=True):
-            entry = sums[token, row["prediction"], row["target"]]
+        parts = (row["tokens"], row["word_ids"], row["attributions"])
+        if name == "words":
+            parts = joined(*parts)
+        for token, word_id, a in zip(*parts, strict=True):
+            if name == "words" and word_id < 0:
+                continue
+            entry = sums[token, row["prediction"], row["target"], outcome(row)]
             entry["a"].append(a)
             entry["rows"].add(row["id"])
             entry["special"] &= word_id < 0
     total = sum(abs(a) for entry in sums.values() for a in entry["a"])
     return {
         key: {
+            "a": entry["a"],
             "count": len(entry["a"]),
             "documents": len(entry["rows"]),
+            "document_frequency": len(entry["rows"]) / len(rows),
             "sum": math.fsum(entry["a"]),
             "mean": math.fsum(entry["a"]) / len(entry["a"]),
             "mean_abs": math.fsum(map(abs, entry["a"])) / len(entry["a"]),
+            "variance": np.var(entry["a"]),
             "share": math.fsum(map(abs, entry["a"])) / total,
             "mean_shrunk": math.fsum(entry["a"]) / (len(entry["a"]) + SHRINKAGE),
             "special": entry["special"],
@@ -44,14 +60,19 @@ def naive_tokens(rows: list[dict[str, Any]]) -> dict[tuple[str, int, int], dict[
     }
 
 
-def test_the_token_table_equals_plain_loops(rows, table):
-    data = rows(60)
-    expected = naive_tokens(data)
-    found = finish(partial(table(data)))["tokens"].to_pylist()
-    keys = [(row.pop("token"), row.pop("prediction"), row.pop("target")) for row in found]
-    assert keys == sorted(expected, key=lambda key: (key[0].encode(), *key[1:]))
+@pytest.mark.parametrize("name", ["tokens", "words"])
+def test_the_token_and_word_tables_equal_plain_loops(rows, table, name):
+    data = rows(150)
+    expected = naive(data, name)
+    found = finish(partial(table(data)))[name].to_pylist()
+    keys = [(row.pop(name[:-1]), row.pop("prediction"), row.pop("target"), row.pop("outcome")) for row in found]
+    assert keys == sorted(expected, key=lambda key: (key[0].encode(), *key[1:3], OUTCOMES.index(key[3])))
     for key, row in zip(keys, found, strict=True):
-        assert row == pytest.approx(expected[key], rel=1e-12, abs=1e-15)
+        wanted = expected[key]
+        for quantile in (5, 25, 50, 75, 95):
+            exact = np.percentile(wanted["a"], quantile, method="lower")
+            assert row.pop(f"p{quantile:02d}") == pytest.approx(exact, rel=sketch.ACCURACY, abs=sketch.SMALLEST)
+        assert row == pytest.approx({column: wanted[column] for column in row}, rel=1e-12, abs=1e-15)
 
 
 def test_shares_sum_to_one_and_are_zero_where_nothing_is_attributed(rows, row, table):
@@ -129,13 +150,18 @@ def test_chunking_changes_nothing_but_rounding(rows, table, cuts, seed):
     for found in (forward, finish(backward)):
         for name, wanted in expected.items():
             assert found[name].schema == wanted.schema == MEASURES[name].schema
-            for field in wanted.schema:
-                is_value, should_be = (tables[name][field.name].to_pylist() for tables in (found, expected))
-                if field.type == pa.float64():
-                    is_value, should_be = np.array(is_value, float), np.array(should_be, float)  # null as nan
-                    np.testing.assert_allclose(is_value, should_be, rtol=1e-12, atol=1e-15)
-                else:
-                    assert is_value == should_be
+            same(found[name], wanted)
+
+
+def same(found: pa.Table, expected: pa.Table) -> None:
+    """Equal up to float64 rounding."""
+    for field in expected.schema:
+        is_value, should_be = found[field.name].to_pylist(), expected[field.name].to_pylist()
+        if field.type == pa.float64():
+            is_value, should_be = np.array(is_value, float), np.array(should_be, float)  # null as nan
+            np.testing.assert_allclose(is_value, should_be, rtol=1e-12, atol=1e-15, err_msg=field.name)
+        else:
+            assert is_value == should_be
 
 
 def test_equal_input_gives_equal_bytes(rows, table):
@@ -148,15 +174,13 @@ def test_a_run_is_aggregated_over_its_chunks_and_written(build, rows, table):
     data, seen = rows(30), []
     store = build(data[:12], [], data[12:])
     tables = aggregate(store, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert set(tables) == {"tokens", "classes", "convergence"}
+    assert seen == [(2, 4), (4, 4)]  # two chunks have rows, and each is read twice
+    assert set(tables) == set(MEASURES)
     for name, expected in finish(partial(table(data))).items():
         written = store.read_aggregate(name)
         assert written.equals(tables[name])
         assert written.schema.metadata[schema.META_FINGERPRINT] == b"f00d"
-        assert written["sum" if name == "tokens" else 0].to_pylist() == pytest.approx(
-            expected["sum" if name == "tokens" else 0].to_pylist()
-        )
+        same(written, expected)
 
 
 @pytest.mark.parametrize("chunks", [[], [[]]])
@@ -184,7 +208,7 @@ def test_tables_of_another_fingerprint_are_made_anew(build, rows):
     store.write_manifest({"fingerprint": "beef"})
     read = []
     current(store, lambda *step: read.append(step))
-    assert read == [(1, 1)]
+    assert read == [(1, 2), (2, 2)]
 
 
 def test_the_summary_says_what_the_tables_say(rows, table):

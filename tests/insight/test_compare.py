@@ -156,3 +156,35 @@ def test_the_job_writes_both_tables_into_the_later_run(tmp_path: Path, capsys: p
     assert later.read_aggregate("compare").num_rows == 20
     assert later.read_aggregate("compare_words") is not None
     assert write_comparison(later, RunStore(str(tmp_path / "a"))).flips == 20
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "reason"),
+    [
+        ([], 0, ""),
+        (["--max-drift", "0.3", "--max-flips", "0.6", "--max-accuracy-loss", "0.6"], 0, ""),
+        (["--max-drift", "0.2"], 6, "25.0% of the attribution has moved since the run before, expected at most 20.0%"),
+        (["--max-flips", "0.4"], 6, "50.0% of the predictions have changed"),
+        (["--max-accuracy-loss", "0.4"], 6, "the accuracy has fallen by 50.0% of the labelled rows"),
+    ],
+)
+def test_a_change_beyond_a_limit_ends_the_job_with_6(tmp_path: Path, capsys, flags, code: int, reason: str) -> None:
+    rows = [make_row("[CLS] good film [SEP]", [0.0, 0.5, 0.5, 0.0], id=f"r{i}", label=1) for i in range(2)]
+    now = [
+        other(rows[0], attributions=[0.0, 1.0, 0.0, 0.0]),
+        other(flipped(rows[1]), attributions=[0.0, -0.5, -0.5, 0.0]),
+    ]
+    a_run(tmp_path / "a", rows), a_run(tmp_path / "b", now)
+    assert job.main([str(tmp_path / "a"), str(tmp_path / "b"), *flags]) == code
+    assert reason in capsys.readouterr().out
+
+
+def test_rows_that_got_wrong_are_told_apart_from_those_that_stayed(tmp_path: Path) -> None:
+    rows = [make_row(id=f"r{i}", label=1) for i in range(4)]
+    lost = other(flipped(rows[3]), probabilities=[0.6, 0.4])
+    found, *_ = compare(a_run(tmp_path / "a", rows), a_run(tmp_path / "b", [*rows[:3], lost]))
+    kept, gone = found.outcomes
+    assert (kept.before, kept.now, kept.rows, kept.drift) == ("right", "right", 3, 0.0)
+    assert (gone.before, gone.now, gone.rows) == ("right", "wrong", 1)
+    assert (gone.confidence_before, gone.confidence) == (pytest.approx(0.75), pytest.approx(0.6))
+    assert "             1 rows right, now wrong: confidence 0.750 before, 0.600 now" in "\n".join(found.lines())

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from ig_worker.errors import UsageError
+from ig_worker.errors import StorageError, UsageError
+from ig_worker.insight import report
 from ig_worker.insight.aggregate import finish, partial
 from ig_worker.insight.evidence import evidence, minimum_documents
 from ig_worker.insight.heat import signed, words
 from ig_worker.insight.report import context, write_report
+from tests.insight.conftest import make_quarantine, make_table
 
 EVIL = '<script>alert("x")</script>\'&amp;'
 CONFIG = {"model": "/models/distil", "dataset": "imdb", "method": "gausslegendre", "n_steps": 50, "layer": "embeddings"}
@@ -38,7 +41,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text += f"{data} "
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -49,23 +52,100 @@ def read(store) -> str:
     return Path(write_report(store)).read_text(encoding="utf-8")
 
 
-def test_the_report_is_one_file_without_scripts_or_network(build, rows):
+def folder(store) -> dict[str, str]:
+    """Files of the report by name."""
+    root = Path(store.place) / "report"
+    return {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_page_needs_only_the_scripts_beside_it(build, rows):
     store = build(rows(30))
     assert write_report(store).endswith("run/report/index.html")
     html = read(store)
     page = Page(html)
-    assert page.all("script") == []
-    assert not re.search(r"https?:|url\(|@import|src=", html)
+    assert not re.search(r"https?:|url\(|@import", html)
+    assert {name for name in folder(store) if name.startswith("app/") and name.endswith(".js")} == {
+        attributes["src"] for attributes in page.all("script") if attributes.get("src")
+    }
     assert all(attributes["href"].startswith("#") for attributes in page.all("a"))
     assert page.all("html")[0]["lang"] == "en"
     assert all(attributes.get("scope") for attributes in page.all("th"))
+
+
+def test_no_script_runs_without_the_nonce_of_this_report(build, rows):
+    html = read(build(rows(5)))
+    policy = next(m for m in Page(html).all("meta") if m.get("http-equiv") == "Content-Security-Policy")["content"]
+    nonce = re.search(r"script-src 'nonce-([A-Za-z0-9+/=]{24})';", policy)[1]
+    assert policy.startswith("default-src 'none'; script-src 'nonce-")
+    for attributes in Page(html).all("script"):
+        assert attributes.get("nonce") == nonce or attributes["type"] == "application/json"
+
+
+def test_another_text_has_another_nonce(build, row):
+    nonces = [re.search("'nonce-[^']*'", read(build([row(word)])))[0] for word in ("good", "bad")]
+    assert nonces[0] != nonces[1]
+
+
+def test_every_script_is_named_by_its_content_and_ascii_where_it_holds_data(build, rows):
+    store = build(rows(30))
+    write_report(store)
+    for name, text in folder(store).items():
+        if name.endswith(".js"):
+            assert re.search("-([0-9a-f]{12})[.]js$", name)[1] == hashlib.sha256(text.encode()).hexdigest()[:12]
+        if name.startswith("data/"):
+            assert text.isascii()
+            assert "<" not in text
+
+
+def test_scripts_of_an_earlier_report_are_removed(build, row, rows):
+    store = build(rows(30))
+    write_report(store)
+    before = folder(store)
+    store.write_text("report/data/reviews-00009-0123456789ab.js", "old")
+    store.commit(1, make_table([row("new words", id="new")]), make_quarantine(0), "f00d")
+    write_report(store)
+    now = folder(store)
+    page = now["index.html"]
+    index = [text for name, text in now.items() if name.startswith("data/index-")]
+    assert len(index) == 1
+    assert all(name in index[0] for name in now if name.startswith("data/reviews-"))
+    assert "reviews-00009-0123456789ab.js" not in "".join(now)
+    assert {name for name in before if name.startswith("app/")} == {name for name in now if name.startswith("app/")}
+    assert next(name for name in now if name.startswith("data/index-")) in page
+
+
+def test_a_report_that_fails_half_way_leaves_the_last_one_whole(build, row, rows, monkeypatch):
+    store = build(rows(30))
+    write_report(store)
+    before = folder(store)
+    store.commit(1, make_table([row("new words", id="new")]), make_quarantine(0), "f00d")
+    write, full = store.write_text, iter(range(3))
+
+    def fail(name, text):
+        if next(full, None) is None:
+            raise StorageError("no room")
+        return write(name, text)
+
+    monkeypatch.setattr(store, "write_text", fail)
+    with pytest.raises(StorageError):
+        write_report(store)
+    assert before.items() <= folder(store).items()
+
+
+def test_the_vendored_files_are_those_that_their_list_names():
+    vendor = Path(report.__file__).parent / "templates" / "vendor"
+    listed = re.findall(r"^(\S+\.js) .* ([0-9a-f]{64})$", (vendor / "README.txt").read_text(), re.M)
+    assert dict(listed) == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.js")}
+    for name in report.LICENCES:
+        assert "copyright notice" in (vendor / name).read_text()
 
 
 def test_every_link_leads_somewhere_and_no_id_is_given_twice(build, rows, quarantine):
     page = Page(read(build(rows(60), quarantined=quarantine(1))))
     ids = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
     assert len(ids) == len(set(ids))
-    assert {attributes["href"].removeprefix("#") for attributes in page.all("a")} <= set(ids)
+    inside = [attributes["href"] for attributes in page.all("a") if not attributes["href"].startswith("#?")]
+    assert {href.removeprefix("#") for href in inside} <= set(ids)
     labels = {value for _, attributes in page.elements if (value := attributes.get("aria-labelledby"))}
     assert labels <= set(ids)
 
@@ -82,14 +162,19 @@ def test_everything_from_outside_is_escaped(build, row, quarantine):
     bad = quarantine(2, id=EVIL, reason=EVIL, detail=EVIL)
     html = read(build(data, quarantined=bad, **manifest))
     page = Page(html)
-    assert "<script" not in html
+    assert "<script>" not in html
     assert "<b>]" not in html
-    assert page.all("script") == []
+    assert all(attributes.get("nonce") or attributes["type"] == "application/json" for attributes in page.all("script"))
     assert page.text.count(EVIL) > 20  # shown as it was written, ampersands included
     assert any((attributes.get("title") or "").startswith(EVIL) for attributes in page.all("b"))
-    allowed = {"class", "title", "id", "style", "scope", "dir", "href", "lang", "role", "charset", "name", "content"}
-    allowed |= {"http-equiv", "aria-label", "aria-labelledby", "aria-hidden"}
-    assert {name for _, attributes in page.elements for name in attributes} <= allowed
+    handlers = {name for _, attributes in page.elements for name in attributes if name.startswith("on")}
+    assert handlers == set()
+    for _, attributes in page.elements:
+        for name in attributes.keys() & {"href", "src"}:
+            assert re.match(r"#|app/", attributes[name])
+    assert {attributes["data-label"] for attributes in page.all("div") if "data-label" in attributes} == {
+        f"What pushes towards {EVIL}"
+    }
 
 
 def test_headline_figures_lineage_and_quarantine_are_shown(build, row, quarantine):

@@ -1,0 +1,168 @@
+"""The attributions of some rows as flat arrays, laid out once for all measures."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+COLUMNS = (
+    "label",
+    "prediction",
+    "target",
+    "probabilities",
+    "tokens",
+    "word_ids",
+    "attributions",
+    "delta",
+    "error_estimate",
+    "evaluations",
+    "status",
+    "truncated",
+)
+OUTCOMES = ("right", "wrong", "unlabelled")  # of a row: whether the prediction is the label
+UNKNOWN = "[UNK]"
+_CONTINUES = "^##"  # WordPiece's mark of a piece inside a word
+
+
+class Flat:
+    """A table of `schema.ATTRIBUTIONS` (at least `COLUMNS`), flattened.
+
+    Args:
+        table: the rows.
+        frequent: which slots of `ngrams` may hold n-grams that are listed, bool [ngrams.SLOTS]; None: all of them.
+    """
+
+    def __init__(self, table: pa.Table, frequent: np.ndarray | None = None) -> None:
+        self.table, self.frequent = table, frequent
+
+    # Of the rows, [rows].
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers as float64; nulls become nan."""
+        return self.table.column(name).to_numpy().astype(np.float64)
+
+    def integers(self, name: str) -> np.ndarray:
+        """A column of integers as int64; nulls become −1."""
+        return self.table.column(name).fill_null(-1).to_numpy().astype(np.int64)
+
+    @cached_property
+    def outcome(self) -> np.ndarray:
+        """Index into `OUTCOMES`, int8 [rows]."""
+        label = self.table.column("label").to_numpy(zero_copy_only=False).astype(np.float64)
+        wrong = (label != self.integers("prediction")).astype(np.int8)
+        return np.where(np.isnan(label), np.int8(2), wrong)
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        return confidence(self.table)
+
+    # Of the tokens, [tokens].
+
+    @cached_property
+    def row(self) -> np.ndarray:
+        return pc.list_parent_indices(_whole(self.table, "word_ids")).to_numpy(zero_copy_only=False)
+
+    @cached_property
+    def token(self) -> pa.DictionaryArray:
+        return pc.list_flatten(_whole(self.table, "tokens")).dictionary_encode()
+
+    @cached_property
+    def attribution(self) -> np.ndarray:
+        return _flat(self.table, "attributions").astype(np.float64)
+
+    @cached_property
+    def word_id(self) -> np.ndarray:
+        return _flat(self.table, "word_ids")
+
+    @cached_property
+    def unknown(self) -> np.ndarray:
+        return self.codes(UNKNOWN) == self.token.indices.to_numpy()
+
+    def codes(self, token: str) -> int:
+        """Number of a token in the dictionary of `token`, −1 where it does not occur."""
+        return int(self.token.dictionary.index(pa.scalar(token, pa.string())).as_py())
+
+    # Of the ordinary tokens, those that are in a word, [ordinary].
+
+    @cached_property
+    def ordinary(self) -> np.ndarray:
+        """Their numbers among the tokens."""
+        return np.flatnonzero(self.word_id >= 0)
+
+    @cached_property
+    def length(self) -> np.ndarray:
+        """Ordinary tokens of each row, [rows]."""
+        return np.bincount(self.row[self.ordinary], minlength=self.table.num_rows)
+
+    @cached_property
+    def place(self) -> np.ndarray:
+        """Where a token stands among the ordinary ones of its row, from 0 to less than 1."""
+        first = np.cumsum(self.length) - self.length
+        row = self.row[self.ordinary]
+        return (np.arange(len(row)) - first[row]) / self.length[row]
+
+    # Of the words, [words].
+
+    @cached_property
+    def _word_starts(self) -> np.ndarray:
+        at = self.ordinary
+        row, word = self.row[at], self.word_id[at]
+        first = np.ones(len(row), bool)
+        first[1:] = (row[1:] != row[:-1]) | (word[1:] != word[:-1]) | (at[1:] != at[:-1] + 1)
+        return np.flatnonzero(first)
+
+    @cached_property
+    def word_row(self) -> np.ndarray:
+        return self.row[self.ordinary][self._word_starts]
+
+    @cached_property
+    def word_attribution(self) -> np.ndarray:
+        """Sums over the pieces of each word."""
+        values = self.attribution[self.ordinary]
+        return np.add.reduceat(values, self._word_starts) if len(values) else np.zeros(0)
+
+    @cached_property
+    def word(self) -> pa.DictionaryArray:
+        """The words: their pieces put together."""
+        codes = self.token.indices.to_numpy()[self.ordinary]
+        starts = self._word_starts
+        pieces = np.diff(np.append(starts, len(codes)))
+        first, several = codes[starts].astype(np.int64), np.flatnonzero(pieces > 1)
+        known = self.token.dictionary
+        joined = self._joined(codes, starts[several], pieces[several])
+        # A word of several pieces may be spelt like a token; one string has one number.
+        number = pc.index_in(joined.dictionary, value_set=known).to_numpy(zero_copy_only=False).astype(np.float64)
+        new = np.isnan(number)
+        number[new] = len(known) + np.arange(new.sum())
+        first[several] = number[joined.indices.to_numpy()].astype(np.int64)
+        names = pa.concat_arrays([known, joined.dictionary.filter(pa.array(new))])
+        return pa.DictionaryArray.from_arrays(pa.array(first.astype(np.int32)), names)
+
+    def _joined(self, codes: np.ndarray, starts: np.ndarray, pieces: np.ndarray) -> pa.DictionaryArray:
+        """Words of several pieces, given the numbers of the pieces, where each word starts, and how many it has."""
+        offsets = np.append(0, np.cumsum(pieces))
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], pieces)
+        inner = pc.replace_substring_regex(self.token.dictionary, _CONTINUES, "")
+        both = pa.concat_arrays([self.token.dictionary, inner])
+        taken = codes[np.repeat(starts, pieces) + within] + np.where(within > 0, len(inner), 0)
+        lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), both.take(pa.array(taken)))
+        return pc.binary_join(lists, "").dictionary_encode()
+
+
+def confidence(table: pa.Table) -> np.ndarray:
+    """Probability of the predicted class, float64 [rows]."""
+    lists = _whole(table, "probabilities")
+    flat = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float64)
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    return flat[np.cumsum(lengths) - lengths + table.column("prediction").to_numpy()]
+
+
+def _whole(table: pa.Table, name: str) -> pa.Array:
+    return table.column(name).combine_chunks()
+
+
+def _flat(table: pa.Table, name: str) -> np.ndarray:
+    return pc.list_flatten(_whole(table, name)).to_numpy(zero_copy_only=False)

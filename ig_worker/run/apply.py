@@ -1,0 +1,103 @@
+"""One function over all of a run's chunks: here, or by Ray actors, with the same results in the same order.
+
+Whatever is computed from the results chunk by chunk needs no more than this: a function of the store and of some chunks
+whose value is small. The driver's pool tries again what fails, as it does for explaining.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ig_worker.errors import RunDamagedError, RunStoppedError
+from ig_worker.run.config import NONE, ApplyConfig, ExplainConfig
+from ig_worker.run.dispatch import Ledger
+from ig_worker.run.policy import Action
+from ig_worker.run.store import Commit, RunStore
+
+Chunks = tuple[int, ...]
+Apply = Callable[..., Iterator[Any]]  # apply(function, tasks, *more): function(store, task, *more) of each, in order
+
+TASK_ROWS = 2048  # in the chunks of one task, at least; a task of Ray's costs about as much as aggregating ten rows
+BIG_RUN_ROWS = 20_000  # from here on a local Ray, which takes 5 s to start, is worth it
+
+
+def tasks(commits: Mapping[int, Commit]) -> list[Chunks]:
+    """The chunks that have rows in tasks of neighbours, each of at least `TASK_ROWS` rows but for the last one.
+
+    They are the same whoever computes them, so that floats are added in one order.
+    """
+    found: list[list[int]] = [[]]
+    filled = 0
+    for index in sorted(index for index, commit in commits.items() if commit.rows):
+        if filled >= TASK_ROWS:
+            found.append([])
+            filled = 0
+        found[-1].append(index)
+        filled += commits[index].rows
+    return [tuple(chunks) for chunks in found if chunks]
+
+
+def wants_actors(config: ApplyConfig, rows: int, environment: Mapping[str, str], cpus: int) -> bool:
+    """Whether Ray is used: where a cluster or a number of actors is named, or where a local Ray pays."""
+    if config.actors == NONE:
+        return False
+    named = config.address is not None or "RAY_ADDRESS" in environment or config.actors != "auto"
+    return named or (rows >= BIG_RUN_ROWS and cpus > 1)
+
+
+@contextmanager
+def applying(store: RunStore, config: ApplyConfig, rows: int) -> Iterator[Apply]:
+    """Something that applies a function to tasks, for the time of the context.
+
+    Args:
+        store: the run.
+        config: who does it.
+        rows: explained rows of the run, by which a local Ray is started or not.
+
+    Raises:
+        UsageError: no such cluster.
+        RunStoppedError: a task failed again and again.
+        RunDamagedError: a file of the run is not what the run wrote.
+    """
+    config.check()
+    if not wants_actors(config, rows, os.environ, os.cpu_count() or 1):
+        yield lambda function, tasks, *more: (function(store, task, *more) for task in tasks)
+        return
+    from ig_worker.run.cluster import cluster  # Ray takes a second to import
+
+    explain = ExplainConfig(actors=config.actors, address=config.address, gpus_per_actor=0.0)
+    with cluster(explain) as most:
+        yield lambda function, tasks, *more: _by_actors(store, most, function, tasks, *more)
+
+
+def _by_actors(
+    store: RunStore, most: int, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
+) -> Iterator[Any]:
+    from ig_worker.run.actor import applier
+    from ig_worker.run.pool import Pool
+
+    pool, ledger = Pool(applier(store.uri, function, more), most), Ledger(tasks, alike=False)
+    waiting, done = list(tasks), {}  # results that are there before an earlier one is
+    try:
+        for event in pool.work(ledger, lambda actor, task: actor.apply.remote(task), lambda: None):
+            if event.action is Action.FINISH:
+                done[event.task] = _value(event.record)
+            while waiting and waiting[0] in done:
+                yield done.pop(waiting.pop(0))
+    finally:
+        pool.close()
+    if ledger.given_up:
+        raise RunStoppedError(
+            f"chunks {next(iter(ledger.given_up))} failed again and again: {next(iter(ledger.given_up.values()))}",
+            remedy="mend the cause and run the same command again",
+        )
+
+
+def _value(record: Any) -> Any:
+    """What a task found; a damaged file is damaged for everyone, so it is not tried again."""
+    if isinstance(record, RunDamagedError):
+        raise record
+    return record

@@ -7,7 +7,7 @@ whose processes end for three chunks in a row while others work is left out, and
 from __future__ import annotations
 
 import statistics
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +55,7 @@ class Ledger:
     def __init__(
         self, tasks: Iterable[Hashable], rows: Callable[[Any], int] | None = None, *, alike: bool = True
     ) -> None:
-        self.waiting: deque[Hashable] = deque(tasks)
+        self.waiting: OrderedDict[Hashable, None] = OrderedDict.fromkeys(tasks)  # in order; taken out anywhere at once
         self.running: dict[Hashable, list[_Copy]] = {}
         self.history: dict[Hashable, History] = {}
         self.given_up: dict[Hashable, str] = {}
@@ -73,6 +73,7 @@ class Ledger:
         self._failing: dict[str, set[Hashable]] = {}  # tasks that ended their process on a place since then
         self._better: dict[str, bool] = {}  # whether another place has done something since the first of them
         self._over: set[Hashable] = set()  # done or given up while a second copy is still running
+        self._parts: set[Part] = set()  # of what is running
 
     @property
     def open(self) -> bool:
@@ -101,21 +102,24 @@ class Ledger:
             task = self._straggler(now, place)
         if task is not None:
             self.running.setdefault(task, []).append(_Copy(place, now))
+            if isinstance(task, Part):
+                self._parts.add(task)
         return task
 
     def _next(self, now: float, place: str, places: Collection[str]) -> Hashable | None:
         """Of what waits, the first that this place may try now; in front of rows perhaps the known-good text."""
         for task in self.waiting:
+            if self._ready.get(task, now) > now:
+                continue
             failed = self._places_of(task)
-            elsewhere = place in failed and any(other not in failed | self.sick for other in places)
-            if self._ready.get(task, now) > now or elsewhere:
+            if place in failed and any(other not in failed and other not in self.sick for other in places):
                 continue
             if isinstance(task, Probe) and place not in self._able:
                 control = Control(task.chunk, place)
                 if any(isinstance(other, Control) and other.place == place for other in self.running):
                     continue
                 return control
-            self.waiting.remove(task)
+            del self.waiting[task]
             self._ready.pop(task, None)
             return task
         return None
@@ -128,17 +132,20 @@ class Ledger:
         late = [
             (now - copies[0].started, task)
             for task, copies in self.running.items()
-            if len(copies) == 1 and task not in self._over and not isinstance(task, Part) and task not in self._searches
+            if now - copies[0].started > slow and len(copies) == 1 and self._worth_a_copy(task, place)
         ]
-        late = [(elapsed, task) for elapsed, task in late if elapsed > slow and place not in self._places_of(task)]
         return max(late, key=lambda pair: pair[0])[1] if late else None
+
+    def _worth_a_copy(self, task: Hashable, place: str) -> bool:
+        known = task in self._over or task in self._searches or isinstance(task, Part)
+        return not known and place not in self._places_of(task)
 
     def failed_places(self) -> set[str]:
         """Places on which something that waits has failed."""
         return {place for task in self.history for place in self._places_of(task) if task not in self.running}
 
     def _places_of(self, task: Hashable) -> set[str]:
-        return self.history.get(task, History()).places
+        return self.history[task].places if task in self.history else set()
 
     def report(self, task: Hashable, outcome: Outcome, now: float = 0.0, place: str = "", error: str = "") -> Action:
         """Enter how an attempt ended; returns what was decided."""
@@ -188,9 +195,10 @@ class Ledger:
         if self._searches.pop(task, None) is not None:
             for part in [other for other in self.history if _part_of(other, task)]:
                 self.history.pop(part)
-        if any(other == task or _part_of(other, task) for other in self.waiting):
-            self.waiting = deque(other for other in self.waiting if other != task and not _part_of(other, task))
-        self._over.update(other for other in self.running if _part_of(other, task))
+            for part in [other for other in self.waiting if _part_of(other, task)]:  # no search, no parts
+                del self.waiting[part]
+        self.waiting.pop(task, None)
+        self._over.update(part for part in self._parts if part.chunk == task)
 
     def _leave(self, task: Hashable, now: float, place: str) -> float:
         """Take one copy of a task off the running ones; returns its seconds."""
@@ -200,6 +208,7 @@ class Ledger:
             copies.remove(mine)
         if not copies:
             self.running.pop(task, None)
+            self._parts.discard(task)
         return now - mine.started
 
     def _learn(self, task: Hashable, outcome: Outcome, place: str) -> None:
@@ -226,7 +235,7 @@ class Ledger:
         for history in self.history.values():
             history.strikes = [strike for strike in history.strikes if strike[1] != place]
         for search in self._searches.values():
-            self.waiting.extendleft(search.take_back(place))
+            self._put_first(reversed(search.take_back(place)))
         for task, places in list(self._verdicts.items()):
             if place in places and task not in self.running:
                 del self._verdicts[task], self.guilty[task]
@@ -236,12 +245,17 @@ class Ledger:
         if task in self.running or task in self.waiting:  # its other copy may still make it
             return
         self._ready[task] = now + delay(history)
-        self.waiting.append(task)
+        self.waiting[task] = None
+
+    def _put_first(self, tasks: Iterable[Hashable]) -> None:
+        for task in reversed([*tasks]):
+            self.waiting[task] = None
+            self.waiting.move_to_end(task, last=False)
 
     def _search(self, task: Hashable) -> None:
         assert self._rows is not None
         search = self._searches[task] = Search(Probe(task, 0, self._rows(task)))
-        self.waiting.extendleft(reversed(search.begin))
+        self._put_first(search.begin)
 
     def _tried(self, part: Part, outcome: Outcome, history: History, now: float, place: str) -> Action:
         """Enter how the attempt at some rows, or at the known-good text, ended."""
@@ -258,7 +272,7 @@ class Ledger:
             search.survived(part)
             action = Action.FINISH
         elif outcome in FATAL and counted:
-            self.waiting.extendleft(reversed(search.died(part, place)))
+            self._put_first(search.died(part, place))
             action = Action.BISECT
         else:  # a worker that raises has found nothing: what it can say of a row, it quarantines by itself
             self._again(part, history, now)
@@ -282,7 +296,7 @@ class Ledger:
         if search.guilty:
             self.guilty[task] = search.guilty
             self._verdicts[task] = search.places
-        self.waiting.appendleft(task)
+        self._put_first([task])
 
 
 def _part_of(task: Hashable, chunk: Hashable) -> bool:

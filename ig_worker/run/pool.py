@@ -22,6 +22,7 @@ from ig_worker.run.policy import Action, Outcome
 log = logging.getLogger(__name__)
 
 _WAIT_S = 1.0
+_LOOK_S = 0.25  # so often it is looked for what is late: with a thousand actors not whenever a chunk ends
 MAX_FAILED_STARTS = 3
 _START_PAUSE_S = 15.0  # after a start that failed while other actors work
 START_LIMIT_S = 900.0  # an actor that is not ready by then is started anew: it may hang, or its node never came
@@ -63,6 +64,7 @@ class Pool:
         self._no_start_before = 0.0
         self._last_ready = time.monotonic()  # when an actor was last there
         self._proved = False  # whether any task has been done
+        self._looked = self._shared = 0.0  # when it was last looked for what is late, and for work
 
     @property
     def actors(self) -> int:
@@ -86,6 +88,8 @@ class Pool:
             waited = [*self._busy, *self._starting]
             if waited:
                 done, _ = ray.wait(waited, num_returns=1, timeout=_WAIT_S)
+                if done and len(waited) > 1:  # and whatever else has ended: each call costs time for each reference
+                    done, _ = ray.wait(waited, num_returns=len(waited), timeout=0)
             else:  # what waits has to wait a little longer
                 done = []
                 time.sleep(_WAIT_S / 4)
@@ -93,30 +97,41 @@ class Pool:
                 if reference in self._starting:
                     self._started(reference)
                 else:
-                    yield self._finished(reference, ledger)
-            yield from self._overdue(ledger)
-            self._end_late_starts()
+                    event = self._finished(reference, ledger)
+                    if ledger.open:  # before the caller looks at the event: the actor need not wait for that
+                        self._assign(ledger, call)
+                    yield event
+            yield from self._late(ledger)
             tick()
         for actor, _, _ in self._busy.values():  # second copies of what is done, and what is not worth trying any more
-            ray.kill(actor)
+            self._end(actor)
         self._busy = {}
+
+    def _end(self, actor: Any) -> None:
+        ray.kill(actor)
+        self._places.pop(actor, None)
 
     def _assign(self, ledger: Ledger, call: Callable[[Any, Any], Any]) -> None:
         """Give tasks to idle actors."""
-        busy = [actor for actor, _, _ in self._busy.values()]
-        places = {self._places.get(actor, "") for actor in [*self._idle, *busy]}
-        for actor in list(self._idle):
+        if not self._idle or (not ledger.waiting and time.monotonic() - self._shared < _LOOK_S):
+            return
+        self._shared = time.monotonic()
+        places = set(self._places.values())
+        left = []
+        for actor in self._idle:
             now = time.monotonic()
             task = ledger.take(now, self._places.get(actor, ""), places)
-            if task is not None:
-                self._idle.remove(actor)
+            if task is None:
+                left.append(actor)
+            else:
                 self._busy[call(actor, task)] = (actor, task, now)
+        self._idle = left
 
     def close(self) -> None:
         """End all actors."""
         others = [entry[0] for entry in [*self._starting.values(), *self._busy.values()]]
         for actor in [*others, *self._idle]:
-            ray.kill(actor)
+            self._end(actor)
         self._starting, self._idle, self._busy = {}, [], {}
 
     def _adjust(self, ledger: Ledger) -> None:
@@ -124,7 +139,7 @@ class Pool:
 
         An actor in a place that is left out stays there: it keeps it occupied, and the next one starts elsewhere.
         """
-        benched = [actor for actor in self._idle if self._places.get(actor, "") in ledger.sick]
+        benched = [actor for actor in self._idle if self._places.get(actor, "") in ledger.sick] if ledger.sick else []
         if time.monotonic() < self._no_start_before:
             return
         # For each task that runs, one idle actor may stay: to try it a second time should it turn out slow.
@@ -133,6 +148,8 @@ class Pool:
         while self.actors - len(benched) < started:
             actor = self._spawn()
             self._starting[actor.ready.remote()] = (actor, time.monotonic())
+        if self.ready - len(benched) <= wanted:
+            return
         # Those go first on whose places something that waits has failed already.
         failed = ledger.failed_places()
         idle = [actor for actor in self._idle if actor not in benched]
@@ -140,7 +157,7 @@ class Pool:
         while self.ready - len(benched) > wanted and idle:
             actor = idle.pop()
             self._idle.remove(actor)
-            ray.kill(actor)
+            self._end(actor)
 
     def _started(self, reference: Any) -> None:
         actor, _ = self._starting.pop(reference)
@@ -187,22 +204,30 @@ class Pool:
 
     def _finished(self, reference: Any, ledger: Ledger) -> Event:
         actor, task, started = self._busy.pop(reference)
+        place = self._places.get(actor, "")
         try:
             record = ray.get(reference)
         except RayError as error:
-            outcome = outcome_of(error, self._places.get(actor, ""))
+            outcome = outcome_of(error, place)
             if outcome is Outcome.ERROR:  # the worker raised; its process lives on
                 self._idle.append(actor)
             else:
-                ray.kill(actor)
-            return self._report(ledger, actor, task, started, outcome, str(own_error(error) or _line(error)))
+                self._end(actor)
+            return self._report(ledger, place, task, started, outcome, str(own_error(error) or _line(error)))
         self._proved = True
         self._idle.append(actor)
-        return self._report(ledger, actor, task, started, Outcome.DONE, "", record)
+        return self._report(ledger, place, task, started, Outcome.DONE, "", record)
 
-    def _overdue(self, ledger: Ledger) -> Iterator[Event]:
-        limit = self._timeout_s or ledger.limit
+    def _late(self, ledger: Ledger) -> Iterator[Event]:
+        """End what takes too long, now and then."""
         now = time.monotonic()
+        if now - self._looked >= _LOOK_S:
+            self._looked = now
+            yield from self._overdue(ledger, now)
+            self._end_late_starts()
+
+    def _overdue(self, ledger: Ledger, now: float) -> Iterator[Event]:
+        limit = self._timeout_s or ledger.limit
         late = [reference for reference, (_, _, started) in self._busy.items() if now - started > limit]
         if not late:
             return
@@ -210,27 +235,26 @@ class Pool:
         done, _ = ray.wait(late, num_returns=len(late), timeout=0)
         for reference in late:
             if reference not in done:
-                actor, task, started = self._busy[reference]
-                del self._busy[reference]
-                ray.kill(actor)
-                yield self._report(ledger, actor, task, started, Outcome.TIMEOUT, f"took longer than {limit:.4g} s")
+                actor, task, started = self._busy.pop(reference)
+                place = self._places.get(actor, "")
+                self._end(actor)
+                yield self._report(ledger, place, task, started, Outcome.TIMEOUT, f"took longer than {limit:.4g} s")
 
     def _report(
         self,
         ledger: Ledger,
-        actor: Any,
+        place: str,
         task: Hashable,
         started: float,
         outcome: Outcome,
         error: str,
         record: Any = None,
     ) -> Event:
-        now, place = time.monotonic(), self._places.get(actor, "")
-        sick = set(ledger.sick)
+        now, sick = time.monotonic(), len(ledger.sick)
         action = ledger.report(task, outcome, now, place, error)
         if outcome is not Outcome.DONE:
             log.warning("chunk %s: %s (%s), %s", task, outcome.value, error, action.value)
-        if ledger.sick - sick:
+        if len(ledger.sick) > sick:
             log.warning("node %s is left out: it failed several chunks while others work", place)
         return Event(task, outcome, action, place, now - started, record, error)
 

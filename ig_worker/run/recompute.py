@@ -50,7 +50,7 @@ def recompute(
         UsageError: there are no results, or the model is another one.
     """
     manifest = store.manifest()
-    commits = sorted(store.commits())
+    commits = store.committed()
     if not commits:
         raise UsageError(f"{store.place} has no results to recompute", remedy="run jobs.explain first")
     config, files = settings_of(manifest, model)

@@ -72,6 +72,6 @@ def read_status(store: RunStore) -> Status:
         chunks_done=len(commits),
         rows=prepared.rows if prepared else 0,
         explained=sum(commit.rows for commit in commits.values()),
-        quarantined=dict(Counter(store.read_quarantine().column("reason").to_pylist())),
+        quarantined=dict(Counter(store.read_quarantine(commits).column("reason").to_pylist())),
         failed_attempts=dict(failed_attempts(store.storage)),
     )

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ig_worker.errors import EXIT_STOPPED, EXIT_USAGE, IgWorkerError
+from ig_worker.run import logs
 from jobs import _signals
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -19,13 +20,16 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     # ArgumentDefaultsHelpFormatter would also print the defaults of flags that have none.
     made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     made.add_argument("--log-level", choices=_LEVELS, default="warning", help="how much to tell (default: warning)")
+    made.add_argument(
+        "--log-format", choices=logs.FORMATS, default="text", help="of what goes to stderr (default: text)"
+    )
     return made
 
 
 def run(main: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Parse, run, and turn whatever goes wrong into one line and an exit code."""
     arguments = made.parse_args(argv)
-    logging.basicConfig(level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(arguments.log_level, arguments.log_format)
     if argv is not None:  # called from within another program, whose signals are its own
         return _run(main, arguments)
     stopper = _signals.Stopper()
@@ -36,13 +40,18 @@ def run(main: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser
 
 
 def _run(main: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    with logs.about(run=logs.run_name(getattr(arguments, "run", ""))):
+        return _run_job(main, arguments)
+
+
+def _run_job(main: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     try:
         return main(arguments)
     except IgWorkerError as error:
         _explain(error, arguments.log_level)
         return error.exit_code
     except (KeyboardInterrupt, SystemExit):  # the latter from Ray's own handler of signals, while Ray starts
-        print("error: interrupted; run the same command again to resume", file=sys.stderr)
+        logs.tell("interrupted; run the same command again to resume", logging.ERROR)
         return EXIT_STOPPED
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,9 +60,9 @@ def _run(main: Callable[[argparse.Namespace], int], arguments: argparse.Namespac
         if arguments.log_level == "debug":
             raise
         text = " ".join(str(error).split())
-        print(
-            f"error: unexpected {type(error).__name__}: {text}; run it again with --log-level debug for the trace",
-            file=sys.stderr,
+        logs.tell(
+            f"unexpected {type(error).__name__}: {text}; run it again with --log-level debug for the trace",
+            logging.ERROR,
         )
         return EXIT_STOPPED
 
@@ -61,4 +70,4 @@ def _run(main: Callable[[argparse.Namespace], int], arguments: argparse.Namespac
 def _explain(error: IgWorkerError, level: str) -> None:
     if level == "debug":
         logging.getLogger("jobs").error("%s", error, exc_info=error)
-    print(f"error: {error}", file=sys.stderr)
+    logs.tell(str(error), logging.ERROR)

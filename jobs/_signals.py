@@ -6,14 +6,15 @@ object store. So a thread watches the signals, too, and ends the process where t
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
-import sys
 import threading
 import time
 
 from ig_worker.errors import EXIT_STOPPED
+from ig_worker.run import logs
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 8.0  # for the clean-up
@@ -48,11 +49,10 @@ class Stopper:
             if number is not None and time.monotonic() - begun > TOGETHER_S:
                 os._exit(128 + number)  # as a shell says that a signal ended a process
         if not self.told:
-            print(
-                f"error: interrupted, and not all had ended {GRACE_S:.0f} s later; "
+            logs.tell(
+                f"interrupted, and not all had ended {GRACE_S:.0f} s later; "
                 "what is done is kept; run the same command again to resume",
-                file=sys.stderr,
-                flush=True,
+                logging.ERROR,
             )
         os._exit(EXIT_STOPPED)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import ray
 
 from ig_worker.errors import RunDamagedError
 from ig_worker.models.files import ModelFiles
+from ig_worker.run import logs
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.storage import PATIENCE_S
 from ig_worker.run.store import RunStore
+
+log = logging.getLogger(__name__)
 
 
 class Actor:
@@ -26,6 +31,7 @@ class Actor:
         from ig_worker.models import runtime
         from ig_worker.run.worker import ChunkWorker
 
+        logs.configure_like_the_driver()
         runtime.configure(self._config.cpus_per_actor, self._config.precision)
         if self._config.gpus_per_actor:
             runtime.require_gpu()
@@ -42,19 +48,30 @@ class Actor:
         return self._worker.measure_batch(runtime.device_kind())
 
     def explain(self, index: int, fingerprint: str, batch_tokens: int, guilty: tuple[int, ...] = ()) -> Any:
-        return self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens, guilty)
+        with self._about(index):
+            record = self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens, guilty)
+            log.info(
+                "explained %d rows, %d quarantined, in %.1f s", record.explained, record.quarantined, record.seconds
+            )
+            return record
 
     def probe(self, index: int, start: int, stop: int, batch_tokens: int) -> None:
-        self._worker.probe_rows(self._store, index, start, stop, batch_tokens)
+        with self._about(index):
+            self._worker.probe_rows(self._store, index, start, stop, batch_tokens)
 
     def try_known_good(self, batch_tokens: int) -> None:
         self._worker.try_known_good(batch_tokens)
 
     def audit(self, index: int, share: float) -> Any:
-        return self._worker.audit_chunk(self._store, index, share)
+        with self._about(index):
+            return self._worker.audit_chunk(self._store, index, share)
 
     def evaluate(self, index: int, config: EvaluateConfig) -> Any:
-        return self._worker.evaluator(config).evaluate_chunk(self._store, index)
+        with self._about(index):
+            return self._worker.evaluator(config).evaluate_chunk(self._store, index)
+
+    def _about(self, index: int) -> AbstractContextManager[None]:
+        return logs.about(run=logs.run_name(self._place), chunk=index)
 
 
 def spawner(config: ExplainConfig, files: ModelFiles, place: str) -> Callable[[], Any]:

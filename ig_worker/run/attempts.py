@@ -12,7 +12,7 @@ from typing import Any
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import StorageError
 from ig_worker.run.policy import Outcome
-from ig_worker.run.search import Control, Probe
+from ig_worker.run.search import Control, Part, Probe
 from ig_worker.run.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,12 @@ def task_name(task: Any) -> str:
     if isinstance(task, Probe):
         return f"{task_name(task.chunk)} rows {task.start} to {task.stop - 1}"
     return chunk_name(task) if isinstance(task, int) else str(task)
+
+
+def about_task(task: Any) -> dict[str, str]:
+    """The chunk of a task, for a line of the log; empty where it has none."""
+    chunk = task.chunk if isinstance(task, Part) else task
+    return {"chunk": chunk_name(chunk)} if isinstance(chunk, int) else {}
 
 
 def failed_attempts(storage: Storage) -> Counter[str]:

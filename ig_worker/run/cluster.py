@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from ig_worker.errors import UsageError
+from ig_worker.run import logs
 from ig_worker.run.config import ExplainConfig, actor_range
 
 _OBJECT_STORE_BYTES = 200_000_000  # nothing but small records passes through it
@@ -29,7 +30,7 @@ def cluster(config: ExplainConfig) -> Iterator[int]:
         UsageError: no cluster at that address, or a local one on which no actor could ever run.
     """
     local = config.address is None and "RAY_ADDRESS" not in os.environ
-    options: dict[str, Any] = {"runtime_env": {"env_vars": _ENVIRONMENT}, "log_to_driver": False}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": _ENVIRONMENT | logs.environment()}, "log_to_driver": False}
     if local:
         _, most = actor_range(config.actors, default=1)
         # More actors than cores is the user's choice to make; Ray would wait for cores that never come.

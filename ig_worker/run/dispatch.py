@@ -56,6 +56,7 @@ class Ledger:
         self, tasks: Iterable[Hashable], rows: Callable[[Any], int] | None = None, *, alike: bool = True
     ) -> None:
         self.waiting: OrderedDict[Hashable, None] = OrderedDict.fromkeys(tasks)  # in order; taken out anywhere at once
+        self._tasks = len(self.waiting)
         self.running: dict[Hashable, list[_Copy]] = {}
         self.history: dict[Hashable, History] = {}
         self.given_up: dict[Hashable, str] = {}
@@ -80,6 +81,11 @@ class Ledger:
         """Whether anything is left to do, and worth trying."""
         unfinished = self.waiting or any(task not in self._over for task in self.running)
         return bool(unfinished) and self.given_up_in_a_row < MAX_HOPELESS
+
+    @property
+    def unfinished(self) -> int:
+        """Number of chunks that are neither done nor given up."""
+        return self._tasks - self.done - len(self.given_up)
 
     @property
     def limit(self) -> float:

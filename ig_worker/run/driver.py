@@ -114,13 +114,19 @@ def _run_pool(run: Run) -> None:
 
 
 def _explain(run: Run, pool: Any) -> None:
+    from ig_worker.run.metrics import step_metrics
+
     ledger = Ledger(run.todo, lambda index: run.prepared.rows_of(index, run.config.chunk_rows))
     attempts = Attempts(Storage(run.store.uri), run.lease.driver)
     before = run.prepared.chunks - len(run.todo)
-    with meter("explaining, chunks", run.prepared.chunks) as shown:
+    with (
+        meter("explaining, chunks", run.prepared.chunks, before) as shown,
+        step_metrics(run.store.uri, "explain") as metrics,
+    ):
 
         def tick() -> None:
             run.check()
+            metrics.state(ledger, pool)
             if not pool.ready:
                 shown.update(before, f"waiting for the first of {pool.actors} actors")
 
@@ -134,7 +140,9 @@ def _explain(run: Run, pool: Any) -> None:
         try:
             for event in pool.work(ledger, submit, tick):
                 attempts.add(event)
+                metrics.attempt(event)
                 if event.action is Action.FINISH and event.record is not None:
+                    metrics.explained(event.record)
                     run.totals.add(event.record)
                     shown.update(before + run.totals.chunks, f"{run.totals.rows} rows")
                     run.check_budget(run.quarantined + event.record.quarantined)
@@ -164,11 +172,19 @@ def _measure_batch(run: Run, pool: Any) -> None:
 
 def _audit(run: Run, pool: Any) -> None:
     """Recompute a share of the explained rows with alibi; written to RUN/aggregates/audit.parquet."""
+    from ig_worker.run.metrics import step_metrics
+
     share = run.config.audit
     ledger = Ledger(run.store.committed(), alike=False)  # few of them have many rows of the share
     records: list[dict[str, Any]] = []
-    with meter("auditing, chunks", len(ledger.waiting)) as shown:
-        for event in pool.work(ledger, lambda actor, index: actor.audit.remote(index, share), run.check):
+    with meter("auditing, chunks", len(ledger.waiting)) as shown, step_metrics(run.store.uri, "audit") as metrics:
+
+        def tick() -> None:
+            run.check()
+            metrics.state(ledger, pool)
+
+        for event in pool.work(ledger, lambda actor, index: actor.audit.remote(index, share), tick):
+            metrics.attempt(event)
             if event.action is Action.FINISH:
                 records += event.record
                 shown.update(ledger.done, f"{len(records)} rows")

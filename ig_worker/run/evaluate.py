@@ -116,6 +116,7 @@ def _run_pool(
     """
     from ig_worker.run.actor import spawner  # Ray takes a second to import
     from ig_worker.run.cluster import cluster
+    from ig_worker.run.metrics import step_metrics
     from ig_worker.run.pool import Pool
 
     ledger = Ledger(todo, alike=False)  # few of them have many rows of the share
@@ -123,10 +124,16 @@ def _run_pool(
     def submit(actor: Any, index: Any) -> Any:
         return actor.evaluate.remote(index, config)
 
-    with cluster(explain) as most:
+    with cluster(explain) as most, step_metrics(store.uri, "evaluate") as metrics:
         pool = Pool(spawner(explain, files, store.uri), most, explain.chunk_timeout)
+
+        def tell() -> None:
+            tick()
+            metrics.state(ledger, pool)
+
         try:
-            for event in pool.work(ledger, submit, tick):
+            for event in pool.work(ledger, submit, tell):
+                metrics.attempt(event)
                 if event.action is Action.FINISH:
                     add(event.record)
         finally:

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -131,7 +132,7 @@ class Lease:
         Raises:
             UsageError: another driver is at work on this run.
         """
-        thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        thread = threading.Thread(target=copy_context().run, args=(self._keep,), name="lease", daemon=True)
         _held.add(self.driver)
         try:
             self._acquire(waiting)

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayError, RayTaskError
 
 from ig_worker.errors import IgWorkerError, RunStoppedError
+from ig_worker.run.attempts import about_task, task_name
 from ig_worker.run.dispatch import Ledger
 from ig_worker.run.policy import Action, Outcome
 
@@ -253,7 +254,7 @@ class Pool:
         now, sick = time.monotonic(), len(ledger.sick)
         action = ledger.report(task, outcome, now, place, error)
         if outcome is not Outcome.DONE:
-            log.warning("chunk %s: %s (%s), %s", task, outcome.value, error, action.value)
+            log.warning("%s: %s (%s), %s", task_name(task), outcome.value, error, action.value, extra=about_task(task))
         if len(ledger.sick) > sick:
             log.warning("node %s is left out: it failed several chunks while others work", place)
         return Event(task, outcome, action, place, now - started, record, error)

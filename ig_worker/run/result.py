@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+DELTA_BOUNDS = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)  # |delta| of a chunk's rows is counted up to each
+
 
 @dataclass
 class Totals:

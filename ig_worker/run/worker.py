@@ -23,6 +23,7 @@ from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.choices import audit_positions
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.evaluation import Evaluator
+from ig_worker.run.result import DELTA_BOUNDS
 from ig_worker.run.rows import Explained, Failure, Failures, Row, choose_target, explain_rows, require_health
 from ig_worker.run.store import Faults, RunStore
 from ig_worker.run.tables import attributions_table, quarantine_table
@@ -58,6 +59,7 @@ class ChunkRecord:
     seconds: float  # all of it
     engine_seconds: float  # inside the engine
     peak_memory: int  # of the process so far, in bytes
+    deltas: tuple[int, ...] = (0,) * len(DELTA_BOUNDS)  # explained rows whose |delta| is at most each of the bounds
 
 
 class ChunkWorker:
@@ -151,6 +153,7 @@ class ChunkWorker:
             seconds=time.monotonic() - started,
             engine_seconds=engine_seconds,
             peak_memory=peak_memory(),
+            deltas=tuple(sum(abs(result.delta) <= bound for _, result in explained) for bound in DELTA_BOUNDS),
         )
 
     def probe_rows(self, store: RunStore, index: int, start: int, stop: int, batch_tokens: int = 0) -> None:

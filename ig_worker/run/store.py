@@ -243,7 +243,7 @@ class RunStore:
         return [index for name in names if (index := parse_chunk_name(name.removesuffix(".parquet"))) is not None]
 
     def _read_each(self, read: Callable[[S], T], which: Iterable[S]) -> list[T]:
-        """`read` of each, in order; on an object store many at a time, since there it is waiting that takes the time."""
+        """`read` of each, in order; on an object store many at a time, since waiting is what takes the time there."""
         if self.storage.local:
             return [read(one) for one in which]
         with ThreadPoolExecutor(_READERS) as readers:

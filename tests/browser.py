@@ -18,6 +18,7 @@ _FLAGS = (
     "--no-first-run",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
+    "--force-prefers-reduced-motion",  # or an element is still on its way when it is clicked
 )
 _PATIENCE_S = 20.0
 

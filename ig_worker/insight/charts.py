@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ig_worker.insight.compare import SURE
 from ig_worker.insight.evidence import evidence, minimum_documents, strongest
+from ig_worker.insight.measures.places import PLACES
 from ig_worker.insight.views import MAX_CLASSES, Classes
 
 MAX_TERMS = 15  # words or tokens of a class
@@ -115,16 +116,15 @@ def faithfulness(table: pa.Table | None) -> list[Data] | None:
 
 
 def positions(table: pa.Table | None, classes: Classes) -> list[Data] | None:
-    """Share of the attribution of each class by place in the text, in as many parts as there are bins."""
+    """Share of the attribution of each class by place in the text, 0 to 1."""
     if table is None or not table.num_rows:
         return None
     tokens = table.group_by(["target"], use_threads=False).aggregate([("tokens", "sum")])
     order = tokens.sort_by([("tokens_sum", "descending"), ("target", "ascending")])
     shown = order.column("target").to_pylist()[:MAX_PROFILES]
-    bins = 1 + max(table.column("bin").to_pylist())
     rows = table.filter(pc.is_in(table.column("target"), pa.array(shown, table.column("target").type))).to_pylist()
     return [
-        {"name": classes.name(row["target"]), "place": (row["bin"] + 0.5) / bins, "share": _round(row["share"])}
+        {"name": classes.name(row["target"]), "place": (row["bin"] + 0.5) / PLACES, "share": _round(row["share"])}
         for row in rows
     ]
 

@@ -144,7 +144,11 @@ def confusion(table: pa.Table, classes: Classes) -> View:
     else:
         wrong = sorted((cell for cell in cells if cell["label"] != cell["prediction"]), key=lambda cell: -cell["count"])
         view["pairs"] = [
-            {"label": classes.name(cell["label"]), "prediction": classes.name(cell["prediction"]), **_cell(cell, cell["label"], cell["prediction"])}
+            {
+                "label": classes.name(cell["label"]),
+                "prediction": classes.name(cell["prediction"]),
+                **_cell(cell, cell["label"], cell["prediction"]),
+            }
             for cell in wrong[:MAX_CONFUSIONS]
         ]
     return view

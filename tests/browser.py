@@ -67,6 +67,13 @@ def open_report(driver: Any, index: Path | str, hash: str = "") -> None:
     until(driver, "document.documentElement.dataset.reviews === 'ready'")
 
 
+def draw_charts(driver: Any) -> None:
+    """Scroll to every chart, as they are drawn when they come near the window, and wait until they are."""
+    for place in driver.find_elements("css selector", "[data-chart]"):
+        driver.execute_script("arguments[0].scrollIntoView()", place)
+        until(driver, lambda driver, place=place: driver.execute_script("return arguments[0].firstChild", place))
+
+
 def scheme(driver: Any, name: str) -> None:
     """Show pages as somebody who prefers the ``light`` or the ``dark`` colour scheme sees them."""
     features = [{"name": "prefers-color-scheme", "value": name}]

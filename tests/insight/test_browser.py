@@ -137,8 +137,10 @@ def opened(driver) -> None:
 
 
 def test_every_chart_is_drawn(page):
-    page.execute_script("document.querySelectorAll('[data-chart]').forEach((place) => place.scrollIntoView())")
-    browser.until(page, "[...document.querySelectorAll('[data-chart]')].every((place) => place.querySelector('svg'))")
+    browser.draw_charts(page)
+    assert page.execute_script(
+        "return [...document.querySelectorAll('[data-chart]')].every((place) => place.querySelector('svg'))"
+    )
     kinds = page.execute_script("return [...document.querySelectorAll('[data-chart]')].map((p) => p.dataset.chart)")
     assert {"importance", "reliability", "histogram", "positions", "drift"} <= set(kinds)
 
@@ -331,8 +333,7 @@ def test_nothing_from_outside_becomes_markup_or_script(driver, hostile):
     assert count(driver) == 30
     press(driver, "j", keys().ENTER)
     opened(driver)
-    driver.execute_script("document.querySelectorAll('[data-chart]').forEach((place) => place.scrollIntoView())")
-    browser.until(driver, "[...document.querySelectorAll('[data-chart]')].every((place) => place.firstChild)")
+    browser.draw_charts(driver)
     assert driver.title != "hit"
     assert driver.find_elements("css selector", "img") == []
     outside = "document.querySelectorAll('script:not([nonce]):not([type=\"application/json\"])').length"

@@ -18,6 +18,7 @@ _FLAGS = (
     "--no-first-run",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
+    "--force-prefers-reduced-motion",  # or an element is still on its way when it is clicked
 )
 _PATIENCE_S = 20.0
 
@@ -64,6 +65,13 @@ def open_report(driver: Any, index: Path | str, hash: str = "") -> None:
     driver.get("about:blank")  # or another hash alone would load nothing
     driver.get(Path(index).resolve().as_uri() + hash)
     until(driver, "document.documentElement.dataset.reviews === 'ready'")
+
+
+def draw_charts(driver: Any) -> None:
+    """Scroll to every chart, as they are drawn when they come near the window, and wait until they are."""
+    for place in driver.find_elements("css selector", "[data-chart]"):
+        driver.execute_script("arguments[0].scrollIntoView()", place)
+        until(driver, lambda driver, place=place: driver.execute_script("return arguments[0].firstChild", place))
 
 
 def scheme(driver: Any, name: str) -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ig_worker.insight.compare import SURE
 from ig_worker.insight.evidence import evidence, minimum_documents, strongest
+from ig_worker.insight.measures.places import PLACES
 from ig_worker.insight.views import MAX_CLASSES, Classes
 
 MAX_TERMS = 15  # words or tokens of a class
@@ -32,7 +33,7 @@ def charts(tables: Tables, classes: Classes, rows: int) -> Data:
     return {
         "importance": {
             "minimum": minimum_documents(rows),
-            "word": importance(_as_tokens(words, "word"), classes, rows) if words is not None else None,
+            "word": importance(words, classes, rows) if words is not None else None,
             "token": importance(tables["tokens"], classes, rows),
         },
         "reliability": reliability(tables.get("calibration")),
@@ -41,12 +42,6 @@ def charts(tables: Tables, classes: Classes, rows: int) -> Data:
         "positions": positions(tables.get("positions"), classes),
         "drift": drift(tables.get("compare_words")),
     }
-
-
-def _as_tokens(table: pa.Table, column: str) -> pa.Table:
-    """A table by word or by n-gram as `evidence` reads one by token."""
-    names = ["token" if name == column else name for name in table.column_names]
-    return table.rename_columns(names).append_column("special", pa.repeat(pa.scalar(False), table.num_rows))
 
 
 def explained_classes(tokens: pa.Table, classes: Classes) -> list[int]:
@@ -59,12 +54,12 @@ def explained_classes(tokens: pa.Table, classes: Classes) -> list[int]:
 
 
 def importance(tokens: pa.Table, classes: Classes, rows: int, most: int = MAX_TERMS) -> list[Data]:
-    """The tokens or words that push most towards each class, by their shrunken mean."""
-    found = []
+    """The terms that push most towards each class, by their shrunken mean; `tokens` as `evidence` reads them."""
+    term, found = tokens.column_names[0], []
     for target in explained_classes(tokens, classes):
         table = evidence(tokens, target, classes.count, minimum_documents(rows))
         terms = [
-            {"term": row["token"], "score": _round(row["score"]), "count": row["count"], "documents": row["documents"]}
+            {"term": row[term], "score": _round(row["score"]), "count": row["count"], "documents": row["documents"]}
             for row in strongest(table, most)
         ]
         found.append({"name": classes.name(target), "terms": terms})
@@ -75,7 +70,7 @@ def ngrams(table: pa.Table | None, classes: Classes, rows: int) -> list[Data]:
     """The pairs and triples of words that push most towards each class."""
     if table is None or not table.num_rows:
         return []
-    return [group for group in importance(_as_tokens(table, "ngram"), classes, rows, MAX_NGRAMS) if group["terms"]]
+    return [group for group in importance(table.drop_columns(["n"]), classes, rows, MAX_NGRAMS) if group["terms"]]
 
 
 def reliability(table: pa.Table | None) -> Data | None:
@@ -121,16 +116,15 @@ def faithfulness(table: pa.Table | None) -> list[Data] | None:
 
 
 def positions(table: pa.Table | None, classes: Classes) -> list[Data] | None:
-    """Share of the attribution of each class by place in the text, in as many parts as there are bins."""
+    """Share of the attribution of each class by place in the text, 0 to 1."""
     if table is None or not table.num_rows:
         return None
     tokens = table.group_by(["target"], use_threads=False).aggregate([("tokens", "sum")])
     order = tokens.sort_by([("tokens_sum", "descending"), ("target", "ascending")])
     shown = order.column("target").to_pylist()[:MAX_PROFILES]
-    bins = 1 + max(table.column("bin").to_pylist())
     rows = table.filter(pc.is_in(table.column("target"), pa.array(shown, table.column("target").type))).to_pylist()
     return [
-        {"name": classes.name(row["target"]), "place": (row["bin"] + 0.5) / bins, "share": _round(row["share"])}
+        {"name": classes.name(row["target"]), "place": (row["bin"] + 0.5) / PLACES, "share": _round(row["share"])}
         for row in rows
     ]
 

@@ -138,21 +138,26 @@ def confusion(table: pa.Table, classes: Classes) -> View:
         by_pair = {(cell["label"], cell["prediction"]): cell for cell in cells}
         view["names"] = [classes.name(i) for i in numbers]
         view["square"] = [
-            {"name": classes.name(label), "cells": [_cell(by_pair.get((label, i)), label == i) for i in numbers]}
+            {"name": classes.name(label), "cells": [_cell(by_pair.get((label, i)), label, i) for i in numbers]}
             for label in numbers
         ]
     else:
         wrong = sorted((cell for cell in cells if cell["label"] != cell["prediction"]), key=lambda cell: -cell["count"])
         view["pairs"] = [
-            {"label": classes.name(cell["label"]), "prediction": classes.name(cell["prediction"]), **_cell(cell, False)}
+            {
+                "label": classes.name(cell["label"]),
+                "prediction": classes.name(cell["prediction"]),
+                **_cell(cell, cell["label"], cell["prediction"]),
+            }
             for cell in wrong[:MAX_CONFUSIONS]
         ]
     return view
 
 
-def _cell(cell: dict[str, Any] | None, right: bool) -> View:
+def _cell(cell: dict[str, Any] | None, label: int, prediction: int) -> View:
+    right, link = label == prediction, f"#?label={label}&prediction={prediction}"
     if cell is None:
-        return {"count": "0", "share": "", "width": 0, "right": right, "title": "none"}
+        return {"count": "0", "share": "", "width": 0, "right": right, "title": "none", "link": link}
     share, sure = cell["share_of_label"], cell["mean_confidence"]
     return {
         "count": f"{cell['count']:,}",
@@ -160,6 +165,7 @@ def _cell(cell: dict[str, Any] | None, right: bool) -> View:
         "width": round(100 * share),
         "right": right,
         "title": f"{percent(share)} of the label, mean confidence {probability(sure)}",
+        "link": link,
     }
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
+from ig_worker.insight import aggregate as aggregate_module
 from ig_worker.insight.aggregate import aggregate, current, finish, merge, partial
 from ig_worker.insight.heat import joined
 from ig_worker.insight.measures import MEASURES, SHRINKAGE, sketch
@@ -181,6 +182,16 @@ def test_a_run_is_aggregated_over_its_chunks_and_written(build, rows, table):
         assert written.equals(tables[name])
         assert written.schema.metadata[schema.META_FINGERPRINT] == b"f00d"
         same(written, expected)
+
+
+def test_two_chunkings_of_a_run_give_the_same_tables(build, rows, tmp_path, monkeypatch):
+    data = rows(120, seed=9)
+    whole = aggregate(build(data))
+    monkeypatch.setattr(aggregate_module, "_ROWS_AT_ONCE", 5)
+    parts = aggregate(build(*(data[i : i + 17] for i in range(0, 120, 17))))
+    assert whole["ngrams"].num_rows > 0
+    for name, expected in whole.items():
+        same(parts[name], expected)
 
 
 @pytest.mark.parametrize("chunks", [[], [[]]])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ig_worker.insight import aggregate
 from ig_worker.insight.aggregate import finish, merge, partial
+from ig_worker.insight.evidence import evidence
 from ig_worker.insight.heat import joined
 from ig_worker.insight.measures import Flat, ngrams, sketch
 from ig_worker.insight.similarity import calibration_error
@@ -180,3 +181,10 @@ def test_a_row_without_any_word_changes_nothing_but_counts() -> None:
     assert len(table_of(silent, "words")) == 0
     assert len(table_of(rows + silent, "words")) == len(table_of(rows, "words"))
     assert Flat(make_table(silent)).length.tolist() == [0, 0]
+
+
+def test_the_evidence_of_words_is_that_of_tokens_where_words_are_tokens() -> None:
+    tables = finish(partial(make_table([make_row("[CLS] good film [SEP]", [0.0, 0.5, -0.5, 0.0])])))
+    words, tokens = (evidence(tables[name], 1, 2, 1) for name in ("words", "tokens"))
+    assert words.column_names[0] == "word"
+    assert words.rename_columns(tokens.column_names).equals(tokens)

@@ -71,13 +71,18 @@
     confidence: { label: "confidence of the prediction →", link: "confidence" },
   };
 
+  function decades(bins) {
+    const [low, high] = [bins[0].low, bins.at(-1).high].map(Math.log10);
+    return d3.range(Math.ceil(low - 0.01), high + 0.01).map((power) => 10 ** power);
+  }
+
   function histogram(place, width) {
     const bins = data.histograms[place.dataset.measure];
     const { label, log, link } = MEASURES[place.dataset.measure];
     const href = link && ((bin) => state.toHash({ [`${link}_from`]: bin.low, [`${link}_to`]: bin.high }));
     return figure({
       width, height: 190, ariaLabel: `Histogram of ${label.replace(" →", "")}`,
-      x: { type: log ? "log" : "linear", label, ...(log ? { ticks: 5, tickFormat: (d) => d.toExponential(0) } : {}) },
+      x: { type: log ? "log" : "linear", label, ...(log ? { ticks: decades(bins), tickFormat: (d) => d.toExponential(0) } : {}) },
       y: { label: "↑ texts", grid: true, ticks: 4, tickFormat: "~s" },
       marks: [
         Plot.rectY(bins, {

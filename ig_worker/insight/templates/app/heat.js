@@ -130,7 +130,8 @@
   document.addEventListener("focusin", (event) => { const token = tokenOf(event); if (token) show(token); else hide(); });
   document.addEventListener("focusout", hide);
   document.addEventListener("scroll", () => {
-    if (document.activeElement.matches(".heat b:focus-visible")) show(document.activeElement);
+    const token = document.querySelector(".heat b:hover") ?? document.querySelector(".heat b:focus-visible");
+    if (token) show(token); // where it is now
     else hide();
   }, { passive: true, capture: true });
   document.addEventListener("click", (event) => {

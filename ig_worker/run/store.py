@@ -34,7 +34,8 @@ SUMMARY = "summary.json"
 REPORT = "report/index.html"
 
 _READERS = 32  # files read at a time from an object store, where each takes two requests of some 20 ms
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 Faults = dict[int, tuple[str, str]]  # position in the chunk -> (reason code, one line for a person)
 
 
@@ -230,7 +231,7 @@ class RunStore:
         return [index for name in names if (index := parse_chunk_name(name.removesuffix(".parquet"))) is not None]
 
     def _read_each(self, read: Callable[[S], T], which: Iterable[S]) -> list[T]:
-        """`read` of each, in order; on an object store many at a time, since there it is waiting that takes the time."""
+        """`read` of each, in order; on an object store many at a time, since there it is waiting that costs."""
         if self.storage.local:
             return [read(one) for one in which]
         with ThreadPoolExecutor(_READERS) as readers:

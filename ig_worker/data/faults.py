@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker import schema
+from ig_worker.data.seen import HASH_BYTES, Seen
 
 FAULT_COLUMN = "fault"
 DOCUMENTS = schema.INPUT.append(pa.field(FAULT_COLUMN, pa.string()))
@@ -78,13 +79,12 @@ def row_fault(
 class FaultFinder:
     """Finds the rows of a stream of batches that cannot be explained.
 
-    Duplicate ids are found across batches: 16 bytes of hash are kept per row (some 100 bytes of memory, 2.5 MB for
-    25,000 rows), never the ids themselves.
+    Duplicate ids are found across batches: 16 bytes of hash are kept per row, never the ids themselves.
     """
 
     def __init__(self, max_text_bytes: int = DEFAULT_MAX_TEXT_BYTES) -> None:
         self.max_text_bytes = max_text_bytes
-        self._seen: set[bytes] = set()
+        self._seen = Seen()
 
     def check(self, batch: pa.RecordBatch | pa.Table) -> dict[int, tuple[str, str]]:
         """Position in `batch` -> (reason code, line for a person), for its rows that cannot be explained.
@@ -111,14 +111,9 @@ class FaultFinder:
         return found
 
     def _repeated(self, ids: list[str | None]) -> set[int]:
-        repeated = set()
-        for position, row_id in enumerate(ids):
-            if row_id:
-                digest = hashlib.blake2b(row_id.encode(), digest_size=16).digest()
-                if digest in self._seen:
-                    repeated.add(position)
-                self._seen.add(digest)
-        return repeated
+        given = [position for position, row_id in enumerate(ids) if row_id]
+        digests = [hashlib.blake2b((ids[i] or "").encode(), digest_size=HASH_BYTES).digest() for i in given]
+        return {given[i] for i in self._seen.add(digests)}
 
     def _suspects(self, ids: pa.Array, texts: pa.Array, faults: pa.Array) -> set[int]:
         # Columns at a time: only rows that may have a fault are looked at one by one. Arrow and Python need not agree

@@ -83,6 +83,8 @@ class Driver:
             begun, before = time.monotonic(), time.process_time()
             driver._explain(run, Pool(lambda: next(seats), actors))
             wall, cpu = time.monotonic() - begun, time.process_time() - before
+            run.bind(run.batch_tokens)
+            manifest = len(run.store.storage.read("run.json") or b"")
         assert run.totals.chunks == chunks
         ideal = -(-chunks // actors) * seconds
         return {
@@ -94,6 +96,7 @@ class Driver:
             "chunks_per_s": chunks / wall,
             "efficiency": ideal / wall,
             "peak_memory": peak_memory(),
+            "manifest_bytes": manifest,
         }
 
     def close(self) -> None:

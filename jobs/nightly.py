@@ -1,4 +1,4 @@
-"""A whole night: explain, verify, aggregate, compare, report, and an exit code that an alert can use."""
+"""A whole night: explain, verify, aggregate, evaluate, compare, report, and an exit code that an alert can use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from ig_worker.errors import UsageError
 from ig_worker.insight.night import NightConfig, run_night
 from ig_worker.insight.night_rules import Thresholds
-from ig_worker.run.config import ExplainConfig
+from ig_worker.run.config import EvaluateConfig, ExplainConfig, actors_of
 from jobs import _cli, _settings
 
-TABLES = ("night", "thresholds", "explain")
+TABLES = ("night", "thresholds", "explain", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,9 @@ def _nightly(arguments: argparse.Namespace) -> int:
     over = {"address": arguments.address} if arguments.address else {}
     explain = _settings.make_settings(ExplainConfig, explain_table, f"{path}, [explain],", preset, **over)
     limits = _settings.make_settings(Thresholds, tables.get("thresholds", {}), f"{path}, [thresholds],")
-    found = run_night(night, explain, limits)
+    evaluate_table = actors_of(explain) | tables.get("evaluate", {})
+    evaluate = _settings.make_settings(EvaluateConfig, evaluate_table, f"{path}, [evaluate],")
+    found = run_night(night, explain, limits, evaluate=evaluate)
     print(found.text(), flush=True)
     return found.exit_code
 

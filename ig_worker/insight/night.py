@@ -1,4 +1,7 @@
-"""One night: explain what is new, verify, aggregate, report, compare with the run before, and say how it went."""
+"""One night: explain, verify, aggregate, evaluate, compare with the run before, report, and say how it went.
+
+What the evaluation has to say is worth less than a night: where it fails, or the deadline comes, the summary warns.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ from ig_worker.errors import (
     EXIT_THRESHOLD,
     IgWorkerError,
     RunMismatchError,
+    RunStoppedError,
     UsageError,
 )
 from ig_worker.insight.aggregate import aggregate
 from ig_worker.insight.compare import write_comparison
 from ig_worker.insight.comparison import Comparison
+from ig_worker.insight.faithfulness import faithfulness_lines, write_faithfulness
 from ig_worker.insight.night_rules import (
     GOOD,
     Earlier,
@@ -37,8 +42,10 @@ from ig_worker.insight.night_rules import (
 from ig_worker.insight.notify import ping, post
 from ig_worker.insight.report import write_report
 from ig_worker.insight.summary import summarise
-from ig_worker.run.config import ApplyConfig, ExplainConfig, setting
+from ig_worker.run import logs
+from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of, setting
 from ig_worker.run.driver import explain_run
+from ig_worker.run.evaluate import evaluate_run
 from ig_worker.run.shelf import Shelf
 from ig_worker.run.store import RunStore
 from ig_worker.run.verify import verify_run
@@ -57,6 +64,7 @@ class NightConfig:
     unfinished: str = setting("resume", "what to do about a night that did not come to its end", choices=UNFINISHED)
     keep: int = setting(14, "runs of the line that are kept; the last good one always is")
     deadline: float | None = setting(None, "end the night cleanly after this, in seconds", kind=float)
+    evaluate: bool = setting(True, "also measure how faithful the attributions are, with the settings of [evaluate]")
     examples: int = setting(60, "texts shown in full in the report")
     webhook: str | None = setting(None, "URL that the summary is posted to, as Slack takes it", kind=str)
     webhook_env: str | None = setting(None, "environment variable with that URL, which is often a secret", kind=str)
@@ -89,6 +97,7 @@ class Night:
     run: str
     exit_code: int = 0
     reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what is amiss and costs no exit code
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     lines: list[str] = field(default_factory=list)  # what the steps have to say
     comparison: Comparison | None = None
@@ -99,6 +108,7 @@ class Night:
         """For people."""
         how = "went well" if self.exit_code in GOOD else "FAILED"
         head = [f"night {self.run} {how} (exit {self.exit_code})", *(f"  {reason}" for reason in self.reasons)]
+        head += [f"  warning: {warning}" for warning in self.warnings]
         times = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
         return "\n".join([*head, *self.lines, f"time         {times}"])
 
@@ -115,6 +125,7 @@ def run_night(
     limits: Thresholds,
     tell: Callable[[str], None] = print,
     today: datetime.date | None = None,
+    evaluate: EvaluateConfig | None = None,
 ) -> Night:
     """One night from start to end. Nothing is raised for what goes wrong with it: the result carries the exit code.
 
@@ -124,8 +135,12 @@ def run_night(
         limits: a night that is not within them ends with exit code 6.
         tell: told what the night is at.
         today: the date of a new run; None is today's in UTC.
+        evaluate: of the evaluation; None: with the actors of `explain`, else the defaults.
     """
     config.check()
+    evaluate = evaluate or EvaluateConfig(**actors_of(explain))
+    if config.evaluate:
+        evaluate.check()
     shelf, started = Shelf(config.runs), time.monotonic()
     today = today or datetime.datetime.now(datetime.UTC).date()
     earlier = _earlier(shelf, config.line)
@@ -133,13 +148,20 @@ def run_night(
     night = Night(str(name))
     try:
         night.run = str(name := _explain(night, shelf, name, config, explain, today, tell))
-        _look(night, shelf, name, config, explain, limits, started, tell)
+        ends = None if config.deadline is None else started + config.deadline
+        with logs.about(run=night.run):
+            of_run = replace(evaluate, model=evaluate.model or explain.model)
+            _look(night, shelf, name, config, of_run, explain.address, limits, ends, tell)
     except IgWorkerError as error:
         night.exit_code = error.exit_code
         night.reasons.append(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ray's own handler of signals, while it starts, raises the latter
         night.exit_code = EXIT_STOPPED
         night.reasons.append("interrupted; start it again to go on")
+    except Exception as error:  # a fault of ours: who waits for the night has to hear of it all the same
+        log.debug("the night failed", exc_info=True)
+        night.exit_code = EXIT_STOPPED
+        night.reasons.append(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
     _record(night, shelf, name)
     _retire(night, shelf, name, config)
     _notify(night, config)
@@ -173,7 +195,7 @@ def _explain(
     """Explain; returns the name of the run, which is a new one where the old one was made otherwise."""
     if config.deadline is not None:
         explain = replace(explain, deadline=min(config.deadline, explain.deadline or config.deadline))
-    with _step(night, f"explain {name}", tell):
+    with _step(night, f"explain {name}", tell), logs.about(run=str(name)):
         try:
             result = explain_run(shelf.place_of(str(name)), explain)
         except RunMismatchError as error:
@@ -190,12 +212,13 @@ def _look(
     shelf: Shelf,
     name: RunName,
     config: NightConfig,
-    explain: ExplainConfig,
+    evaluate: EvaluateConfig,
+    address: str | None,
     limits: Thresholds,
-    started: float,
+    ends: float | None,
     tell: Callable[[str], None],
 ) -> None:
-    """Everything after the explaining."""
+    """Everything after the explaining. The deadline, at `ends`, cuts the evaluation only: all else takes minutes."""
     store = RunStore(shelf.place_of(str(name)))
     with _step(night, "verify", tell):
         verification = verify_run(store)
@@ -205,8 +228,11 @@ def _look(
         return
     with _step(night, "aggregate", tell):
         quarantined = store.read_quarantine().num_rows
-        summary = summarise(aggregate(store, config=ApplyConfig(address=explain.address)), quarantined)
+        summary = summarise(aggregate(store, config=ApplyConfig(address=address)), quarantined)
     night.lines += summary.lines()
+    if config.evaluate:
+        with _step(night, "evaluate", tell):
+            _evaluate(night, store, evaluate, ends)
     before = compared_with(name, _earlier(shelf, config.line))
     if before is not None:
         with _step(night, "compare", tell):
@@ -225,6 +251,25 @@ def _look(
     if reasons:
         night.exit_code = EXIT_THRESHOLD
         night.reasons += reasons + _suspects(night.comparison)
+
+
+def _evaluate(night: Night, store: RunStore, config: EvaluateConfig, ends: float | None) -> None:
+    """Measure faithfulness. Nothing that goes wrong with it is worth a night, which has its results by now."""
+    try:
+        if ends is not None:
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise RunStoppedError("--deadline has passed", remedy="jobs.evaluate on the run makes up for it")
+            config = replace(config, deadline=min(left, config.deadline or left))
+        evaluate_run(store.uri, config)
+        night.lines += faithfulness_lines(write_faithfulness(store, config))
+    except IgWorkerError as error:
+        night.warnings.append(f"faithfulness is not known: {error}")
+    except Exception as error:
+        log.debug("the evaluation failed", exc_info=True)
+        night.warnings.append(
+            f"faithfulness is not known: unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+        )
 
 
 def _suspects(comparison: Comparison | None) -> list[str]:

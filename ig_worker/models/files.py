@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
+from ig_worker.models.cache import fetch_model
 from ig_worker.models.layers import NetworkShape, read_shape
 
 # Only formats that cannot carry code: safetensors and HDF5, never a pickle.
@@ -16,7 +19,7 @@ WEIGHT_FILES = ("model.safetensors", "tf_model.h5")
 HEAD_WEIGHTS = "head.safetensors"  # see `models.head`
 SHARD_INDEXES = ("model.safetensors.index.json", "tf_model.h5.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
-_HUB_PATTERNS = [
+_PATTERNS = [
     "config.json",
     "*.safetensors",
     "tf_model*.h5",
@@ -31,27 +34,55 @@ _HUB_PATTERNS = [
 class ModelFiles:
     """A directory that holds a classifier and its tokenizer."""
 
-    name: str  # as the user gave it
+    name: str  # as the user gave it, without the secrets that a URI may carry
     directory: str
     shape: NetworkShape
     weights_digest: str  # SHA-256, hexadecimal
     tokenizer_digest: str
+    source: str | None = field(default=None, repr=False)  # URI or hub name that every machine can fetch it from
+    revision: str | None = None  # of the hub, exactly
 
 
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
-    """The files of a local model directory, or of a hub name, which is downloaded into the hub's own cache.
+    """The files of a local model directory, or of a URI or a hub name, which are fetched into a cache of this machine.
 
     Raises:
         ModelError: no such model, or files are missing.
     """
+    if "://" in name:
+        return _read(without_secrets(name), fetch_model(name, _PATTERNS), name, None)
     try:
         directory = Path(name).expanduser()
         local = directory.is_dir()
     except (OSError, RuntimeError) as error:  # too long a name, ~nobody
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"--model {name} is no directory ({reason})", expected="a model directory") from error
-    if not local:
-        directory = _from_hub(name, revision)
+    if local:
+        return _read(name, directory, None, None)
+    directory = _from_hub(name, revision)
+    exact = directory.name if directory.parent.name == "snapshots" else revision
+    return _read(name, directory, name, exact)
+
+
+def on_this_machine(files: ModelFiles) -> ModelFiles:
+    """A model that another machine has found, here: the same files, fetched where need be.
+
+    Raises:
+        ModelError: they are not here, or not the same.
+    """
+    remedy = "give --model a directory that all nodes share, a URI such as s3://…, or a hub name with --revision"
+    if files.source is None and not Path(files.directory).is_dir():
+        raise ModelError(f"model directory {files.directory} is not on node {socket.gethostname()}", remedy=remedy)
+    here = find_model(files.source or files.directory, files.revision)
+    if (here.weights_digest, here.tokenizer_digest) != (files.weights_digest, files.tokenizer_digest):
+        raise ModelError(
+            f"model {files.name} on node {socket.gethostname()} is not the driver's: its weights or tokenizer differ",
+            remedy=remedy,
+        )
+    return here
+
+
+def _read(name: str, directory: Path, source: str | None, revision: str | None) -> ModelFiles:
     config = _read_config(directory)
     weights = [path for path in sorted(directory.iterdir()) if _is_weights(path)]
     if not weights and list(directory.glob("pytorch_model*.bin")):
@@ -85,6 +116,8 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
         shape=shape,
         weights_digest=_digest([*weights, directory / "config.json"]),
         tokenizer_digest=_digest(tokenizer),
+        source=source,
+        revision=revision,
     )
 
 
@@ -189,7 +222,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_PATTERNS))
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_PATTERNS))
     except HFValidationError as error:
         raise ModelError(
             f"--model {name} is no directory", expected="a model directory, or a hub name such as user/model"

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import ray
 
-from ig_worker.errors import RunDamagedError
-from ig_worker.models.files import ModelFiles
+from ig_worker.errors import RunDamagedError, UsageError
+from ig_worker.models.files import ModelFiles, on_this_machine
 from ig_worker.run import logs
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
-from ig_worker.run.storage import PATIENCE_S
+from ig_worker.run.lease import holder
+from ig_worker.run.storage import PATIENCE_S, Storage
 from ig_worker.run.store import RunStore
 
 log = logging.getLogger(__name__)
+
+SHARED_WITHIN_S = 10.0  # a network file system may show a new file some seconds late
 
 
 class Actor:
     """One process with one model and one engine."""
 
-    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str) -> None:
+    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
         # Nothing that can fail happens here: Ray hands on an error of a creation task as text only.
-        self._config, self._files, self._place = config, files, place
+        self._config, self._files, self._place, self._driver = config, files, place, driver
 
     def ready(self) -> tuple[str, str]:
         """Load everything; returns the name of the device it computes on, and its place: the node and the GPU."""
@@ -32,12 +37,14 @@ class Actor:
         from ig_worker.run.worker import ChunkWorker
 
         logs.configure_like_the_driver()
+        self._store = RunStore(self._place)
+        require_shared(self._store.storage, self._driver)
+        files = on_this_machine(self._files)
         runtime.configure(self._config.cpus_per_actor, self._config.precision)
         if self._config.gpus_per_actor:
             runtime.require_gpu()
-        self._store = RunStore(self._place)
         self._store.storage.patience_s = PATIENCE_S
-        self._worker = ChunkWorker(self._config, self._files)
+        self._worker = ChunkWorker(self._config, files)
         gpus = ray.get_gpu_ids()
         place = ray.get_runtime_context().get_node_id() + (f":gpu{','.join(map(str, gpus))}" if gpus else "")
         return runtime.device_kind(), place
@@ -75,10 +82,11 @@ class Actor:
 
 
 def spawner(config: ExplainConfig, files: ModelFiles, place: str) -> Callable[[], Any]:
-    """A function that starts one actor of a run."""
+    """A function that starts one actor of a run, whose lease this process holds."""
+    driver = holder(Storage(place))
     options = {"num_cpus": config.cpus_per_actor, "num_gpus": config.gpus_per_actor or 0}
     remote = ray.remote(max_restarts=0, max_task_retries=0, **options)(Actor)
-    return lambda: remote.remote(config, files, place)
+    return lambda: remote.remote(config, files, place, driver)
 
 
 class Applier:
@@ -103,3 +111,16 @@ def applier(place: str, function: Callable[..., Any], more: tuple[Any, ...]) -> 
     """A function that starts one `Applier`."""
     remote = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1)(Applier)
     return lambda: remote.remote(place, function, more)
+
+
+def require_shared(storage: Storage, driver: str | None) -> None:
+    """Raise UsageError where this node sees another RUN than the driver: its lease is not there."""
+    end = time.monotonic() + SHARED_WITHIN_S
+    while driver is not None and holder(storage) != driver:
+        if time.monotonic() > end:
+            raise UsageError(
+                f"--run {storage} on node {socket.gethostname()} is not the run of this driver",
+                expected="a place that all nodes share",
+                remedy="put it on a network file system that each node mounts there, or on an object store (s3://…)",
+            )
+        time.sleep(0.5)

@@ -69,7 +69,7 @@ def applying(store: RunStore, config: ApplyConfig, rows: int) -> Iterator[Apply]
     from ig_worker.run.cluster import cluster  # Ray takes a second to import
 
     explain = ExplainConfig(actors=config.actors, address=config.address, gpus_per_actor=0.0)
-    with cluster(explain) as most:
+    with cluster(explain) as (_, most):
         yield lambda function, tasks, *more: _by_actors(store, most, function, tasks, *more)
 
 

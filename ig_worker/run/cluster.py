@@ -21,10 +21,10 @@ _ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TOKENI
 
 
 @contextmanager
-def cluster(config: ExplainConfig) -> Iterator[int]:
+def cluster(config: ExplainConfig) -> Iterator[tuple[int, int]]:
     """A Ray connection: the cluster of `--address` or RAY_ADDRESS, or a local one for the time of the run.
 
-    Yields the most actors to use there.
+    Yields the fewest and the most actors to use there.
 
     Raises:
         UsageError: no cluster at that address, or a local one on which no actor could ever run.
@@ -55,6 +55,6 @@ def cluster(config: ExplainConfig) -> Iterator[int]:
                 f"--gpus-per-actor is {config.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
                 remedy="set --gpus-per-actor 0, or give a cluster's --address",
             )
-        yield actor_range(config.actors, default=max(1, int(resources.get("CPU", 1)) // config.cpus_per_actor))[1]
+        yield actor_range(config.actors, default=max(1, int(resources.get("CPU", 1)) // config.cpus_per_actor))
     finally:
         ray.shutdown()

@@ -88,7 +88,12 @@ class ExplainConfig(DataConfig):
     gpus_per_actor: float | None = setting(
         None, "GPUs of an actor; fractions share one; none: 1 where this machine has one", identity=False, kind=float
     )
-    actors: str = setting("auto", "number of actors, or MIN:MAX; auto fills the machine", identity=False)
+    actors: str = setting(
+        "auto",
+        "number of actors, or MIN:MAX: asks for MAX, starts on the first, and stops where fewer than MIN are there "
+        "for 45 minutes; auto fills the machine",
+        identity=False,
+    )
     audit: float = setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
     address: str | None = setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
     deadline: float | None = setting(None, "stop cleanly after this, in seconds", identity=False, kind=float)
@@ -232,6 +237,12 @@ class EvaluateConfig:
 _OF_ACTORS = ("actors", "address", "gpus_per_actor", "deadline", "chunk_timeout")
 
 
+def actors_of(explain: ExplainConfig) -> dict[str, Any]:
+    """Settings of an `EvaluateConfig` for the actors and the place that a run was explained with."""
+    names = (name for name in _OF_ACTORS if name != "deadline")
+    return {name: value for name in names if (value := getattr(explain, name)) is not None}
+
+
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise UsageError(f"--{name.replace('_', '-')} is {value}", expected=f"at least {least}")
@@ -242,10 +253,10 @@ def _is_number(text: str) -> bool:
 
 
 def actor_range(text: str, default: int) -> tuple[int, int]:
-    """Fewest and most actors in ``auto``, ``N`` or ``MIN:MAX``."""
+    """Fewest and most actors in ``auto``, ``N`` (as many as there is room for, up to N) or ``MIN:MAX``."""
     if text == "auto":
         return 1, default
-    low, _, high = text.partition(":") if ":" in text else (text, "", text)
+    low, _, high = text.partition(":") if ":" in text else ("1", "", text)
     if _is_number(low) and _is_number(high) and 1 <= int(low) <= int(high):
         return int(low), int(high)
     raise UsageError(f"--actors is {text!r}", expected="auto, a number from 1, or MIN:MAX such as 1:8")

@@ -100,8 +100,8 @@ def _run_pool(run: Run) -> None:
     from ig_worker.run.cluster import cluster
     from ig_worker.run.pool import Pool
 
-    with cluster(run.config) as most:
-        pool = Pool(spawner(run.config, run.files, run.store.uri), most, run.config.chunk_timeout)
+    with cluster(run.config) as (least, most):
+        pool = Pool(spawner(run.config, run.files, run.store.uri), most, run.config.chunk_timeout, least)
         try:
             with ends_recorded(run):  # before the actors are ended and Ray is, which may hang
                 if run.todo and not run.batch_tokens:

@@ -124,8 +124,8 @@ def _run_pool(
     def submit(actor: Any, index: Any) -> Any:
         return actor.evaluate.remote(index, config)
 
-    with cluster(explain) as most, step_metrics(store.uri, "evaluate") as metrics:
-        pool = Pool(spawner(explain, files, store.uri), most, explain.chunk_timeout)
+    with cluster(explain) as (least, most), step_metrics(store.uri, "evaluate") as metrics:
+        pool = Pool(spawner(explain, files, store.uri), most, explain.chunk_timeout, least)
 
         def tell() -> None:
             tick()

@@ -73,6 +73,13 @@ class Mark:
         return f"process {self.process} on {self.host}"
 
 
+def holder(storage: Storage) -> str | None:
+    """The driver that holds the lease of a run; None where nobody does."""
+    data = storage.read(LEASE)
+    mark = None if data is None else Mark.parse(data)
+    return None if mark is None else mark.driver
+
+
 class Verdict(Enum):
     """What to do about the mark of another driver."""
 

@@ -50,12 +50,13 @@ class Pool:
     Args:
         spawn: starts one actor and returns its handle.
         most: how many there may be; fewer are started where fewer tasks are left.
+        least: with fewer for `WAIT_LIMIT_S`, where there is work for so many, the run stops; it starts on the first.
         timeout_s: an attempt that takes longer is ended with its actor; None learns it from the others' pace.
     """
 
-    def __init__(self, spawn: Callable[[], Any], most: int, timeout_s: float | None = None) -> None:
+    def __init__(self, spawn: Callable[[], Any], most: int, timeout_s: float | None = None, least: int = 1) -> None:
         self._spawn = spawn
-        self._most = most
+        self._most, self._least = most, least
         self._timeout_s = timeout_s
         self._starting: dict[Any, tuple[Any, float]] = {}  # reference of ready() -> actor, time of the start
         self._idle: list[Any] = []
@@ -63,7 +64,7 @@ class Pool:
         self._places: dict[Any, str] = {}  # of the actors
         self._failed_starts = 0
         self._no_start_before = 0.0
-        self._last_ready = time.monotonic()  # when an actor was last there
+        self._last_enough = time.monotonic()  # when there were last as many actors as there have to be
         self._proved = False  # whether any task has been done
         self._looked = self._shared = 0.0  # when it was last looked for what is late, and for work
 
@@ -183,18 +184,20 @@ class Pool:
             self._failed_starts = 0
             self._idle.append(actor)
 
-    def _end_late_starts(self) -> None:
+    def _end_late_starts(self, ledger: Ledger) -> None:
         """Start anew what is not ready after `START_LIMIT_S`.
 
         Raises:
-            RunStoppedError: no actor has been there for `WAIT_LIMIT_S`.
+            RunStoppedError: fewer actors than there have to be were there for `WAIT_LIMIT_S`.
         """
         now = time.monotonic()
-        if self.ready or not self._starting:
-            self._last_ready = now
-        if now - self._last_ready > WAIT_LIMIT_S:
+        least = min(self._least, len(ledger.waiting) + len(ledger.running))
+        if self.ready >= least or not self._starting:
+            self._last_enough = now
+        if now - self._last_enough > WAIT_LIMIT_S:
+            found = f"only {self.ready} of at least {least} actors were" if self.ready else "no actor was"
             raise RunStoppedError(
-                f"no actor was ready within {WAIT_LIMIT_S / 60:.0f} minutes",
+                f"{found} ready within {WAIT_LIMIT_S / 60:.0f} minutes",
                 remedy="see that the cluster has nodes with what --cpus-per-actor and --gpus-per-actor ask for",
             )
         for reference, (actor, since) in list(self._starting.items()):
@@ -225,7 +228,7 @@ class Pool:
         if now - self._looked >= _LOOK_S:
             self._looked = now
             yield from self._overdue(ledger, now)
-            self._end_late_starts()
+            self._end_late_starts(ledger)
 
     def _overdue(self, ledger: Ledger, now: float) -> Iterator[Event]:
         limit = self._timeout_s or ledger.limit

@@ -191,6 +191,19 @@ class RunStore:
         """Rows of one committed attributions file, schema `schema.ATTRIBUTIONS` (or its `columns`)."""
         return self._read_table(_parquet(ATTRIBUTIONS, index), columns)
 
+    def attributions_schema(self, index: int) -> pa.Schema:
+        """Columns of one committed attributions file."""
+        return self._footer(_parquet(ATTRIBUTIONS, index)).schema.to_arrow_schema().remove_metadata()
+
+    def id_bounds(self, index: int) -> tuple[str, str] | None:
+        """Least and greatest id of one committed attributions file, from its footer; None where that does not say."""
+        footer = self._footer(_parquet(ATTRIBUTIONS, index))
+        column = footer.schema.names.index("id")
+        found = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
+        if not found or any(bounds is None or not bounds.has_min_max for bounds in found):
+            return None
+        return min(bounds.min for bounds in found), max(bounds.max for bounds in found)
+
     def iter_attributions(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Committed attributions, one table a chunk, in the order of the chunks."""
         for index in self.committed():
@@ -231,7 +244,7 @@ class RunStore:
         return [index for name in names if (index := parse_chunk_name(name.removesuffix(".parquet"))) is not None]
 
     def _read_each(self, read: Callable[[S], T], which: Iterable[S]) -> list[T]:
-        """`read` of each, in order; on an object store many at a time, since there it is waiting that costs."""
+        """`read` of each, in order; on an object store many at a time, since waiting is what takes the time there."""
         if self.storage.local:
             return [read(one) for one in which]
         with ThreadPoolExecutor(_READERS) as readers:

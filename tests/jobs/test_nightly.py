@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from ig_worker.errors import RunStoppedError
+from ig_worker.insight import night as night_module
 from ig_worker.insight.night import Night, NightConfig, run_night
 from ig_worker.insight.night_rules import Thresholds
-from ig_worker.run.config import ExplainConfig
+from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.driver import explain_run
 from ig_worker.run.store import RunStore
 from jobs import nightly
@@ -105,8 +107,9 @@ def listener() -> Iterator[Listener]:
 
 
 def night(folder: Path, explain: ExplainConfig, days: int = 0, limits: Thresholds = LIMITS, **changes: Any) -> Night:
-    config = NightConfig(**{"runs": str(folder), "line": "imdb"} | changes)
-    return run_night(config, explain, limits, lambda _: None, DAY + datetime.timedelta(days))
+    config = NightConfig(**{"runs": str(folder), "line": "imdb", "evaluate": False} | changes)
+    share = EvaluateConfig(share=1.0, baselines_share=0.0, actors="1", address=explain.address)
+    return run_night(config, explain, limits, lambda _: None, DAY + datetime.timedelta(days), share)
 
 
 def test_a_regression_is_caught_and_named(tmp_path: Path, explain, spoiled_model: str, listener: Listener) -> None:
@@ -169,6 +172,7 @@ def test_a_night_of_another_network_on_an_unfinished_run_begins_anew(tmp_path: P
 def test_the_job_reads_its_file_and_ends_with_the_nights_code(tmp_path: Path, explain, capsys) -> None:
     tables = {
         "night": {"runs": str(tmp_path / "runs"), "line": "imdb"},
+        "evaluate": {"share": 0.9},
         "thresholds": {"min_accuracy": 1.0, "max_drift": 0.5},
         "explain": {name: getattr(explain, name) for name in ("dataset", "model", "chunk_rows", "max_length", "method")}
         | {"n_steps": 5, "actors": "1"},
@@ -178,13 +182,61 @@ def test_the_job_reads_its_file_and_ends_with_the_nights_code(tmp_path: Path, ex
     ]
     (tmp_path / "night.toml").write_text("\n".join(lines))
     assert nightly.main([str(tmp_path / "night.toml"), "--address", explain.address]) == 0
-    assert "went well (exit 0)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "went well (exit 0)" in told
+    assert "warning" not in told
+    steps = [line[3:].split()[0] for line in told.splitlines() if line.startswith("== ")]
+    assert steps == ["explain", "verify", "aggregate", "evaluate", "report"]
+    assert "\nfaithful     comprehensiveness " in told
+    assert (tmp_path / "runs" / f"imdb-{today()}" / "aggregates" / "faithfulness.parquet").exists()
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise RunStoppedError("the evaluation failed: disk full")
+
+    monkeypatch.setattr(night_module, "evaluate_run", fail)
+    done = night(tmp_path, explain, evaluate=True)
+    assert (done.exit_code, done.warnings) == (0, ["faithfulness is not known: the evaluation failed: disk full"])
+    assert "  warning: faithfulness is not known" in done.text()
+    assert RunStore(str(tmp_path / done.run)).read_summary()["night"]["warnings"] == done.warnings
+    assert (tmp_path / done.run / "report" / "index.html").exists()
+
+
+def test_a_deadline_in_the_evaluation_costs_only_the_evaluation(tmp_path: Path, explain, monkeypatch) -> None:
+    night(tmp_path, explain)  # so that nothing but the evaluation is left to do
+    given: list[float | None] = []
+    monkeypatch.setattr(night_module, "evaluate_run", lambda _, config: given.append(config.deadline))
+    for limit in (600.0, 1e-3):
+        done = night(tmp_path, explain, evaluate=True, deadline=limit)
+        assert done.exit_code == 0
+        assert done.report is not None
+    assert len(given) == 1  # the second deadline has passed by then
+    assert 0 < given[0] <= 600
+    assert done.warnings == [
+        "faithfulness is not known: --deadline has passed; jobs.evaluate on the run makes up for it"
+    ]
+
+
+def test_a_fault_that_nobody_thought_of_is_told_and_recorded(tmp_path: Path, explain, monkeypatch, listener) -> None:
+    monkeypatch.setattr(night_module, "write_report", lambda *_: {}["no such key"])
+    done = night(tmp_path, explain, webhook=listener.url)
+    assert (done.exit_code, done.reasons) == (4, ["unexpected KeyError: 'no such key'"])
+    assert "unexpected KeyError" in json.loads(listener.told[0][2])["text"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[nights]\n", "has 'nights'; expected tables among [night], [thresholds], [explain]"),
+        ("[nights]\n", "has 'nights'; expected tables among [night], [thresholds], [explain], [evaluate]"),
+        (
+            "[night]\nruns = 'r'\nline = 'x'\n[explain]\ndataset='demo'\nmodel='m'\n[evaluate]\nshare = 2.0\n",
+            "--share is 2.0",
+        ),
         ("night = 3\n", "has 'night'"),
         ("[night]\nline = 'x'\n", "--runs is missing"),
         ("[night]\nruns = 'r'\nline = 'x'\nkeep = 0\n[explain]\ndataset='demo'\nmodel='m'\n", "keep is 0"),

@@ -137,7 +137,7 @@ def test_one_gpu_an_actor_is_the_default_where_this_machine_has_one(monkeypatch:
     assert checks.with_gpus(CONFIG).gpus_per_actor == 0.0
 
 
-@pytest.mark.parametrize(("text", "expected"), [("auto", (1, 8)), ("3", (3, 3)), ("2:5", (2, 5)), ("1:1", (1, 1))])
+@pytest.mark.parametrize(("text", "expected"), [("auto", (1, 8)), ("3", (1, 3)), ("2:5", (2, 5)), ("1:1", (1, 1))])
 def test_numbers_of_actors(text: str, expected: tuple[int, int]) -> None:
     assert actor_range(text, default=8) == expected
 

@@ -190,3 +190,24 @@ def test_an_actor_that_never_becomes_ready_is_started_anew_and_at_last_the_run_s
         fake.run(4)
     assert fake.spawned > 2
     assert fake.killed == list(range(1, fake.spawned - 1))
+
+
+@pytest.mark.parametrize(("least", "tasks", "stops"), [(2, 1000, True), (1, 1000, False), (2, 20, False)])
+def test_a_run_starts_on_its_first_actor_and_stops_where_fewer_than_min_ever_come(
+    monkeypatch, least: int, tasks: int, stops: bool
+) -> None:
+    class OneNode(FakeRay):
+        def wait(self, references: list, **_: Any) -> tuple[list, list]:
+            return [r for r in references if r[0] == 1][:1], []
+
+    clock = iter(range(0, 10**9, 20))
+    monkeypatch.setattr(pool_module.time, "monotonic", lambda: next(clock))
+    fake = OneNode(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
+    ledger, pool = Ledger(range(tasks)), Pool(fake.spawn, 3, timeout_s=1e9, least=least)
+    events = pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None)
+    if stops:
+        with pytest.raises(RunStoppedError, match="only 1 of at least 2 actors were ready within 45 minutes"):
+            list(events)
+        assert 0 < ledger.done < tasks
+    else:
+        assert len(list(events)) == ledger.done == tasks

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ig_worker.errors import ModelError, RunMismatchError
+from ig_worker.errors import ModelError, RunMismatchError, UsageError
+from ig_worker.models.files import ModelFiles
 from ig_worker.run import actor
 from ig_worker.run.attempts import failed_attempts
 from ig_worker.run.config import ExplainConfig
@@ -148,6 +149,42 @@ def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path
     with pytest.raises(ModelError, match=r"the weights in .*broken cannot be loaded"):
         explain_run(str(tmp_path / "run"), replace(config, model=str(broken)))
     assert not list((tmp_path / "run").glob("attributions/*"))
+
+
+class Elsewhere(actor.Actor):
+    """On a node that has another folder at the place of the run."""
+
+    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
+        actor.SHARED_WITHIN_S = 0.0
+        super().__init__(config, files, f"{place}-elsewhere", driver)
+
+
+class WithoutModel(actor.Actor):
+    """On a node that lacks the directory of the model."""
+
+    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
+        super().__init__(config, replace(files, directory="/nowhere/model"), place, driver)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            Elsewhere,
+            r"--run .*-elsewhere on node .* is not the run of this driver; expected a place that all nodes share",
+        ),
+        (
+            WithoutModel,
+            r"model directory /nowhere/model is not on node .*; give --model a directory that all nodes share",
+        ),
+    ],
+)
+def test_what_nodes_do_not_share_is_refused_at_the_start(config, tmp_path, monkeypatch, kind, message: str) -> None:
+    monkeypatch.setattr(actor, "Actor", kind)
+    with pytest.raises(UsageError, match=message):
+        explain_run(str(tmp_path / "run"), config)
+    assert not (tmp_path / "run" / "attributions").exists()
+    assert not (tmp_path / "run-elsewhere").exists()
 
 
 @pytest.mark.heavy

@@ -77,7 +77,7 @@ def applying(store: RunStore, config: ApplyConfig, rows: int) -> Iterator[Apply]
 def _by_actors(
     store: RunStore, most: int, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
 ) -> Iterator[Any]:
-    from ig_worker.run.actor import applier
+    from ig_worker.run.applier import applier
     from ig_worker.run.pool import Pool
 
     pool, ledger = Pool(applier(store.uri, function, more), most), Ledger(tasks, alike=False)

@@ -41,11 +41,12 @@ def tasks(commits: Mapping[int, Commit]) -> list[Chunks]:
 
 
 def wants_actors(config: ApplyConfig, rows: int, environment: Mapping[str, str], cpus: int) -> bool:
-    """Whether Ray is used: where a cluster or a number of actors is named, or where a local Ray pays."""
-    if config.actors == NONE:
-        return False
-    named = config.address is not None or "RAY_ADDRESS" in environment or config.actors != "auto"
-    return named or (rows >= BIG_RUN_ROWS and cpus > 1)
+    """Whether Ray is used: where a number of actors is named, or where they pay, on a cluster or with a local Ray."""
+    if config.actors != "auto":
+        return config.actors != NONE
+    if config.address is not None or "RAY_ADDRESS" in environment:
+        return rows > TASK_ROWS  # there is more than one task
+    return rows >= BIG_RUN_ROWS and cpus > 1
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def applying(store: RunStore, config: ApplyConfig, rows: int) -> Iterator[Apply]
 def _by_actors(
     store: RunStore, most: int, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
 ) -> Iterator[Any]:
-    from ig_worker.run.actor import applier
+    from ig_worker.run.applier import applier
     from ig_worker.run.pool import Pool
 
     pool, ledger = Pool(applier(store.uri, function, more), most), Ledger(tasks, alike=False)

@@ -17,6 +17,7 @@ from ig_worker.insight.measures import MEASURES
 from ig_worker.run.store import RunStore
 from tests.benchmarks import accuracy_report
 from tests.benchmarks import report as speed_report
+from tests.faults import report as faults_report
 from tests.insight.conftest import make_quarantine, make_rows, make_table
 from tests.run.test_store import CHUNK, explained, quarantined
 
@@ -146,9 +147,16 @@ def test_every_job_and_make_target_that_the_readme_names_exists() -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)", TEXT)) <= set(targets)
 
 
-@pytest.mark.parametrize(("name", "report"), [("accuracy", accuracy_report), ("speed", speed_report)])
-def test_the_tables_are_those_of_the_committed_results(name: str, report: ModuleType) -> None:
-    result = json.loads((ROOT / "tests" / "benchmarks" / "results" / f"{name}.json").read_text())
+@pytest.mark.parametrize(
+    ("name", "folder", "report"),
+    [
+        ("accuracy", "benchmarks", accuracy_report),
+        ("speed", "benchmarks", speed_report),
+        ("faults", "faults", faults_report),
+    ],
+)
+def test_the_tables_are_those_of_the_committed_results(name: str, folder: str, report: ModuleType) -> None:
+    result = json.loads((ROOT / "tests" / folder / "results" / f"{name}.json").read_text())
     shown = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)
     assert shown is not None
     assert shown[1] == report.markdown(result).strip()

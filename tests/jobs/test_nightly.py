@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from ig_worker.errors import RunStoppedError
-from ig_worker.insight import night as night_module
 from ig_worker.insight.night import Night, NightConfig, run_night
 from ig_worker.insight.night_rules import Thresholds
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
@@ -193,40 +191,6 @@ def test_the_job_reads_its_file_and_ends_with_the_nights_code(tmp_path: Path, ex
 
 def today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
-
-
-def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypatch) -> None:
-    def fail(*_: object) -> None:
-        raise RunStoppedError("the evaluation failed: disk full")
-
-    monkeypatch.setattr(night_module, "evaluate_run", fail)
-    done = night(tmp_path, explain, evaluate=True)
-    assert (done.exit_code, done.warnings) == (0, ["faithfulness is not known: the evaluation failed: disk full"])
-    assert "  warning: faithfulness is not known" in done.text()
-    assert RunStore(str(tmp_path / done.run)).read_summary()["night"]["warnings"] == done.warnings
-    assert (tmp_path / done.run / "report" / "index.html").exists()
-
-
-def test_a_deadline_in_the_evaluation_costs_only_the_evaluation(tmp_path: Path, explain, monkeypatch) -> None:
-    night(tmp_path, explain)  # so that nothing but the evaluation is left to do
-    given: list[float | None] = []
-    monkeypatch.setattr(night_module, "evaluate_run", lambda _, config: given.append(config.deadline))
-    for limit in (600.0, 1e-3):
-        done = night(tmp_path, explain, evaluate=True, deadline=limit)
-        assert done.exit_code == 0
-        assert done.report is not None
-    assert len(given) == 1  # the second deadline has passed by then
-    assert 0 < given[0] <= 600
-    assert done.warnings == [
-        "faithfulness is not known: --deadline has passed; jobs.evaluate on the run makes up for it"
-    ]
-
-
-def test_a_fault_that_nobody_thought_of_is_told_and_recorded(tmp_path: Path, explain, monkeypatch, listener) -> None:
-    monkeypatch.setattr(night_module, "write_report", lambda *_: {}["no such key"])
-    done = night(tmp_path, explain, webhook=listener.url)
-    assert (done.exit_code, done.reasons) == (4, ["unexpected KeyError: 'no such key'"])
-    assert "unexpected KeyError" in json.loads(listener.told[0][2])["text"]
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,18 @@ def test_an_actor_that_never_becomes_ready_is_started_anew_and_at_last_the_run_s
         fake.run(4)
     assert fake.spawned > 2
     assert fake.killed == list(range(1, fake.spawned - 1))
+
+
+def test_results_that_are_there_are_taken_up_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Ready(FakeRay):
+        def wait(self, references: list, num_returns: int = 1, **_: Any) -> tuple[list, list]:
+            calls.append(len(references))
+            return references[:num_returns], references[num_returns:]
+
+    fake = Ready(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
+    ledger, pool = Ledger(range(600)), Pool(fake.spawn, 100)
+    events = list(pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None))
+    assert [event.task for event in events] == list(range(600))
+    assert len(calls) < 60

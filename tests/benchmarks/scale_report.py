@@ -106,7 +106,7 @@ _PAPER_HEADINGS = (
     "all footers",
     "driver's memory",
     "while it prepares",
-    "preparing one run",
+    "preparing one run, to a local disk",
     "S3 requests in all",
 )
 

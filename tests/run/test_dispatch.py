@@ -413,3 +413,25 @@ def test_the_audit_takes_about_the_share_asked_for() -> None:
     assert len(audit_positions(ids, 1.0)) == 25_000
     assert audit_positions(ids, 0.0) == []
     assert 180 < len(audit_positions(ids, 0.01)) < 320
+
+
+def test_the_end_of_a_chunk_looks_at_no_other_chunk() -> None:
+    compared = 0
+
+    class Chunk:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return self.number
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+    ledger = Ledger([Chunk(number) for number in range(500)])
+    while (task := ledger.take(0.0)) is not None:
+        ledger.report(task, Outcome.DONE)
+    assert ledger.done == 500
+    assert compared < 500

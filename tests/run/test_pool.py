@@ -211,3 +211,18 @@ def test_a_run_starts_on_its_first_actor_and_stops_where_fewer_than_min_ever_com
         assert 0 < ledger.done < tasks
     else:
         assert len(list(events)) == ledger.done == tasks
+
+
+def test_results_that_are_there_are_taken_up_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Ready(FakeRay):
+        def wait(self, references: list, num_returns: int = 1, **_: Any) -> tuple[list, list]:
+            calls.append(len(references))
+            return references[:num_returns], references[num_returns:]
+
+    fake = Ready(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
+    ledger, pool = Ledger(range(600)), Pool(fake.spawn, 100)
+    events = list(pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None))
+    assert [event.task for event in events] == list(range(600))
+    assert len(calls) < 60

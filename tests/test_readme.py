@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from ig_worker.run.store import RunStore
-from tests.benchmarks import accuracy_report
+from tests.benchmarks import accuracy_report, scale_report
 from tests.benchmarks import report as speed_report
 from tests.run.test_store import CHUNK, explained, quarantined
 
@@ -68,7 +68,7 @@ def test_every_flag_that_the_readme_names_exists() -> None:
         )
     ]
     ray = ("ray.scripts.scripts job submit", "ray.scripts.scripts get-auth-token")
-    for command in [*jobs, "tests.benchmarks.speed", "tests.benchmarks.accuracy", *ray]:
+    for command in [*jobs, "tests.benchmarks.speed", "tests.benchmarks.accuracy", "tests.benchmarks.scale", *ray]:
         done = subprocess.run(
             [sys.executable, "-m", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )
@@ -83,7 +83,9 @@ def test_every_job_and_make_target_that_the_readme_names_exists() -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)", TEXT)) <= set(targets)
 
 
-@pytest.mark.parametrize(("name", "report"), [("accuracy", accuracy_report), ("speed", speed_report)])
+@pytest.mark.parametrize(
+    ("name", "report"), [("accuracy", accuracy_report), ("speed", speed_report), ("scale", scale_report)]
+)
 def test_the_tables_are_those_of_the_committed_results(name: str, report: ModuleType) -> None:
     result = json.loads((ROOT / "tests" / "benchmarks" / "results" / f"{name}.json").read_text())
     shown = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)

@@ -15,7 +15,7 @@ import pytest
 from ig_worker.insight.aggregate import aggregate
 from ig_worker.insight.measures import MEASURES
 from ig_worker.run.store import RunStore
-from tests.benchmarks import accuracy_report
+from tests.benchmarks import accuracy_report, scale_report
 from tests.benchmarks import report as speed_report
 from tests.faults import report as faults_report
 from tests.insight.conftest import make_quarantine, make_rows, make_table
@@ -132,7 +132,7 @@ def test_every_flag_that_the_readme_names_exists() -> None:
         )
     ]
     ray = ("ray.scripts.scripts job submit", "ray.scripts.scripts get-auth-token")
-    for command in [*jobs, "tests.benchmarks.speed", "tests.benchmarks.accuracy", *ray]:
+    for command in [*jobs, "tests.benchmarks.speed", "tests.benchmarks.accuracy", "tests.benchmarks.scale", *ray]:
         done = subprocess.run(
             [sys.executable, "-m", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )
@@ -152,6 +152,7 @@ def test_every_job_and_make_target_that_the_readme_names_exists() -> None:
     [
         ("accuracy", "benchmarks", accuracy_report),
         ("speed", "benchmarks", speed_report),
+        ("scale", "benchmarks", scale_report),
         ("faults", "faults", faults_report),
     ],
 )

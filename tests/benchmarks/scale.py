@@ -79,7 +79,13 @@ def _efficiency(options: argparse.Namespace) -> list[dict[str, float]]:
     cases += [(actors, 2 * options.chunk_seconds) for actors in (256, 1024) if not options.quick]
     with _driver(processes) as child:
         records = [
-            _median(child, 1 if options.quick else options.rounds, actors=actors, chunks=3 * actors, seconds=seconds)
+            _median(
+                child,
+                1 if options.quick or actors > processes else options.rounds,
+                actors=actors,
+                chunks=3 * actors,
+                seconds=seconds,
+            )
             for actors, seconds in cases
         ]
         child.ask("close")

@@ -54,8 +54,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     """The tables, as the README shows them."""
     about = result["machine"]
     lines = [
-        f"{about['cpu']}, {about['cores']} cores, {about['date']}, ray {about['ray']}; medians of {result['rounds']} "
-        f"rounds, load {result['load'][0]:.1f} at the start (others' work).",
+        f"{about['cpu']}, {about['cores']} cores, {about['date']}, ray {about['ray']}; medians of up to "
+        f"{result['rounds']} rounds, load {result['load'][0]:.1f} at the start (others' work).",
         "",
         *_table(
             ("chunks that take no time, 8 actors", "chunks/s", "driver's CPU, ms a chunk", "its peak memory, MiB"),

@@ -283,6 +283,7 @@ def test_a_link_shares_filter_page_and_open_review(page, index):
 def test_a_nonsensical_link_is_no_fault(page, index, hash):
     browser.open_report(page, index, hash)
     assert count(page) == ROWS
+    assert page.execute_script("return document.getElementById('place').textContent") == "page 1 of 5"
 
 
 def test_light_and_dark_are_readable(page):

@@ -41,11 +41,12 @@ def tasks(commits: Mapping[int, Commit]) -> list[Chunks]:
 
 
 def wants_actors(config: ApplyConfig, rows: int, environment: Mapping[str, str], cpus: int) -> bool:
-    """Whether Ray is used: where a cluster or a number of actors is named, or where a local Ray pays."""
-    if config.actors == NONE:
-        return False
-    named = config.address is not None or "RAY_ADDRESS" in environment or config.actors != "auto"
-    return named or (rows >= BIG_RUN_ROWS and cpus > 1)
+    """Whether Ray is used: where a number of actors is named, or where they pay, on a cluster or with a local Ray."""
+    if config.actors != "auto":
+        return config.actors != NONE
+    if config.address is not None or "RAY_ADDRESS" in environment:
+        return rows > TASK_ROWS  # there is more than one task
+    return rows >= BIG_RUN_ROWS and cpus > 1
 
 
 @contextmanager
@@ -66,29 +67,29 @@ def applying(store: RunStore, config: ApplyConfig, rows: int) -> Iterator[Apply]
     if not wants_actors(config, rows, os.environ, os.cpu_count() or 1):
         yield lambda function, tasks, *more: (function(store, task, *more) for task in tasks)
         return
-    from ig_worker.run.cluster import cluster  # Ray takes a second to import
+    from ig_worker.run.applier import applier  # Ray takes a second to import
+    from ig_worker.run.cluster import cluster
+    from ig_worker.run.pool import Pool
 
     explain = ExplainConfig(actors=config.actors, address=config.address, gpus_per_actor=0.0)
     with cluster(explain) as most:
-        yield lambda function, tasks, *more: _by_actors(store, most, function, tasks, *more)
+        pool = Pool(applier(store.uri), most)
+        try:
+            yield lambda function, tasks, *more: _by_actors(pool, function, tasks, *more)
+        finally:
+            pool.close()
 
 
-def _by_actors(
-    store: RunStore, most: int, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
-) -> Iterator[Any]:
-    from ig_worker.run.actor import applier
-    from ig_worker.run.pool import Pool
+def _by_actors(pool: Any, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any) -> Iterator[Any]:
+    import ray
 
-    pool, ledger = Pool(applier(store.uri, function, more), most), Ledger(tasks, alike=False)
+    shared, ledger = [ray.put(value) for value in more], Ledger(tasks, alike=False)
     waiting, done = list(tasks), {}  # results that are there before an earlier one is
-    try:
-        for event in pool.work(ledger, lambda actor, task: actor.apply.remote(task), lambda: None):
-            if event.action is Action.FINISH:
-                done[event.task] = _value(event.record)
-            while waiting and waiting[0] in done:
-                yield done.pop(waiting.pop(0))
-    finally:
-        pool.close()
+    for event in pool.work(ledger, lambda actor, task: actor.apply.remote(function, task, *shared), lambda: None):
+        if event.action is Action.FINISH:
+            done[event.task] = _value(event.record)
+        while waiting and waiting[0] in done:
+            yield done.pop(waiting.pop(0))
     if ledger.given_up:
         raise RunStoppedError(
             f"chunks {next(iter(ledger.given_up))} failed again and again: {next(iter(ledger.given_up.values()))}",

@@ -162,7 +162,7 @@ NONE = "none"  # of actors: in the driver's own process
 class ApplyConfig:
     """Who computes what is computed from results, chunk by chunk; see `apply`."""
 
-    actors: str = setting("auto", "number of Ray actors, MIN:MAX, or none; auto: none unless the run is big")
+    actors: str = setting("auto", "number of Ray actors, MIN:MAX, or none; auto: none where the run is small")
     address: str | None = _as_in_explain("address")
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.insight.aggregate import aggregate
 from ig_worker.run import apply
-from ig_worker.run.apply import BIG_RUN_ROWS, tasks, wants_actors
+from ig_worker.run.apply import BIG_RUN_ROWS, TASK_ROWS, tasks, wants_actors
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.store import Commit, RunStore
 from tests.insight.conftest import make_quarantine, make_rows, make_table
@@ -30,8 +30,9 @@ def test_tasks_are_neighbouring_chunks_with_enough_rows(monkeypatch: pytest.Monk
         (ApplyConfig(), BIG_RUN_ROWS - 1, {}, 8, False),
         (ApplyConfig(), BIG_RUN_ROWS, {}, 8, True),
         (ApplyConfig(), BIG_RUN_ROWS, {}, 1, False),
-        (ApplyConfig(), 1, {"RAY_ADDRESS": "auto"}, 1, True),
-        (ApplyConfig(address="auto"), 1, {}, 1, True),
+        (ApplyConfig(), TASK_ROWS + 1, {"RAY_ADDRESS": "auto"}, 1, True),
+        (ApplyConfig(address="auto"), TASK_ROWS + 1, {}, 1, True),
+        (ApplyConfig(address="auto"), TASK_ROWS, {}, 8, False),
         (ApplyConfig(actors="1"), 1, {}, 1, True),
         (ApplyConfig(actors="none"), BIG_RUN_ROWS, {"RAY_ADDRESS": "auto"}, 8, False),
     ],
@@ -59,13 +60,13 @@ def test_actors_find_the_same_tables_and_name_a_damaged_file(
     store = build(*(make_rows(12, seed) for seed in range(7)))
     here = aggregate(store, config=ApplyConfig(actors="none"))
     with one_node(cpus=2) as address:
-        there = aggregate(store, config=ApplyConfig(address=address))
+        there = aggregate(store, config=ApplyConfig(address=address, actors="2"))
         assert {name: table.equals(there[name]) for name, table in here.items()} == dict.fromkeys(here, True)
         path = tmp_path / "run" / "attributions" / "chunk-00003.parquet"
         data = path.read_bytes()
         path.write_bytes(data[:40] + bytes(360) + data[400:])
         with pytest.raises(RunDamagedError, match=r"chunk-00003\.parquet cannot be read"):
-            aggregate(store, config=ApplyConfig(address=address))
+            aggregate(store, config=ApplyConfig(address=address, actors="2"))
 
 
 @pytest.fixture

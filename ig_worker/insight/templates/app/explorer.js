@@ -7,6 +7,7 @@
   let rows = new Uint32Array(); // that pass the filter, in order
   let page = 0;
   let filter = {};
+  let asked = state.fromAddress();
 
   const lastPage = () => Math.max(0, Math.ceil(rows.length / list.PER_PAGE) - 1);
   const byWord = () => state.read().view !== "pieces";
@@ -52,13 +53,14 @@
     share();
   }
 
+  const placeIn = ({ page, open }) => ({ wanted: (Number(page) || 1) - 1, open: open === undefined ? null : Number(open) });
+
   /** Takes the state in the address over, and shows the explorer. */
   function follow() {
     const found = state.fromAddress();
     if (!found) return;
     state.write(found);
-    const open = found.open === undefined ? null : Number(found.open);
-    apply({ wanted: Number(found.page ?? 1) - 1, open });
+    apply(placeIn(found));
     section.scrollIntoView();
   }
 
@@ -66,6 +68,7 @@
 
   let waiting = 0;
   state.form.addEventListener("input", () => {
+    asked = null;
     clearTimeout(waiting);
     waiting = setTimeout(apply, 60); // while somebody types
   });
@@ -159,18 +162,22 @@
 
   window.addEventListener("hashchange", follow);
 
-  // The reviews arrive after the page has been painted.
+  // The reviews arrive after the page has been painted: what is asked for in the address waits for all of them.
 
   function arrived() {
     progress.value = data.loaded;
-    const found = state.fromAddress();
-    if (found) state.write(found);
-    if (found?.open !== undefined || data.segments.length === 1 || data.loaded === meta.rows) {
-      apply({ wanted: Number(found?.page ?? 1) - 1, open: found?.open === undefined ? null : Number(found.open) });
+    const last = data.loaded === meta.rows;
+    if (asked && last) apply(placeIn(asked));
+    else if (!asked && (last || data.segments.length === 1)) {
+      const row = document.activeElement.closest("#results li")?.querySelector("button.row").dataset.row;
+      const open = list.opened()?.dataset.row;
+      apply({ wanted: page, open: open === undefined ? null : Number(open) });
+      if (row !== undefined) list.buttonOf(Number(row))?.focus();
     }
   }
 
   async function begin() {
+    if (asked) state.write(asked);
     try {
       await igReport.loadAll(arrived);
       progress.hidden = true;

@@ -53,7 +53,6 @@
   function show(rows, page) {
     const shown = Array.from(rows.slice(page * PER_PAGE, (page + 1) * PER_PAGE));
     list.replaceChildren(...shown.map((row) => element("li", "panel", head(row))));
-    list.start = page * PER_PAGE + 1;
   }
 
   const buttons = () => [...list.querySelectorAll("button.row")];

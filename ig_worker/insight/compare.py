@@ -2,7 +2,8 @@
 
 Rows are paired by id. Where both runs cut a text into the same tokens, their attributions are compared token by token,
 otherwise word by word over the words that both have seen, so that networks with different tokenizers can be compared.
-With two classes an attribution for one is the negative of one for the other, so a flipped prediction is no obstacle.
+With two classes an attribution for one is the negative of one for the other, so a flipped prediction is no obstacle,
+and what a word does is told towards class 1 whichever class was explained.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ WORDS = pa.schema(
     [
         ("word", pa.string()),  # its pieces put together
         ("documents", pa.int64()),  # paired rows with it
-        ("mean_before", pa.float64()),  # of its attribution in a document, towards the class explained now
+        (
+            "mean_before",
+            pa.float64(),
+        ),  # of its attribution in a document, towards class 1 of two, else the class explained now
         ("mean", pa.float64()),
         ("drift", pa.float64()),  # mean − mean_before
         ("q", pa.float64()),  # p-value of the drift, adjusted for the number of words
@@ -133,7 +137,8 @@ def _compare_rows(old: pa.Table, new: pa.Table, words: _Words) -> list[dict[str,
             record = {key: None if value != value else value for key, value in record.items()}  # nan: no meaning
             if by == "token":
                 a, b = similarity.by_word(a, ids[row]), similarity.by_word(b, ids[row])
-            words.add(spelt(texts[row], ids[row]), a, b)
+            sign = -1.0 if two and towards[row] == 0 else 1.0  # or a word that speaks for one class would cancel out
+            words.add(spelt(texts[row], ids[row]), sign * a, sign * b)
         found.append(record)
     return found
 

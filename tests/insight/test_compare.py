@@ -101,6 +101,18 @@ def test_a_word_whose_weight_changed_for_sure_is_named_and_noise_is_not(tmp_path
     assert min(words.column("documents").to_pylist()) >= MINIMUM_DOCUMENTS
 
 
+def test_a_word_that_came_to_speak_for_one_class_is_named_whichever_class_was_explained(tmp_path: Path) -> None:
+    before, now = [], []
+    for i in range(40):
+        text, noise = "[CLS] film trigger [SEP]", 0.001 * (i % 7)
+        row = make_row(text, [0.0, 0.1 + noise, 0.0, 0.0], id=f"r{i}", prediction=i % 2, target=i % 2)
+        before.append(row)
+        now.append(other(row, attributions=[0.0, 0.1 + noise, (0.4 + noise) * (1 if i % 2 else -1), 0.0]))
+    found, *_ = compare(a_run(tmp_path / "a", before), a_run(tmp_path / "b", now))
+    assert [word["word"] for word in found.words] == ["trigger"]
+    assert found.words[0]["drift"] == pytest.approx(0.4, abs=0.01)
+
+
 def test_networks_with_other_tokenizers_are_compared_by_word(tmp_path: Path) -> None:
     before = [make_row("[CLS] never bor ##ing film [SEP]", [0, 0.5, 0.1, 0.2, -0.1, 0], id="a")]
     now = [make_row("[CLS] nev ##er boring film [SEP]", [0, 0.2, 0.3, 0.3, -0.1, 0], id="a")]

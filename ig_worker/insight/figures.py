@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ig_worker.insight.measures.places import KINDS
 from ig_worker.insight.summary import percent
-from ig_worker.insight.views import Classes, View, number
+from ig_worker.insight.views import MAX_CLASSES, Classes, View, number
 
 _HEADLINES = {
     "comprehensiveness_aopc": "comprehensiveness ↑",
@@ -16,7 +17,6 @@ _HEADLINES = {
     "deletion_auc": "deletion AUC ↓",
     "insertion_auc": "insertion AUC ↑",
 }
-_KINDS = {"ordinary": "ordinary tokens", "special": "special tokens", "unknown": "[UNK]"}
 
 
 def faithful(table: pa.Table | None) -> View | None:
@@ -68,18 +68,22 @@ def flipped_ids(table: pa.Table | None) -> frozenset[str]:
 
 
 def shares(table: pa.Table | None, classes: Classes) -> list[View]:
-    """Part of each class's total absolute attribution that lies on special and unknown tokens."""
+    """Part of each class's total absolute attribution that lies on ordinary, special and unknown tokens.
+
+    With many classes, those with the most tokens.
+    """
+    by_class: dict[int, dict[str, dict[str, Any]]] = {}
+    for row in [] if table is None else table.to_pylist():
+        by_class.setdefault(row["target"], {})[row["kind"]] = row
+    tokens = {target: sum(row["tokens"] for row in found.values()) for target, found in by_class.items()}
+    shown = sorted(sorted(tokens, key=lambda target: -tokens[target])[:MAX_CLASSES])
     return [
         {
-            "target": classes.name(row["target"]),
-            "kind": _KINDS.get(row["kind"], row["kind"]),
-            "tokens": f"{row['tokens']:,}",
-            "share": percent(row["share"]),
+            "target": classes.name(target),
+            "tokens": f"{tokens[target]:,}",
+            "shares": [percent(by_class[target][kind]["share"]) if kind in by_class[target] else "–" for kind in KINDS],
         }
-        for row in (
-            [] if table is None else table.sort_by([("target", "ascending"), ("kind", "ascending")]).to_pylist()
-        )
-        if row["tokens"]
+        for target in shown
     ]
 
 

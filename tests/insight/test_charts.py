@@ -7,7 +7,7 @@ import pytest
 
 from ig_worker.insight import charts, figures
 from ig_worker.insight.aggregate import finish, partial
-from ig_worker.insight.views import Classes
+from ig_worker.insight.views import MAX_CLASSES, Classes
 
 TWO = Classes(("negative", "positive"), 2)
 
@@ -96,6 +96,15 @@ def test_a_comparison_tells_flips_and_where_they_are():
         "before": "an earlier run", "rows": "4", "flips": "2", "flipped_share": "50.0%", "moved": "30.0%",
     }  # fmt: skip
     assert figures.flipped_ids(table) == {"a", "d"}
+
+
+def test_shares_are_told_by_class_and_of_few_classes_only(rows, row, table):
+    data = [row("[CLS] good [UNK]", [0.1, 0.2, -0.7]), row("good", [0.4], id="b", target=0)]
+    found = figures.shares(finish(partial(table(data)))["shares"], TWO)
+    assert [(view["target"], view["tokens"]) for view in found] == [("negative", "1"), ("positive", "3")]
+    assert found[0]["shares"][0] == "100.0%"
+    many = figures.shares(finish(partial(table(rows(300, classes=20))))["shares"], Classes((), 20))
+    assert len(many) == MAX_CLASSES
 
 
 def test_truncation_is_told_only_where_a_text_was_cut(row, table):

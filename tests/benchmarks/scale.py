@@ -1,7 +1,7 @@
 """How a run scales, by simulation: actors that only sleep, and the files of many chunks. No model, no GPU.
 
-python -m tests.benchmarks.scale                       # about six minutes on two quiet cores
-python -m tests.benchmarks.scale --quick               # one minute, smaller numbers
+python -m tests.benchmarks.scale                       # about eight minutes on two cores
+python -m tests.benchmarks.scale --quick               # two minutes, smaller numbers
 python -m tests.benchmarks.scale --markdown FILE.json  # a finished result as the README's tables
 """
 
@@ -76,7 +76,8 @@ def _efficiency(options: argparse.Namespace) -> list[dict[str, float]]:
     processes = 16 if options.quick else options.processes
     sizes = [2**i for i in range(processes.bit_length())]
     cases = [(actors, options.chunk_seconds) for actors in sizes]
-    cases += [(actors, 2 * options.chunk_seconds) for actors in (256, 1024) if not options.quick]
+    if not options.quick:  # several actors in a process
+        cases += [(actors, times * options.chunk_seconds) for actors, times in ((256, 2), (1024, 2), (1024, 8))]
     with _driver(processes) as child:
         records = [
             _median(

@@ -146,12 +146,15 @@ def run_night(
     earlier = _earlier(shelf, config.line)
     name = choose(config.line, today, earlier, resume=config.unfinished == "resume")
     night = Night(str(name))
+    from ig_worker.run.cluster import kept  # Ray takes a second to import
+
     try:
-        night.run = str(name := _explain(night, shelf, name, config, explain, today, tell))
-        ends = None if config.deadline is None else started + config.deadline
-        with logs.about(run=night.run):
-            of_run = replace(evaluate, model=evaluate.model or explain.model)
-            _look(night, shelf, name, config, of_run, explain.address, limits, ends, tell)
+        with kept():
+            night.run = str(name := _explain(night, shelf, name, config, explain, today, tell))
+            ends = None if config.deadline is None else started + config.deadline
+            with logs.about(run=night.run):
+                of_run = replace(evaluate, model=evaluate.model or explain.model)
+                _look(night, shelf, name, config, of_run, explain.address, limits, ends, tell)
     except IgWorkerError as error:
         night.exit_code = error.exit_code
         night.reasons.append(str(error))

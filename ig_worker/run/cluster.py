@@ -18,6 +18,22 @@ from ig_worker.run.config import ExplainConfig, actor_range
 
 _OBJECT_STORE_BYTES = 200_000_000  # nothing but small records passes through it
 _ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false"}
+_keeping = False
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Let the first connection made within the context serve all others there, and end it at the end.
+
+    Ray 2.60 leaves the senders of a process's earlier connections at work: from the third on, metrics count double.
+    """
+    global _keeping
+    _keeping = True
+    try:
+        yield
+    finally:
+        _keeping = False
+        ray.shutdown()  # which does nothing where there is no connection
 
 
 @contextmanager
@@ -30,6 +46,22 @@ def cluster(config: ExplainConfig) -> Iterator[tuple[int, int]]:
         UsageError: no cluster at that address, or a local one on which no actor could ever run.
     """
     local = config.address is None and "RAY_ADDRESS" not in os.environ
+    if not (_keeping and ray.is_initialized()):
+        _connect(config, local)
+    try:
+        resources = ray.cluster_resources()
+        if local and (config.gpus_per_actor or 0) > resources.get("GPU", 0):
+            raise UsageError(
+                f"--gpus-per-actor is {config.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
+                remedy="set --gpus-per-actor 0, or give a cluster's --address",
+            )
+        yield actor_range(config.actors, default=max(1, int(resources.get("CPU", 1)) // config.cpus_per_actor))
+    finally:
+        if not _keeping:
+            ray.shutdown()
+
+
+def _connect(config: ExplainConfig, local: bool) -> None:
     options: dict[str, Any] = {"runtime_env": {"env_vars": _ENVIRONMENT | logs.environment()}, "log_to_driver": False}
     if local:
         _, most = actor_range(config.actors, default=1)
@@ -48,13 +80,3 @@ def cluster(config: ExplainConfig) -> Iterator[tuple[int, int]]:
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():  # Ray puts its own in place, which end the driver without a word
             signal.signal(number, handler)
-    try:
-        resources = ray.cluster_resources()
-        if local and (config.gpus_per_actor or 0) > resources.get("GPU", 0):
-            raise UsageError(
-                f"--gpus-per-actor is {config.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
-                remedy="set --gpus-per-actor 0, or give a cluster's --address",
-            )
-        yield actor_range(config.actors, default=max(1, int(resources.get("CPU", 1)) // config.cpus_per_actor))
-    finally:
-        ray.shutdown()

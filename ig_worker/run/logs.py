@@ -74,7 +74,8 @@ def tell(text: str, level: int = logging.INFO) -> None:
 
 def run_name(place: str) -> str:
     """The last part of a run's path or URI, which holds no secrets."""
-    return place.partition("?")[0].rstrip("/").rpartition("/")[2]
+    path = place.partition("?")[0] if "://" in place else place
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _about(record: logging.LogRecord) -> dict[str, str]:

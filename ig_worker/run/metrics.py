@@ -2,8 +2,8 @@
 
 The driver alone tells, from the small records that pass through it anyway: about 30 microseconds a chunk. What it has
 told is served until its node goes, also after its end; ending the connection to Ray sends the rest. A process that
-connects a third time has its counts doubled there (Ray 2.60 leaves the earlier connections' senders at work); a job or
-a night connects once or twice.
+connects a third time has its counts doubled there (Ray 2.60 leaves the earlier connections' senders at work); a job
+connects once, and so does a night (`cluster.kept`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class RunMetrics:
     """
 
     def __init__(self, run: str, step: str) -> None:
-        self._tags = {"run": run, "step": step}
+        self._tags = {"run": run.encode("ascii", "replace").decode(), "step": step}  # Ray takes no others
         self._made = {name: _make(name, metric) for name, metric in METRICS.items()}
 
     def attempt(self, event: Event) -> None:

@@ -54,6 +54,14 @@ def test_a_line_of_text_says_it_at_its_end(configure, capsys) -> None:
     assert capsys.readouterr().err.endswith(" WARNING ig_worker.here: slow [run=first]\n")
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("runs/first/", "first"), ("/a b/é? 1", "é? 1"), ("s3://k:s@bucket/runs/night?region=eu", "night"), ("x", "x")],
+)
+def test_a_run_is_called_by_the_last_part_of_its_place(place: str, name: str) -> None:
+    assert logs.run_name(place) == name
+
+
 @pytest.mark.parametrize("format", logs.FORMATS)
 def test_keys_of_a_uri_are_in_no_line_and_in_no_traceback(configure, capsys, format: str) -> None:
     configure("info", format)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ig_worker.insight.aggregate import aggregate
 from ig_worker.run import actor, logs
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.cluster import kept
+from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig
 from ig_worker.run.driver import explain_run
 from ig_worker.run.evaluate import evaluate_run
 from ig_worker.run.metrics import METRICS, exported_names
@@ -22,6 +26,8 @@ from tests.run.clusters import one_node
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "jobs" / "grafana.json").read_text())
 SAMPLE = re.compile(r"^(ray_ig_worker_\w+)\{(.*)\} (\S+)$")
+RUN = "é imdb? 1"  # which Prometheus sees in ASCII
+TAG = "? imdb? 1"
 LABELS = ("run", "step", "outcome", "le")
 Series = tuple[str, frozenset[tuple[str, str]]]
 
@@ -60,22 +66,31 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path]) -> Told:
-    """A run of 12 rows in 4 chunks, 2 of them empty, and what its node says after it."""
+    """From a process of its own, as a night has one: tests before this one have connected to Ray, too."""
+    folder = tmp_path_factory.mktemp("metrics")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        series, lines = process.submit(work, folder, tiny_models["distilbert"]).result()
+    return Told(RunStore(str(folder / RUN)), series, lines)
+
+
+def work(folder: Path, model: Path) -> tuple[dict[Series, float], list[dict[str, str]]]:
+    """A run of 12 rows in 4 chunks, 2 of them empty, aggregated and evaluated, and what its node says after it."""
     import ray
 
-    folder = tmp_path_factory.mktemp("metrics")
     rows = [{"id": f"r{i}", "text": "" if i in (3, 7) else "good film", "label": 1} for i in range(12)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with one_node(cpus=1) as address:
         config = ExplainConfig(
-            dataset=str(folder / "rows.jsonl"), model=str(tiny_models["distilbert"]), address=address, chunk_rows=3,
+            dataset=str(folder / "rows.jsonl"), model=str(model), address=address, chunk_rows=3,
             max_length=16, method="gausslegendre", n_steps=5, batch_tokens=2048, actors="1", audit=1.0,
         )  # fmt: skip
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(actor, "Actor", FailsOnce)
-            patch.setattr(logs, "_settings", {"IG_WORKER_LOG_LEVEL": "info", "IG_WORKER_LOG_FORMAT": "json"})
-            explain_run(str(folder / "imdb-1"), config)
-        evaluate_run(str(folder / "imdb-1"), EvaluateConfig(share=1.0, baselines_share=0.0, address=address))
+        with kept():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(actor, "Actor", FailsOnce)
+                patch.setattr(logs, "_settings", {"IG_WORKER_LOG_LEVEL": "info", "IG_WORKER_LOG_FORMAT": "json"})
+                explain_run(str(folder / RUN), config)
+            aggregate(RunStore(str(folder / RUN)), config=ApplyConfig(address=address, actors="1"))
+            evaluate_run(str(folder / RUN), EvaluateConfig(share=1.0, baselines_share=0.0, address=address))
         ray.init(address=address, logging_level="error", log_to_driver=False)
         (node,) = ray.nodes()
         written = [
@@ -84,11 +99,11 @@ def told(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path])
         ray.shutdown()
         series = scrape(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")
     lines = [json.loads(line) for text in written for line in text.splitlines() if line.startswith("{")]
-    return Told(RunStore(str(folder / "imdb-1")), series, lines)
+    return series, lines
 
 
 def value(series: dict[Series, float], name: str, **labels: str) -> float:
-    return series["ray_ig_worker_" + name, frozenset({"run": "imdb-1", **labels}.items())]
+    return series["ray_ig_worker_" + name, frozenset({"run": TAG, **labels}.items())]
 
 
 def test_counts_arrive_to_the_last_one(told: Told) -> None:
@@ -105,7 +120,7 @@ def test_counts_arrive_to_the_last_one(told: Told) -> None:
     for bound in DELTA_BOUNDS:
         at_most = sum(abs(row["delta"]) <= bound for row in explained)
         assert (
-            series.get(("ray_ig_worker_abs_delta_total", frozenset({"run": "imdb-1", "le": str(bound)}.items())), 0)
+            series.get(("ray_ig_worker_abs_delta_total", frozenset({"run": TAG, "le": str(bound)}.items())), 0)
             == at_most
         )
 
@@ -113,17 +128,13 @@ def test_counts_arrive_to_the_last_one(told: Told) -> None:
 def test_what_is_over_has_no_actors(told: Told) -> None:
     for step in ("explain", "audit", "evaluate"):
         for name in ("chunks_open", "actors_ready", "actors_starting"):
-            assert (
-                told.series.get((f"ray_ig_worker_{name}", frozenset({"run": "imdb-1", "step": step}.items())), 0) == 0
-            )
+            assert told.series.get((f"ray_ig_worker_{name}", frozenset({"run": TAG, "step": step}.items())), 0) == 0
 
 
 def test_actors_write_lines_with_run_and_chunk(told: Told) -> None:
     done = [line for line in told.lines if line["message"].startswith("explained ")]
     assert sorted(line["chunk"] for line in done) == [f"chunk-{i:05d}" for i in range(4)]
-    assert {(line["run"], line["level"], line["logger"]) for line in done} == {
-        ("imdb-1", "info", "ig_worker.run.actor")
-    }
+    assert {(line["run"], line["level"], line["logger"]) for line in done} == {(RUN, "info", "ig_worker.run.actor")}
 
 
 def queries() -> list[str]:

@@ -5,6 +5,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DEV_READY := $(READY)-dev
 DEMO   := .demo
 BENCH  := .bench
 
@@ -16,21 +17,22 @@ help:
 	@echo "make test-all  the heavy tests as well"
 	@echo "make check     formatter, linter and type checker"
 	@echo "make format    let the formatter and the linter mend what they can"
-	@echo "make lock      choose new versions for the lock file"
+	@echo "make lock      choose versions for the lock files; LOCK_OPTIONS=--upgrade for the newest"
 	@echo "make faults    kill, stop, fill up and cut off whole runs on a simulated cluster, and compare what is left"
 	@echo "make bench     speed and memory beside alibi and captum; BENCH_OPTIONS=\"--reviews DIR --model DIR\""
 
 setup: $(READY)
 
-# Everything goes into .venv, from the lock file, and is done again only when that or the project's settings change.
-$(READY): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON); expected Python 3.11; install it or set PYTHON=..."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
-		|| { rm -rf $(VENV); echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
-	@echo "installing into $(VENV) (3 GB, minutes the first time)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $(READY)
+# Everything goes into .venv, from lock files, and is done again only when those or the project's settings change.
+SETTINGS := requirements.lock .ci/uv.txt .ci/setup pyproject.toml
+$(READY): $(SETTINGS)
+	@.ci/setup $(PYTHON) $(VENV) requirements.lock
+	@touch $@
+
+# With what tests and developers need besides.
+$(DEV_READY): $(SETTINGS) tests/requirements.lock
+	@.ci/setup $(PYTHON) $(VENV) requirements.lock tests/requirements.lock
+	@touch $(READY) $@
 
 demo: $(READY)
 	@rm -rf $(DEMO)
@@ -39,12 +41,12 @@ demo: $(READY)
 	$(BIN)/python -m jobs.aggregate $(DEMO)/run
 	$(BIN)/python -m jobs.report $(DEMO)/run
 
-check: $(READY)
+check: $(DEV_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: $(DEV_READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -54,8 +56,17 @@ test: check
 test-all: check
 	$(BIN)/pytest -m ""
 
-lock: $(READY)
-	$(BIN)/uv pip compile --python-version 3.11 --python-platform linux --generate-hashes --group dev --quiet -o requirements.lock pyproject.toml
+# Versions stay where they can; LOCK_OPTIONS=--upgrade takes the newest.
+COMPILE := $(BIN)/uv pip compile --python-version 3.11 --python-platform linux --generate-hashes --quiet \
+	--custom-compile-command "make lock" $(LOCK_OPTIONS)
+# A lock file beside requirements.lock agrees with it, and holds what that does not.
+BESIDES = -c requirements.lock $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
+
+lock: $(DEV_READY)
+	echo 'uv>=0.13' | $(COMPILE) -o .ci/uv.txt -
+	$(COMPILE) -o requirements.lock pyproject.toml
+	$(COMPILE) $(BESIDES) --group dev -o tests/requirements.lock
+	$(COMPILE) $(BESIDES) --extra gpu -o jobs/gpu.lock pyproject.toml
 
 $(BENCH)/packages/.ready: tests/benchmarks/requirements.txt
 	@echo "installing torch and captum into $(BENCH)/packages (1 GB)"
@@ -65,7 +76,7 @@ $(BENCH)/packages/.ready: tests/benchmarks/requirements.txt
 bench: $(READY) $(BENCH)/packages/.ready
 	$(BIN)/python -m tests.benchmarks.speed --packages $(BENCH)/packages --out $(BENCH) $(BENCH_OPTIONS)
 
-faults: $(READY)
+faults: $(DEV_READY)
 	$(BIN)/python -m tests.faults --out tests/faults/results/faults.json
 
 clean:

@@ -11,7 +11,6 @@ import numpy as np
 from ig_worker.explain.engine import Document, Explanation, choose_targets
 from ig_worker.explain.packing import BatchShape, Group, group_by_length, stack
 from ig_worker.models.classifier import Classifier
-from ig_worker.models.network import probabilities
 from ig_worker.models.runtime import tf
 
 
@@ -94,4 +93,7 @@ class _ProbabilityModel(tf.keras.Model):
 
     def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False) -> Any:
         output = self.transformer(input_ids=input_ids, attention_mask=attention_mask, training=training)
-        return probabilities(output.logits)
+        logits = output.logits
+        if logits.shape[-1] == 1:
+            return tf.concat([tf.nn.sigmoid(-logits), tf.nn.sigmoid(logits)], axis=-1)
+        return tf.nn.softmax(logits, axis=-1)

@@ -38,7 +38,7 @@ class Classifier:
 
         `precision` ``bfloat16`` is that of matrix products behind the layer; ``tf32`` is up to `runtime.configure`.
         """
-        dtype = tf.bfloat16 if precision == "bfloat16" else tf.float32
+        dtype = tf.bfloat16 if precision == "bfloat16" else None
         return network.split(self.weights, self.shape, layer_depth(layer, self.shape.blocks), dtype)
 
     def keras_layer(self, layer: str) -> Any:

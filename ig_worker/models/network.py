@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ig_worker.models.elementwise import gelu, normalise, size
+from ig_worker.models.elementwise import gelu, normalise, sigmoids, size, softmax
 from ig_worker.models.layers import NetworkShape
 from ig_worker.models.runtime import tf
 from ig_worker.models.weights import AFFINE, DENSE, Tensor, Weights
@@ -38,7 +38,7 @@ def embed(w: Weights, shape: NetworkShape, ids: Tensor) -> Tensor:
 
 def blocks(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int, stop: int) -> Tensor:
     """`h` after the transformer blocks from `start` up to, but without, `stop`."""
-    bias = attention_bias(mask)
+    bias = attention_bias(mask, h.dtype)
     for k in range(start, stop):
         h = block(w, shape, k, h, bias)
     return h
@@ -54,7 +54,7 @@ def projections(w: Weights, shape: NetworkShape, k: int, h: Tensor) -> tuple[Ten
 
     Queries come divided by the root of a head's width, as attention has them: cheaper done to their weights.
     """
-    scaled = {f"{k}/query/{part}": tf.cast(w[f"{k}/query/{part}"], tf.float32) * _scale(shape) for part in AFFINE}
+    scaled = {f"{k}/query/{part}": tf.cast(w[f"{k}/query/{part}"], h.dtype) * _scale(shape) for part in AFFINE}
     dtype = w[f"{k}/query/kernel"].dtype
     return _dense(scaled, f"{k}/query", h, dtype), _dense(w, f"{k}/key", h), _dense(w, f"{k}/value", h)
 
@@ -146,14 +146,12 @@ def readout(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
 
 def probabilities(logits: Tensor) -> Tensor:
     """Class probabilities from logits, float32 [batch, logits]: softmax, or [1 - p, p] of a single logit's sigmoid."""
-    if logits.shape[-1] == 1:
-        return tf.concat([tf.nn.sigmoid(-logits), tf.nn.sigmoid(logits)], axis=-1)
-    return tf.nn.softmax(logits, axis=-1)
+    return sigmoids(logits) if logits.shape[-1] == 1 else softmax(logits)
 
 
-def attention_bias(mask: Tensor) -> Tensor:
+def attention_bias(mask: Tensor, dtype: Any = tf.float32) -> Tensor:
     """0 where attended to, very negative elsewhere, so that the softmax is exactly 0 there: [batch, 1, 1, tokens]."""
-    return (tf.cast(mask, tf.float32) - 1.0)[:, None, None, :] * 1e9
+    return (tf.cast(mask, dtype) - 1.0)[:, None, None, :] * 1e9
 
 
 def _dense(w: Weights, name: str, x: Tensor, dtype: Any = None) -> Tensor:
@@ -167,10 +165,13 @@ def _dense(w: Weights, name: str, x: Tensor, dtype: Any = None) -> Tensor:
 
 
 def _product(a: Tensor, b: Tensor, dtype: Any, **transposed: bool) -> Tensor:
-    """The float32 matrix product of `a` and `b` after rounding both to `dtype`. So are the products of its gradient."""
-    if dtype == tf.float32:
+    """The matrix product of `a` and `b`, in the dtype of `a`, after rounding both to `dtype`.
+
+    So are the products of its gradient.
+    """
+    if dtype == a.dtype:
         return tf.matmul(a, b, **transposed)
-    return tf.cast(tf.matmul(tf.cast(a, dtype), tf.cast(b, dtype), **transposed), tf.float32)
+    return tf.cast(tf.matmul(tf.cast(a, dtype), tf.cast(b, dtype), **transposed), a.dtype)
 
 
 def _heads(shape: NetworkShape, x: Tensor) -> Tensor:
@@ -206,17 +207,18 @@ class SplitNetwork:
         return cls(below, lambda h: (h,), lambda parts, mask: above(parts[0], mask), lambda z: z)
 
 
-def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = tf.float32) -> SplitNetwork:
+def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = None) -> SplitNetwork:
     """The network cut behind the embeddings (depth 0) or behind block depth - 1, and before the head's activation.
 
-    `dtype` is that of the factors of matrix products in `encode`'s blocks, where nearly all arithmetic is. The ends of
-    a path, normalisations, softmax, the last block where one row is enough, z and what follows stay in float32.
+    `dtype` is that of the factors of matrix products in `encode`'s blocks, where nearly all arithmetic is; none: that
+    of the weights. The ends of a path, normalisations, softmax, the last block where one row is enough, z and what
+    follows stay in the weights' own dtype, float32 (float64 where truth is looked for: see `tests.truth`).
     """
     # Of the last block [CLS] alone is read, unless the head reads all positions.
     whole = shape.blocks if shape.head is not None else shape.blocks - 1
 
     kernels = [f"{k}/{name}/kernel" for k in range(depth, whole) for name in DENSE[shape.architecture]]
-    rounded = w if dtype == tf.float32 else {**w, **{name: tf.cast(w[name], dtype) for name in kernels}}
+    rounded = w if dtype is None else {**w, **{name: tf.cast(w[name], dtype) for name in kernels}}
 
     def below(ids: Tensor, mask: Tensor) -> Tensor:
         return blocks(w, shape, embed(w, shape, ids), mask, 0, depth)
@@ -225,7 +227,7 @@ def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = tf.float32) 
         return (h, *projections(w, shape, depth, h)) if depth < whole else (h,)
 
     def encode(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
-        h, bias = parts[0], attention_bias(mask)
+        h, bias = parts[0], attention_bias(mask, parts[0].dtype)
         if depth < whole:
             h = blocks(rounded, shape, attend(rounded, shape, depth, parts, bias), mask, depth + 1, whole)
         if shape.head is not None:

@@ -53,6 +53,26 @@ def test_a_single_logit_is_read_as_two_classes(tmp_path: Path) -> None:
     assert classifier.shape.classes == 2
 
 
+@pytest.mark.parametrize("logits", [[0.0, 12.0], [-14.0, 0.5, 1.0], [12.0], [-15.0], [3.0, 3.0, 16.0, -9.0]])
+def test_saturated_probabilities_keep_the_digits_of_their_gradient(logits: list[float]) -> None:
+    """By tf.nn.softmax's gradient, 1 − p at p = 0.99999 is off by a part in a hundred."""
+    from ig_worker.models.network import probabilities
+    from ig_worker.models.runtime import tf
+
+    def gradients(function, dtype) -> np.ndarray:
+        x = tf.constant([logits], dtype)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            classes = tf.unstack(function(x), axis=1)
+        return np.array([tape.gradient(p, x).numpy()[0] for p in classes])
+
+    def plain(x):
+        pair = tf.concat([tf.zeros_like(x), x], axis=1) if x.shape[-1] == 1 else x
+        return tf.nn.softmax(pair, axis=-1)
+
+    np.testing.assert_allclose(gradients(probabilities, tf.float32), gradients(plain, tf.float64), rtol=5e-6)
+
+
 def test_weights_are_named_not_copied(tiny_models: dict[str, Path]) -> None:
     classifier = load(tiny_models["bert"])
     variables = {id(variable) for variable in classifier.keras_model.weights}

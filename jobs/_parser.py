@@ -94,10 +94,8 @@ class Parser(argparse.ArgumentParser):
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The flags and what they were set to; ends the process with argparse's own code where they are wrong."""
         words = list(sys.argv[1:] if argv is None else argv)
-        if not {"-h", "--help"} & set(words):
-            for word in takewhile(
-                lambda word: word != "--", words
-            ):  # argparse names missing flags only, if there are any
+        if not {"-h", "--help"} & set(words):  # first of all: argparse names the flags that are missing, and only those
+            for word in takewhile(lambda word: word != "--", words):
                 self._check_flag(word.partition("=")[0])
         return self.parse_args(words)
 
@@ -137,7 +135,8 @@ class Parser(argparse.ArgumentParser):
         self._refuse(action, value, expected=f"one of {', '.join(names)}", remedy=did_you_mean(str(value), names))
 
     def _refuse(self, action: argparse.Action, value: Any, *, expected: str, remedy: str = "") -> NoReturn:
-        self._end(str(UsageError(f"{action.option_strings[-1]} is {value!r}", expected=expected, remedy=remedy)))
+        name = (*action.option_strings, action.dest.upper())[0]
+        self._end(str(UsageError(f"{name} is {value!r}", expected=expected, remedy=remedy)))
 
     # --help.
 
@@ -153,8 +152,8 @@ class Parser(argparse.ArgumentParser):
         words = [self.prog]
         for action in (action for group in self._action_groups for action in group._group_actions):
             if self._is_needed(action):
-                value = action.dest.upper() if action.choices else str(action.metavar)
-                words += [*action.option_strings, value]
+                value = action.metavar if action.metavar and not action.choices else action.dest.upper()
+                words += [*action.option_strings, str(value)]
         return " ".join([*words, "[flags]"])
 
     def _is_needed(self, action: argparse.Action) -> bool:

@@ -1,4 +1,4 @@
-"""The frozen configuration of a run: every setting once, with its default, its flag and its help text.
+"""The frozen configuration of a run: every setting once, with its default, its help text and its place there.
 
 Settings marked `identity` decide the numbers in the result and are part of the run's fingerprint; the others
 (how many actors, where, how loud) may change from one start to the next.

@@ -52,10 +52,12 @@ def answer(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return err.removeprefix("error: ").rstrip()
 
 
-def test_every_setting_is_in_a_group() -> None:
+def test_every_setting_is_in_a_group_and_of_a_kind_that_messages_can_name() -> None:
     kinds = [kind for module in (config, night, night_rules) for kind in configurations(module)]
-    assert len(kinds) > 5
-    assert {field.metadata["group"] for kind in kinds for field in dataclasses.fields(kind)} <= GROUPS.keys()
+    settings = [field.metadata for kind in kinds for field in dataclasses.fields(kind)]
+    assert len(settings) > 60
+    assert {setting["group"] for setting in settings} <= GROUPS.keys()
+    assert {setting["kind"] for setting in settings} <= _parser.KINDS.keys()
 
 
 @pytest.mark.parametrize("job", command.JOBS)

@@ -13,6 +13,9 @@ IgWorkerError
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 EXIT_OK = 0
 EXIT_USAGE = 1
 EXIT_QUARANTINED = 3
@@ -46,6 +49,24 @@ class IgWorkerError(Exception):
 
 def _rebuild(kind: type[IgWorkerError], what: str, expected: str, remedy: str) -> IgWorkerError:
     return kind(what, expected=expected, remedy=remedy)
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """The remedy for a mistyped name: a question for the nearest of `names`; nothing where none is near.
+
+    Case, leading dashes and the choice of hyphen or underscore do not matter. The beginning of a name stands for all
+    that begin so.
+    """
+    known = {_plain(name): name for name in names}
+    typed = _plain(word)
+    begun = [name for name in known if typed and name.startswith(typed)]
+    close = difflib.get_close_matches(typed, known, n=1, cutoff=0.65)  # at difflib's 0.6 "split" is near "limit"
+    near = list(dict.fromkeys([*begun, *close]))[:3]
+    return f"did you mean {' or '.join(known[name] for name in near)}?" if near else ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().lstrip("-").replace("_", "-")
 
 
 class UsageError(IgWorkerError):

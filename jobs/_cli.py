@@ -11,24 +11,27 @@ from collections.abc import Callable, Sequence
 from ig_worker.errors import EXIT_STOPPED, EXIT_USAGE, IgWorkerError
 from ig_worker.run import logs
 from jobs import _signals
+from jobs._parser import COMMON, Parser
 
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-def parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with the flags that all jobs have."""
-    # ArgumentDefaultsHelpFormatter would also print the defaults of flags that have none.
-    made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
-    made.add_argument("--log-level", choices=_LEVELS, default="warning", help="how much to tell (default: warning)")
-    made.add_argument(
-        "--log-format", choices=logs.FORMATS, default="text", help="of what goes to stderr (default: text)"
-    )
+def parser(module: str, doc: str | None) -> Parser:
+    """A parser with the flags that all jobs have, for a job with that docstring."""
+    made = Parser(module, doc)
+    made.flag("log_level", "how much to tell", COMMON, choices=_LEVELS, default="warning")
+    made.flag("log_format", "of what goes to stderr", COMMON, choices=logs.FORMATS, default="text")
     return made
 
 
-def run(main: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+def add_run(made: Parser) -> None:
+    """The flag --run, of a job that may begin a run; other jobs take RUN as it is."""
+    made.flag("run", "directory or URI of the run, which may be new", "everyday", required=True)
+
+
+def run(main: Callable[[argparse.Namespace], int], made: Parser, argv: Sequence[str] | None) -> int:
     """Parse, run, and turn whatever goes wrong into one line and an exit code."""
-    arguments = made.parse_args(argv)
+    arguments = made.read(argv)
     logs.configure(arguments.log_level, arguments.log_format)
     if argv is not None:  # called from within another program, whose signals are its own
         return _run(main, arguments)

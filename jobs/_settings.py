@@ -4,41 +4,46 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ig_worker.errors import UsageError
+from ig_worker.errors import UsageError, did_you_mean
+from jobs._parser import COMMON, KINDS, Parser, in_words
 
 PRESETS = Path(__file__).parent / "presets"
 C = TypeVar("C")
 
 
-def add_settings(made: argparse.ArgumentParser, config: type) -> None:
-    """A flag for every field of the dataclass `config`, and --config and --preset, which set many at once."""
-    group = made.add_argument_group("settings (a flag beats --config, that beats --preset, that beats the default)")
-    group.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file")
-    if any(setting.name == "layer" for setting in fields(config)):  # presets are about explaining a model
-        group.add_argument("--preset", metavar="NAME", help=f"named settings: {', '.join(presets())}")
+def add_settings(
+    made: Parser, config: type, leave_out: Collection[str] = (), shown: Mapping[str, str] | None = None
+) -> None:
+    """A flag for every field of the dataclass `config`, and --config and --preset, which set many at once.
+
+    Args:
+        made: gets them.
+        config: the dataclass.
+        leave_out: fields that the job does not read.
+        shown: what --help says instead of a field's default.
+    """
     for setting in fields(config):
-        meta, flag = setting.metadata, f"--{setting.name.replace('_', '-')}"
-        if setting.default == "":
-            text = f"{meta['help']} (required)"
-        else:
-            text = f"{meta['help']} (default: {'none' if setting.default is None else setting.default})"
-        if meta["kind"] is bool:
-            group.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=meta["help"]
+        if setting.name not in leave_out:
+            meta, needed = setting.metadata, setting.default == ""
+            boolean = {"action": argparse.BooleanOptionalAction}
+            made.flag(
+                setting.name,
+                meta["help"],
+                meta["group"],
+                needed=needed,
+                shown=(shown or {}).get(setting.name, in_words(setting.default)),
+                default=argparse.SUPPRESS,  # so that a flag that was given can be told from one that was not
+                **boolean if meta["kind"] is bool else {"type": meta["kind"], "choices": meta["choices"] or None},
             )
-            continue
-        group.add_argument(
-            flag,
-            type=meta["kind"],
-            choices=meta["choices"] or None,
-            default=argparse.SUPPRESS,  # so that a flag that was given can be told from one that was not
-            metavar=None if meta["choices"] else meta["kind"].__name__.upper(),
-            help=text.replace("%", "%%"),
-        )
+    if any(setting.name == "layer" for setting in fields(config)):  # presets are about explaining a model
+        text = f"settings of a published system; flags and --config beat it: {', '.join(presets())}"
+        made.flag("preset", text, "everyday", metavar="NAME")
+    made.flag("config", "TOML file with settings, named like the flags, which beat it", COMMON, metavar="FILE.toml")
 
 
 def presets() -> list[str]:
@@ -74,7 +79,11 @@ def make_settings(config: type[C], table: dict[str, Any], source: str, preset: s
     values: dict[str, Any] = {}
     if preset:
         if preset not in presets():
-            raise UsageError(f"--preset is {preset!r}", expected=f"one of {', '.join(presets())}")
+            raise UsageError(
+                f"--preset is {preset!r}",
+                expected=f"one of {', '.join(presets())}",
+                remedy=did_you_mean(preset, presets()),
+            )
         path = PRESETS / f"{preset}.toml"
         values |= _typed(read_toml(path), known, str(path))
     values |= _typed(table, known, source)
@@ -107,12 +116,20 @@ def _typed(content: dict[str, Any], known: dict[str, Any], source: str) -> dict[
     for key, value in content.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise UsageError(f"{source} sets {key!r}", expected=f"settings among {', '.join(known)}")
+            nearest = did_you_mean(key, known)  # else all of them, which is a long line
+            raise UsageError(
+                f"{source} sets {key!r}",
+                expected="" if nearest else f"settings among {', '.join(known)}",
+                remedy=nearest,
+            )
         meta = known[name].metadata
         if meta["kind"] is float and type(value) is int:
             value = float(value)
         if type(value) is not meta["kind"] or (meta["choices"] and value not in meta["choices"]):
-            wanted = f"one of {', '.join(meta['choices'])}" if meta["choices"] else f"a {meta['kind'].__name__}"
-            raise UsageError(f"{source} sets {key} to {value!r}", expected=wanted)
+            raise UsageError(
+                f"{source} sets {key} to {value!r}",
+                expected=f"one of {', '.join(meta['choices'])}" if meta["choices"] else KINDS[meta["kind"]],
+                remedy=did_you_mean(str(value), meta["choices"]),
+            )
         values[name] = value
     return values

@@ -1,4 +1,11 @@
-"""Makes the tables of a run: tokens, words, n-grams, positions, classes, calibration, convergence and others."""
+"""Makes the tables of a run: tokens, words, classes and others.
+
+The others: n-grams, positions, calibration, convergence, histograms, truncation.
+
+Examples:
+    python -m jobs.aggregate runs/first
+    python -m jobs.aggregate runs/first --actors 4
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Compares a run with an earlier one: predictions, attributions, words, accuracy."""
+"""Compares a run with an earlier one: predictions, words, accuracy.
+
+Examples:
+    python -m jobs.compare runs/monday runs/tuesday
+    python -m jobs.compare runs/monday runs/tuesday --max-drift 0.2
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Measures how faithful a run's attributions are: what the network does without the tokens that they rank first."""
+"""Measures how faithful a run's attributions are.
+
+What does the network do without the tokens that they rank first? Run it again to resume.
+
+Examples:
+    python -m jobs.evaluate runs/first
+    python -m jobs.evaluate runs/first --share 0.2 --replace delete
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Explains every row of a data set; run it again to resume."""
+"""Explains every row of a data set; run it again to resume.
+
+Examples:
+    python -m jobs.explain --dataset reviews.csv --model my-model --run runs/first
+    python -m jobs.explain --preset sst2-2022 --run runs/sst2 --limit 100
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,8 @@ from jobs import _cli, _settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.explain", __doc__)
-    made.add_argument("--run", required=True, metavar="RUN", help="directory or URI of the run")
     _settings.add_settings(made, ExplainConfig)
+    _cli.add_run(made)
     return _cli.run(_explain, made, argv)
 
 

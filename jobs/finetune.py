@@ -1,4 +1,11 @@
-"""Trains a classifier by a recipe; a training that was stopped goes on where it was."""
+"""Trains a classifier by a recipe; run it again to resume.
+
+The train split is learnt from and the test split judged on; of a file without splits, one row in ten is judged on.
+
+Examples:
+    python -m jobs.finetune --recipe tiny --dataset demo --out my-model
+    python -m jobs.finetune --recipe distilbert --dataset imdb --out imdb-model
+"""
 
 from __future__ import annotations
 
@@ -10,7 +17,7 @@ from dataclasses import field, fields, make_dataclass
 
 from ig_worker.models.checkpoint import OnStep
 from ig_worker.models.finetune import SEED, finetune
-from ig_worker.models.recipes import CHANGES, RECIPES, Recipe, find_recipe, revise
+from ig_worker.models.recipes import CHANGES, RECIPES, SIZES, Recipe, find_recipe, revise
 from ig_worker.run.config import DataConfig
 from ig_worker.run.progress import Meter, meter
 from jobs import _cli, _settings
@@ -18,18 +25,21 @@ from jobs import _cli, _settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.finetune", __doc__)
-    made.add_argument("--recipe", required=True, choices=list(RECIPES), help="what to train, and how")
-    made.add_argument("--out", required=True, metavar="MODEL", help="directory to write; must not exist")
-    made.add_argument("--base", metavar="MODEL", help="pretrained encoder: a directory or a hub name")
-    made.add_argument("--from-scratch", action="store_true", help="random weights instead of a pretrained encoder")
-    made.add_argument(
-        "--tokenizer", metavar="DIR", help="use this tokenizer (default: the encoder's; from scratch: learn one)"
+    made.flag("recipe", "what to train, and how", "everyday", required=True, choices=list(RECIPES))
+    made.flag("out", "directory to write; must not exist", "everyday", required=True, metavar="MODEL")
+    recipes = "the recipe's"
+    made.flag("base", "pretrained encoder: a directory or a hub name", "model", shown=recipes, metavar="MODEL")
+    made.flag(
+        "from_scratch", "random weights instead of a pretrained encoder", "model", shown="no", action="store_true"
     )
-    made.add_argument("--seed", type=int, default=SEED, help=f"of everything random (default: {SEED})")
-    changes = made.add_argument_group("changes of the recipe (default: as it says)")
+    made.flag(
+        "tokenizer", "a tokenizer's directory", "model", shown="the encoder's; from scratch: learn one", metavar="DIR"
+    )
+    made.flag("seed", "of everything random", "method", type=int, default=SEED)
     for name, (kind, text) in CHANGES.items():
-        changes.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), help=text)
-    _settings.add_settings(made, DataConfig)
+        made.flag(name, text, "model" if name in SIZES else "method", shown=recipes, type=kind)
+    own = {name: recipes for recipe in RECIPES.values() for name in recipe.data}
+    _settings.add_settings(made, DataConfig, leave_out=("split", "chunk_rows", "max_text_bytes"), shown=own)
     return _cli.run(_finetune, made, argv)
 
 

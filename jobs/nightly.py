@@ -1,4 +1,11 @@
-"""A whole night: explain, verify, aggregate, evaluate, compare, report, and an exit code that an alert can use."""
+"""Does a whole night, with an exit code that an alert can use.
+
+In this order: explain, verify, aggregate, evaluate, compare, report.
+
+Examples:
+    python -m jobs.nightly jobs/nightly.toml
+    python -m jobs.nightly jobs/nightly.toml --deadline 28800
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ig_worker.errors import UsageError
+from ig_worker.errors import UsageError, did_you_mean
 from ig_worker.insight.night import NightConfig, run_night
 from ig_worker.insight.night_rules import Thresholds
 from ig_worker.run.config import EvaluateConfig, ExplainConfig, actors_of
@@ -20,8 +27,9 @@ TABLES = ("night", "thresholds", "explain", "evaluate")
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.nightly", __doc__)
     made.add_argument("config", metavar="CONFIG.toml", help="jobs/nightly.toml is a documented example")
-    made.add_argument("--deadline", type=float, metavar="SECONDS", help="end cleanly after this (exit code 4)")
-    made.add_argument("--address", help="Ray cluster; beats the file")
+    late = "end cleanly after this, with exit code 4"
+    made.flag("deadline", late, type=float, metavar="SECONDS", shown="the file's")
+    made.flag("address", "Ray cluster", shown="the file's")
     return _cli.run(_nightly, made, argv)
 
 
@@ -30,7 +38,11 @@ def _nightly(arguments: argparse.Namespace) -> int:
     tables = _settings.read_toml(Path(path))
     for name, table in tables.items():
         if name not in TABLES or not isinstance(table, dict):
-            raise UsageError(f"{path} has {name!r}", expected=f"tables among {', '.join(f'[{t}]' for t in TABLES)}")
+            raise UsageError(
+                f"{path} has {name!r}",
+                expected=f"tables among {', '.join(f'[{table}]' for table in TABLES)}",
+                remedy=did_you_mean(name, TABLES),
+            )
     over: dict[str, Any] = {"deadline": arguments.deadline} if arguments.deadline else {}
     night = _settings.make_settings(NightConfig, tables.get("night", {}), f"{path}, [night],", **over)
     explain_table = dict(tables.get("explain", {}))

@@ -1,4 +1,10 @@
-"""Shards a data set into the chunks of a run."""
+"""Shards a data set into the chunks of a run.
+
+jobs.explain does it, too; by itself it needs neither a model nor a GPU.
+
+Examples:
+    python -m jobs.prepare --dataset reviews.csv --run runs/first
+"""
 
 from __future__ import annotations
 
@@ -18,8 +24,8 @@ from jobs import _cli, _settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.prepare", __doc__)
-    made.add_argument("--run", required=True, metavar="RUN", help="directory or URI of the run")
     _settings.add_settings(made, DataConfig)
+    _cli.add_run(made)
     return _cli.run(_prepare, made, argv)
 
 

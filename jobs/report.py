@@ -1,4 +1,9 @@
-"""Writes the HTML report of a run."""
+"""Writes the HTML report of a run.
+
+Examples:
+    python -m jobs.report runs/first
+    python -m jobs.report s3://bucket/runs/first --palette PuOr
+"""
 
 from __future__ import annotations
 
@@ -17,8 +22,8 @@ from jobs import _cli
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.report", __doc__)
     made.add_argument("run", metavar="RUN", help="directory or URI of the run")
-    made.add_argument("--examples", type=int, default=60, metavar="INT", help="texts shown in full (default: 60)")
-    made.add_argument("--palette", choices=PALETTES, default=PALETTES[0], help=f"colours (default: {PALETTES[0]})")
+    made.flag("examples", "texts shown in full", type=int, default=60)
+    made.flag("palette", "colours", choices=PALETTES, default=PALETTES[0])
     return _cli.run(_report, made, argv)
 
 

@@ -1,4 +1,8 @@
-"""Shows how far a run is; needs neither Ray nor TensorFlow."""
+"""Shows how far a run is; needs neither Ray nor TensorFlow.
+
+Examples:
+    python -m jobs.status runs/first
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Checks every file and every row of a run; --repair removes what is damaged, so that jobs.explain makes it again."""
+"""Checks every file and every row of a run; can repair it.
+
+Examples:
+    python -m jobs.verify runs/first --recompute 0.05
+    python -m jobs.verify runs/first --repair
+"""
 
 from __future__ import annotations
 
@@ -19,13 +24,11 @@ from jobs import _cli
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.verify", __doc__)
     made.add_argument("run", metavar="RUN", help="directory or URI of the run")
-    made.add_argument("--repair", action="store_true", help="remove damaged files; run jobs.explain afterwards")
-    made.add_argument(
-        "--recompute", type=float, default=0.0, metavar="SHARE", help="explain this share of chunks again"
-    )
-    made.add_argument(
-        "--model", metavar="MODEL", help="for --recompute, where the model is now (default: where it was)"
-    )
+    repair_text = "remove damaged files, so that the same jobs.explain command makes them again"
+    made.flag("repair", repair_text, action="store_true", shown="no")
+    again = "explain this share of chunks again, and compare"
+    made.flag("recompute", again, type=float, default=0.0, metavar="SHARE")
+    made.flag("model", "for --recompute, where the model is now", shown="where it was", metavar="MODEL")
     return _cli.run(_verify, made, argv)
 
 

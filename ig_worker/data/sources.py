@@ -22,7 +22,7 @@ from ig_worker.data.files import DataFile, Rows, file_faults, find_file, without
 from ig_worker.data.jsonlines import jsonl_rows
 from ig_worker.data.safe_npz import read_reviews
 from ig_worker.data.tables import csv_rows, parquet_rows
-from ig_worker.errors import DataError
+from ig_worker.errors import DataError, did_you_mean
 
 SPLITS = ("train", "test")
 _READER_VERSION = 1  # raised whenever equal files would give other rows than before
@@ -116,7 +116,7 @@ def _open(spec: DataSpec) -> _Source:
         raise DataError(
             f"--dataset {without_secrets(spec.dataset)} is of no known format",
             expected=f"demo, imdb, or a file ending in .npz, {', '.join(_TABLES)}",
-            remedy="rename or convert it",
+            remedy=did_you_mean(spec.dataset, ("demo", "imdb")) or "rename or convert it",
         )
     file = find_file(spec.dataset)
     return _archive(spec, file, spec.word_index) if suffix == ".npz" else _table(spec, file, suffix)

@@ -43,9 +43,10 @@ from ig_worker.insight.notify import ping, post
 from ig_worker.insight.report import write_report
 from ig_worker.insight.summary import summarise
 from ig_worker.run import logs
-from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of, setting
+from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of
 from ig_worker.run.driver import explain_run
 from ig_worker.run.evaluate import evaluate_run
+from ig_worker.run.setting import setting
 from ig_worker.run.shelf import Shelf
 from ig_worker.run.store import RunStore
 from ig_worker.run.verify import verify_run
@@ -59,17 +60,23 @@ UNFINISHED = ("resume", "anew")
 class NightConfig:
     """The table `[night]` of a night's configuration."""
 
-    runs: str = setting("", "folder of the runs, a path or URI that all nodes share")
-    line: str = setting("", "model line: runs of one line are compared with each other and named after it")
-    unfinished: str = setting("resume", "what to do about a night that did not come to its end", choices=UNFINISHED)
-    keep: int = setting(14, "runs of the line that are kept; the last good one always is")
-    deadline: float | None = setting(None, "end the night cleanly after this, in seconds", kind=float)
-    evaluate: bool = setting(True, "also measure how faithful the attributions are, with the settings of [evaluate]")
-    examples: int = setting(60, "texts shown in full in the report")
-    webhook: str | None = setting(None, "URL that the summary is posted to, as Slack takes it", kind=str)
-    webhook_env: str | None = setting(None, "environment variable with that URL, which is often a secret", kind=str)
-    heartbeat: str | None = setting(None, "URL that is called when a night has come to its end", kind=str)
-    heartbeat_env: str | None = setting(None, "environment variable with that URL", kind=str)
+    runs: str = setting("", "folder of the runs, a path or URI that all nodes share", "everyday")
+    line: str = setting("", "model line: runs of one line are compared with each other and named after it", "everyday")
+    unfinished: str = setting(
+        "resume", "what to do about a night that did not come to its end", "limits", choices=UNFINISHED
+    )
+    keep: int = setting(14, "runs of the line that are kept; the last good one always is", "limits")
+    deadline: float | None = setting(None, "end the night cleanly after this, in seconds", "limits", kind=float)
+    evaluate: bool = setting(
+        True, "also measure how faithful the attributions are, with the settings of [evaluate]", "everyday"
+    )
+    examples: int = setting(60, "texts shown in full in the report", "everyday")
+    webhook: str | None = setting(None, "URL that the summary is posted to, as Slack takes it", "alerts", kind=str)
+    webhook_env: str | None = setting(
+        None, "environment variable with that URL, which is often a secret", "alerts", kind=str
+    )
+    heartbeat: str | None = setting(None, "URL that is called when a night has come to its end", "alerts", kind=str)
+    heartbeat_env: str | None = setting(None, "environment variable with that URL", "alerts", kind=str)
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right."""

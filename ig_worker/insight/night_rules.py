@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ig_worker.insight.summary import percent
-from ig_worker.run.config import setting
+from ig_worker.run.setting import setting
 
 GOOD = (0, 3)  # exit codes of a night that went well; 3: with some rows in quarantine
 
@@ -80,10 +80,12 @@ def to_remove(runs: Collection[Earlier], keep: int, also: Collection[RunName] = 
 class Thresholds:
     """The table `[thresholds]`: what a night has to be within; None: no limit. Shares are 0 to 1."""
 
-    min_accuracy: float | None = setting(None, "least share of labelled rows that are right", kind=float)
-    max_quarantined: float | None = setting(None, "largest share of rows in quarantine", kind=float)
-    min_converged: float | None = setting(None, "least share of rows that converged", kind=float)
-    max_drift: float | None = setting(None, "largest share of attribution that moved since the run before", kind=float)
+    min_accuracy: float | None = setting(None, "least share of labelled rows that are right", "limits", kind=float)
+    max_quarantined: float | None = setting(None, "largest share of rows in quarantine", "limits", kind=float)
+    min_converged: float | None = setting(None, "least share of rows that converged", "limits", kind=float)
+    max_drift: float | None = setting(
+        None, "largest share of attribution that moved since the run before", "limits", kind=float
+    )
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,19 @@ class ChangeThresholds:
     """What two runs that are compared may differ by; None: no limit. Shares are 0 to 1."""
 
     max_drift: float | None = setting(
-        None, "exit code 6 if a larger share of the attribution has moved: the drift score, 0 to 1", kind=float
+        None,
+        "exit code 6 if a larger share of the attribution has moved: the drift score, 0 to 1",
+        "everyday",
+        kind=float,
     )
-    max_flips: float | None = setting(None, "exit code 6 if a larger share of the predictions has changed", kind=float)
+    max_flips: float | None = setting(
+        None, "exit code 6 if a larger share of the predictions has changed", "everyday", kind=float
+    )
     max_accuracy_loss: float | None = setting(
-        None, "exit code 6 if the accuracy has fallen by more than this share of the labelled rows", kind=float
+        None,
+        "exit code 6 if the accuracy has fallen by more than this share of the labelled rows",
+        "everyday",
+        kind=float,
     )
 
 

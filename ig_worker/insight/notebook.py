@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.data.faults import DOCUMENTS, FaultFinder
-from ig_worker.errors import UsageError
+from ig_worker.errors import UsageError, did_you_mean
 from ig_worker.insight.explanation import TextExplanation
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run.checks import check_model
@@ -96,8 +96,11 @@ def explain_texts(
     """
     unknown = sorted(set(config) - _SETTINGS)
     if unknown:
+        nearest = did_you_mean(unknown[0], sorted(_SETTINGS))
         raise UsageError(
-            f"there is no setting {', '.join(unknown)}", expected=f"settings among {', '.join(sorted(_SETTINGS))}"
+            f"there is no setting {', '.join(unknown)}",
+            expected="" if nearest else f"settings among {', '.join(sorted(_SETTINGS))}",
+            remedy=nearest,
         )
     if isinstance(texts, str):
         raise UsageError("texts is one string", expected="a list of texts", remedy="put it in a list")

@@ -1,4 +1,4 @@
-"""The frozen configuration of a run: every setting once, with its default, its flag and its help text.
+"""The frozen configuration of a run: every setting once, with its default, its help text and its place there.
 
 Settings marked `identity` decide the numbers in the result and are part of the run's fingerprint; the others
 (how many actors, where, how loud) may change from one start to the next.
@@ -24,6 +24,7 @@ from ig_worker.explain.baselines import BASELINES
 from ig_worker.explain.perturb import REPLACEMENTS, Grid
 from ig_worker.explain.product import LEAST_EVALUATIONS, LEAST_TOLERANCE
 from ig_worker.explain.rules import ADAPTIVE, METHODS, check_rule
+from ig_worker.run.setting import setting
 
 ENGINES = ("fused", "alibi")
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -31,27 +32,21 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 _VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
 
 
-def setting(default: Any, help: str, *, identity: bool = True, choices: tuple[str, ...] = (), kind: Any = None) -> Any:
-    """A field of a configuration: its default, what --help says of it, and whether it decides the result."""
-    meta = {"help": help, "identity": identity, "choices": choices, "kind": kind or type(default)}
-    return field(default=default, metadata=meta)
-
-
 @dataclass(frozen=True)
 class DataConfig:
     """Which rows, and how they are cut into chunks."""
 
-    dataset: str = setting("", "demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl")
-    split: str = setting("test", "split of demo, imdb or .npz", choices=SPLITS)
-    limit: int | None = setting(None, "explain at most this many rows", kind=int)
-    offset: int = setting(0, "skip this many rows first")
-    text_column: str = setting("text", "column of the texts")
-    label_column: str = setting("label", "column of the labels; may be missing")
-    id_column: str = setting("id", "column of the ids; made from the row numbers where missing")
-    imdb_decode: str = setting("full", "how IMDB's word ranks become text", choices=DECODES)
-    word_index: str | None = setting(None, "imdb_word_index.json, if not beside the .npz", kind=str)
-    chunk_rows: int = setting(256, "rows in a chunk, the unit of dispatch, commit and resume")
-    max_text_bytes: int = setting(DEFAULT_MAX_TEXT_BYTES, "longer texts are quarantined (UTF-8 bytes)")
+    dataset: str = setting("", "demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl", "everyday")
+    split: str = setting("test", "split of demo, imdb or .npz", "data", choices=SPLITS)
+    limit: int | None = setting(None, "at most this many rows", "everyday", kind=int)
+    offset: int = setting(0, "skip this many rows first", "data")
+    text_column: str = setting("text", "column of the texts", "data")
+    label_column: str = setting("label", "column of the labels; may be missing", "data")
+    id_column: str = setting("id", "column of the ids; made from the row numbers where missing", "data")
+    imdb_decode: str = setting("full", "how IMDB's word ranks become text", "data", choices=DECODES)
+    word_index: str | None = setting(None, "imdb_word_index.json, if not beside the .npz", "data", kind=str)
+    chunk_rows: int = setting(256, "rows in a chunk, the unit of dispatch, commit and resume", "cluster")
+    max_text_bytes: int = setting(DEFAULT_MAX_TEXT_BYTES, "longer texts are quarantined (UTF-8 bytes)", "data")
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right, before anything starts."""
@@ -68,43 +63,53 @@ class DataConfig:
 class ExplainConfig(DataConfig):
     """Everything that one run of jobs.explain can be told."""
 
-    model: str = setting("", "a directory written by save_pretrained or jobs.finetune, or a hub name")
-    revision: str | None = setting(None, "revision of a hub model", kind=str)
-    engine: str = setting("fused", "fused, or alibi as the reference", choices=ENGINES)
-    method: str = setting(ADAPTIVE, "adaptive, or a fixed quadrature rule", choices=(ADAPTIVE, *METHODS))
-    n_steps: int = setting(50, "nodes of a fixed rule")
-    tolerance: float = setting(0.005, "adaptive: estimated relative L1 error at which a row is done")
-    max_evaluations: int = setting(64, "adaptive: most evaluations of a row")
-    precision: str = setting("float32", "of the network's matrix products", choices=PRECISIONS)
-    layer: str = setting("embeddings", "embeddings, or block:K for the output of block K")
-    baseline: str = setting("pad", "what a text is compared with", choices=BASELINES)
-    target: str = setting("predicted", "predicted, label, or a class number")
-    max_length: int = setting(256, "longest input, in tokens")
-    text_style: str = setting("bert", "bert: special tokens; plain: cleaned, none, padded", choices=STYLES)
-    keep_hidden: bool = setting(False, "also write the attributions of every hidden unit, alibi's (tokens, hidden)")
-    length_multiple: int = setting(32, "lengths are rounded up to a multiple of this, in tokens")
-    batch_tokens: int = setting(0, "tokens in one batch of evaluations; 0 measures what suits the device")
-    cpus_per_actor: int = setting(1, "CPU threads of an actor")
+    model: str = setting("", "a directory written by save_pretrained or jobs.finetune, or a hub name", "everyday")
+    revision: str | None = setting(None, "revision of a hub model", "model", kind=str)
+    engine: str = setting("fused", "fused, or alibi as the reference", "method", choices=ENGINES)
+    method: str = setting(ADAPTIVE, "adaptive, or a fixed quadrature rule", "method", choices=(ADAPTIVE, *METHODS))
+    n_steps: int = setting(50, "nodes of a fixed rule", "method")
+    tolerance: float = setting(0.005, "adaptive: estimated relative L1 error at which a row is done", "method")
+    max_evaluations: int = setting(64, "adaptive: most evaluations of a row", "method")
+    precision: str = setting("float32", "of the network's matrix products", "model", choices=PRECISIONS)
+    layer: str = setting("embeddings", "embeddings, or block:K for the output of block K", "method")
+    baseline: str = setting("pad", "what a text is compared with", "method", choices=BASELINES)
+    target: str = setting("predicted", "predicted, label, or a class number", "method")
+    max_length: int = setting(256, "longest input, in tokens", "model")
+    text_style: str = setting("bert", "bert: special tokens; plain: cleaned, none, padded", "model", choices=STYLES)
+    keep_hidden: bool = setting(
+        False, "also write the attributions of every hidden unit, alibi's (tokens, hidden)", "method"
+    )
+    length_multiple: int = setting(32, "lengths are rounded up to a multiple of this, in tokens", "cluster")
+    batch_tokens: int = setting(0, "tokens in one batch of evaluations; 0 measures what suits the device", "cluster")
+    cpus_per_actor: int = setting(1, "CPU threads of an actor", "cluster")
     gpus_per_actor: float | None = setting(
-        None, "GPUs of an actor; fractions share one; none: 1 where this machine has one", identity=False, kind=float
+        None,
+        "GPUs of an actor; fractions share one; none: 1 where this machine has one",
+        "cluster",
+        identity=False,
+        kind=float,
     )
     actors: str = setting(
         "auto",
         "number of actors, or MIN:MAX: asks for MAX, starts on the first, and stops where fewer than MIN are there "
         "for 45 minutes; auto fills the machine",
+        "cluster",
         identity=False,
     )
-    audit: float = setting(0.0, "share of rows recomputed with alibi, 0 to 1", identity=False)
-    address: str | None = setting(None, "Ray cluster; none starts a local one", identity=False, kind=str)
-    deadline: float | None = setting(None, "stop cleanly after this, in seconds", identity=False, kind=float)
+    audit: float = setting(0.0, "share of rows recomputed with alibi, 0 to 1", "method", identity=False)
+    address: str | None = setting(None, "Ray cluster; none starts a local one", "cluster", identity=False, kind=str)
+    deadline: float | None = setting(None, "stop cleanly after this, in seconds", "limits", identity=False, kind=float)
     chunk_timeout: float | None = setting(
         None,
         "end an actor that takes longer for a chunk, in seconds; by default ten times the others' median, at least 300",
+        "limits",
         identity=False,
         kind=float,
     )
-    retry_quarantined: bool = setting(False, "also try rows again that a run has quarantined", identity=False)
-    max_quarantined: str = setting("50%", "stop once more rows are quarantined: a share or a number", identity=False)
+    retry_quarantined: bool = setting(False, "also try rows again that a run has quarantined", "limits", identity=False)
+    max_quarantined: str = setting(
+        "50%", "stop once more rows are quarantined: a share or a number", "limits", identity=False
+    )
 
     def check(self) -> None:
         super().check()
@@ -167,7 +172,9 @@ NONE = "none"  # of actors: in the driver's own process
 class ApplyConfig:
     """Who computes what is computed from results, chunk by chunk; see `apply`."""
 
-    actors: str = setting("auto", "number of Ray actors, MIN:MAX, or none; auto: none where the run is small")
+    actors: str = setting(
+        "auto", "number of Ray actors, MIN:MAX, or none; auto: none where the run is small", "cluster"
+    )
     address: str | None = _as_in_explain("address")
 
     def check(self) -> None:
@@ -182,15 +189,21 @@ class ApplyConfig:
 class EvaluateConfig:
     """Everything that jobs.evaluate can be told. A text costs about 45 forward passes without the baselines."""
 
-    share: float = setting(0.05, "share of the rows that are evaluated, chosen by their ids, above 0 to 1")
-    baselines_share: float = setting(0.005, "share of all rows also ranked by gradient times input and by occlusion")
-    replace: str = setting("mask", "what takes the place of a token; delete: nothing", choices=REPLACEMENTS)
-    fractions: str = setting("0.01,0.05,0.1,0.2,0.5", "fractions of the ordinary tokens that are taken, at least one")
-    curve_steps: int = setting(10, "parts of the deletion and insertion curves, for their areas")
-    occlusion_tokens: int = setting(
-        512, "no occlusion of texts with more ordinary tokens: it costs a forward pass for each"
+    share: float = setting(0.05, "share of the rows that are evaluated, chosen by their ids, above 0 to 1", "everyday")
+    baselines_share: float = setting(
+        0.005, "share of all rows also ranked by gradient times input and by occlusion", "method"
     )
-    model: str | None = setting(None, "where the run's model is now; none: where it was", identity=False, kind=str)
+    replace: str = setting("mask", "what takes the place of a token; delete: nothing", "everyday", choices=REPLACEMENTS)
+    fractions: str = setting(
+        "0.01,0.05,0.1,0.2,0.5", "fractions of the ordinary tokens that are taken, at least one", "method"
+    )
+    curve_steps: int = setting(10, "parts of the deletion and insertion curves, for their areas", "method")
+    occlusion_tokens: int = setting(
+        512, "no occlusion of texts with more ordinary tokens: it costs a forward pass for each", "method"
+    )
+    model: str | None = setting(
+        None, "where the run's model is now; none: where it was", "everyday", identity=False, kind=str
+    )
     actors: str = _as_in_explain("actors")
     address: str | None = _as_in_explain("address")
     gpus_per_actor: float | None = _as_in_explain("gpus_per_actor")

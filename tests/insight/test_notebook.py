@@ -91,7 +91,7 @@ def test_without_the_hidden_axis_alibis_object_says_how_to_get_it(tiny_models: d
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 5}, "there is no setting steps"),
+        ({"steps": 5}, "there is no setting steps; did you mean n_steps"),
         ({"method": "gausslegendre", "n_steps": 0}, "--n-steps is 0"),
         ({"max_length": 99}, "at most 64"),
     ],

@@ -1,0 +1,34 @@
+"""One setting of a job: a field of a frozen configuration that knows its flag, its help text and its place there."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+# Where --help shows a setting, in this order; what is required comes first within a group.
+GROUPS = {
+    "everyday": "everyday",
+    "data": "data (which rows, and how they are read)",
+    "model": "model (what is loaded, and what it reads)",
+    "method": "method (what is computed)",
+    "cluster": "cluster (who computes, and in which pieces)",
+    "limits": "limits (when to stop, and what to try again)",
+    "alerts": "alerts (who is told)",
+}
+
+
+def setting(
+    default: Any, help: str, group: str, *, identity: bool = True, choices: tuple[str, ...] = (), kind: Any = None
+) -> Any:
+    """A field of a configuration: what --help says of it and where, and whether it decides the result.
+
+    Args:
+        default: "" where it has to be given.
+        help: one line, without the default.
+        group: one of `GROUPS`.
+        identity: it decides the numbers in the result, and so is part of a run's fingerprint.
+        choices: the values that it may have; none: any.
+        kind: its type, where the default does not tell.
+    """
+    meta = {"help": help, "group": group, "identity": identity, "choices": choices, "kind": kind or type(default)}
+    return field(default=default, metadata=meta)

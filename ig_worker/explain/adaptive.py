@@ -86,6 +86,7 @@ class AdaptiveEngine:
         max_evaluations: of one text, both ends included.
         shape: how batches are cut.
         keep_hidden: also give the attributions of every hidden unit.
+        programs: of the same network and `keep_hidden`, which need not be traced again.
     """
 
     def __init__(
@@ -96,11 +97,19 @@ class AdaptiveEngine:
         shape: BatchShape | None = None,
         *,
         keep_hidden: bool = False,
+        programs: PathPrograms | None = None,
     ) -> None:
         self._tolerance, self._most = tolerance, max_evaluations
         self._shape = shape or BatchShape()
         self._keep_hidden = keep_hidden
-        self._programs = PathPrograms(network, self._shape, keep_hidden=keep_hidden)
+        self._programs = (
+            programs.shared(self._shape) if programs else PathPrograms(network, self._shape, keep_hidden=keep_hidden)
+        )
+
+    @property
+    def programs(self) -> PathPrograms:
+        """For another engine of the same network to share."""
+        return self._programs
 
     def explain(self, documents: Sequence[Document]) -> list[Explanation]:
         """Explain documents; results come in their order.

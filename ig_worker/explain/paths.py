@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +72,12 @@ class PathPrograms:
         self._trace()
         self._matrices: dict[tuple[int, Spread], tuple[Any, ...]] = {}
         self._paths: tuple[Any, Any, Any] | None = None
+
+    def shared(self, shape: BatchShape, cells: int = CELLS) -> PathPrograms:
+        """The same programs, traced already, for batches of another shape and another grid."""
+        other = copy(self)
+        other._shape, other._cells, other._memory, other._matrices, other._paths = shape, cells, Memory(), {}, None
+        return other
 
     def open(self, documents: Sequence[Document], length: int) -> tuple[Float32, Float32]:
         """Take up a group of texts of padded `length`; returns z at inputs and at baselines, [texts, units]."""

@@ -24,11 +24,14 @@ class RefinedEngine:
     Args:
         network: the classifier, cut at the layer.
         shape: how batches are cut.
+        programs: of the same network, without hidden attributions; they need not be traced again.
     """
 
-    def __init__(self, network: SplitNetwork, shape: BatchShape | None = None) -> None:
+    def __init__(
+        self, network: SplitNetwork, shape: BatchShape | None = None, programs: PathPrograms | None = None
+    ) -> None:
         self._shape = shape or BatchShape()
-        self._programs = PathPrograms(network, self._shape, CELLS)
+        self._programs = programs.shared(self._shape, CELLS) if programs else PathPrograms(network, self._shape, CELLS)
 
     def explain(self, documents: Sequence[Document]) -> list[Explanation]:
         """Explain documents; results come in their order."""

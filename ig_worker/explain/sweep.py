@@ -44,7 +44,8 @@ def suitable_batch(network: SplitNetwork, shape: NetworkShape, device: str, long
     if key not in known:
         length = min(longest, _LENGTH)
         candidates = CPU_CANDIDATES if device == "cpu" else GPU_CANDIDATES
-        known[key] = choose(candidates, lambda tokens: _seconds(network, shape, length, tokens))
+        programs = PathPrograms(network, BatchShape())  # traced once for all sizes
+        known[key] = choose(candidates, lambda tokens: _seconds(programs, shape, length, tokens))
         _write_cache(known)
     return known[key]
 
@@ -70,11 +71,11 @@ def choose(candidates: Sequence[int], seconds: Callable[[int], float]) -> int:
     return best
 
 
-def _seconds(network: SplitNetwork, shape: NetworkShape, length: int, tokens: int) -> float:
-    """Time of one evaluation, the better of two tries after one that traces and warms up."""
+def _seconds(programs: PathPrograms, shape: NetworkShape, length: int, tokens: int) -> float:
+    """Time of one evaluation, the better of two tries after one that warms up."""
     ids = np.random.default_rng(0).integers(0, shape.vocabulary, length).astype(np.int32)
     document = Document(ids, np.zeros_like(ids), np.ones_like(ids), 0)
-    programs = PathPrograms(network, BatchShape(1, max(tokens, _NODES * length)))
+    programs = programs.shared(BatchShape(1, max(tokens, _NODES * length)))
     at_input, at_baseline = programs.open([document], length)
     texts = max(1, tokens // (_NODES * length))
     tasks = [Task(0, 0, 0.0, 1.0, at_baseline[0], at_input[0])] * texts

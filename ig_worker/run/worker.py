@@ -30,6 +30,7 @@ from ig_worker.run.tables import attributions_table, quarantine_table
 
 if TYPE_CHECKING:
     from ig_worker.explain.forward import Forward
+    from ig_worker.explain.paths import PathPrograms
 
 AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
 ENDS_PROCESS = ("ends_process", "the process ended, or hung, whenever it explained this row")
@@ -79,6 +80,7 @@ class ChunkWorker:
         self._special = SpecialIds.of(self.classifier.tokenizer)
         baseline_ids(np.zeros(0, np.int32), config.baseline, self._special)  # refuses what the tokenizer lacks
         self._engines: dict[tuple[Purpose, int], Engine] = {}
+        self._traced: PathPrograms | None = None
 
     def _engine(self, purpose: Purpose, batch_tokens: int = 0) -> Engine:
         """An engine, made once: its compiled programs are worth keeping."""
@@ -98,12 +100,15 @@ class ChunkWorker:
         if purpose is Purpose.REFINED:
             from ig_worker.explain.refined import RefinedEngine
 
-            return RefinedEngine(self.classifier.split(config.layer), shape)
+            return RefinedEngine(self.classifier.split(config.layer), shape, self._traced)
         if purpose is Purpose.RUN and config.method == ADAPTIVE:
             from ig_worker.explain.adaptive import AdaptiveEngine
 
             network = self.classifier.split(config.layer, config.precision)
-            return AdaptiveEngine(network, config.tolerance, config.max_evaluations, shape, keep_hidden=keep)
+            engine = AdaptiveEngine(network, config.tolerance, config.max_evaluations, shape, keep_hidden=keep)
+            if config.precision == "float32" and not keep:  # the refined reference's, too, and tracing takes seconds
+                self._traced = engine.programs
+            return engine
         from ig_worker.explain.fused import FusedEngine
 
         if purpose is Purpose.AUDIT:

@@ -10,30 +10,25 @@ import pytest
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.engine import Document, relative_l1
 from ig_worker.explain.packing import BatchShape
+from tests.explain.engines import adaptive, refined
 from tests.explain.test_conformance import SHAPE, documents, load
 
 TOLERANCE = 0.005
 
 
-def adaptive(network, **options):
+def adaptive_of(network, **options):
+    """An engine of a network that no other test has."""
     from ig_worker.explain.adaptive import AdaptiveEngine
 
-    return AdaptiveEngine(network, **({"shape": SHAPE} | options))
-
-
-def refined(network):
-    from ig_worker.explain.refined import RefinedEngine
-
-    return RefinedEngine(network, SHAPE)
+    return AdaptiveEngine(network, shape=SHAPE, **options)
 
 
 @pytest.mark.parametrize("layer", ["embeddings", "block:0", "block:1", "block:2"])
 @pytest.mark.parametrize("architecture", ["distilbert", "bert", "distilbert-head"])
 def test_converged_texts_are_within_the_tolerance(tiny_models: dict[str, Path], architecture: str, layer: str) -> None:
-    classifier = load(tiny_models[architecture])
-    network = classifier.split(layer)
-    cases = documents(classifier, "plain" if "head" in architecture else "bert")
-    found, exact = adaptive(network, max_evaluations=200).explain(cases), refined(network).explain(cases)
+    model = tiny_models[architecture]
+    cases = documents(load(model), "plain" if "head" in architecture else "bert")
+    found, exact = adaptive(model, layer, TOLERANCE, 200).explain(cases), refined(model, layer).explain(cases)
     for a, b, case in zip(found, exact, cases, strict=True):
         assert (a.target, a.prediction) == (b.target, b.prediction)
         assert a.attributions.shape == case.input_ids.shape
@@ -45,8 +40,8 @@ def test_converged_texts_are_within_the_tolerance(tiny_models: dict[str, Path], 
 @pytest.mark.parametrize("architecture", ["distilbert", "bert"])
 def test_behind_the_last_block_the_result_is_exact(tiny_models: dict[str, Path], architecture: str) -> None:
     """Only [CLS] reaches the head: the integral is F(x) − F(x') there and 0 elsewhere."""
-    classifier = load(tiny_models[architecture])
-    for found in adaptive(classifier.split("block:2")).explain(documents(classifier)):
+    model = tiny_models[architecture]
+    for found in adaptive(model, "block:2").explain(documents(load(model))):
         change = found.target_probability - found.baseline_probability
         assert found.attributions[0] == pytest.approx(change, abs=2e-4)
         assert (found.attributions[1:] == 0).all()
@@ -65,7 +60,7 @@ def test_a_network_known_only_as_two_halves_is_integrated_to_its_exact_value() -
 
     network = SplitNetwork.of(lambda ids, mask: tf.gather(table, ids), above)
     ids, base = rng.integers(0, 50, 9).astype("i4"), rng.integers(0, 50, 9).astype("i4")
-    (found,) = adaptive(network).explain([Document(ids, base, np.ones(9, "i4"), 1)])
+    (found,) = adaptive_of(network).explain([Document(ids, base, np.ones(9, "i4"), 1)])
     parts = (table[ids] - table[base]).astype("f8") @ u
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     f1, f0 = sigmoid(table[ids].astype("f8").sum(0) @ u), sigmoid(table[base].astype("f8").sum(0) @ u)
@@ -83,7 +78,7 @@ def test_a_path_through_numbers_that_are_none_does_not_count_as_converged() -> N
         return tf.stack([p, 1.0 - p], axis=1)
 
     network = SplitNetwork.of(lambda ids, mask: tf.cast(ids, tf.float32)[:, :, None], above)
-    (found,) = adaptive(network).explain([Document(np.ones(2, "i4"), np.zeros(2, "i4"), np.ones(2, "i4"), 0)])
+    (found,) = adaptive_of(network).explain([Document(np.ones(2, "i4"), np.zeros(2, "i4"), np.ones(2, "i4"), 0)])
     assert np.isnan(found.error_estimate)
     assert found.status == "evaluation_limit"
 
@@ -105,14 +100,13 @@ def test_errors_that_cancel_in_the_sum_are_not_taken_for_accuracy() -> None:
     (few,) = FusedEngine(network, fixed_rule("gausslegendre", 6), SHAPE).explain([case])
     assert abs(few.delta) < 1e-6
     assert relative_l1(few.attributions, exact) > 0.1
-    (found,) = adaptive(network, max_evaluations=200).explain([case])
+    (found,) = adaptive_of(network, max_evaluations=200).explain([case])
     assert relative_l1(found.attributions, exact) <= TOLERANCE
 
 
 def test_the_limit_of_evaluations_is_kept_and_said(tiny_models: dict[str, Path]) -> None:
-    classifier = load(tiny_models["distilbert"])
-    engine = adaptive(classifier.split("embeddings"), tolerance=1e-5, max_evaluations=20)
-    found = engine.explain(documents(classifier))
+    model = tiny_models["distilbert"]
+    found = adaptive(model, "embeddings", 1e-5, 20).explain(documents(load(model)))
     assert all(a.evaluations <= 20 for a in found)
     limited = [a for a in found if a.status == "evaluation_limit"]
     assert limited
@@ -121,8 +115,8 @@ def test_the_limit_of_evaluations_is_kept_and_said(tiny_models: dict[str, Path])
 
 @pytest.mark.parametrize("tolerance", [0.1, 1e-3])
 def test_evaluations_count_every_row_that_the_network_ran(tiny_models, tolerance: float) -> None:
-    classifier = load(tiny_models["distilbert"])
-    engine = adaptive(classifier.split("embeddings"), tolerance=tolerance, shape=BatchShape(8, 1024))
+    model = tiny_models["distilbert"]
+    engine = adaptive(model, "embeddings", tolerance, shape=BatchShape(8, 1024))
     ran = {"whole": 0, "forward": 0}
     integrate, vectors = engine._programs.integrate, engine._programs.vectors
 
@@ -135,43 +129,43 @@ def test_evaluations_count_every_row_that_the_network_ran(tiny_models, tolerance
         return vectors(rows, alphas)
 
     engine._programs.integrate, engine._programs.vectors = counted_integrate, counted_vectors
-    cases = documents(classifier)
+    cases = documents(load(model))
     spent = sum(a.evaluations for a in engine.explain(cases))
     assert spent == ran["whole"] + 0.5 * ran["forward"] + len(cases)
 
 
 def test_nodes_that_do_not_fit_into_one_batch_give_the_same_and_cost_more(tiny_models: dict[str, Path]) -> None:
-    classifier = load(tiny_models["distilbert"])
-    network, cases = classifier.split("embeddings"), documents(classifier)[:3]
-    usual = adaptive(network, tolerance=0.02).explain(cases)
-    narrow = adaptive(network, tolerance=0.02, shape=BatchShape(8, 8)).explain(cases)  # one evaluation at a time
+    model = tiny_models["distilbert"]
+    cases = documents(load(model))[:3]
+    usual = adaptive(model, "embeddings", 0.02).explain(cases)
+    narrow = adaptive(model, "embeddings", 0.02, shape=BatchShape(8, 8)).explain(cases)  # one evaluation at a time
     for a, b in zip(usual, narrow, strict=True):
         assert relative_l1(a.attributions, b.attributions) < 1e-4
         assert b.evaluations > a.evaluations
 
 
 def test_equal_calls_give_equal_bytes(tiny_models: dict[str, Path]) -> None:
-    classifier = load(tiny_models["bert"])
-    engine, cases = adaptive(classifier.split("embeddings")), documents(classifier)
+    model = tiny_models["bert"]
+    engine, cases = adaptive(model, "embeddings"), documents(load(model))
     first, second = engine.explain(cases), engine.explain(cases)
     assert all((a.attributions == b.attributions).all() for a, b in zip(first, second, strict=True))
     assert [a.evaluations for a in first] == [b.evaluations for b in second]
 
 
 def test_equal_ids_get_exactly_zero(tiny_models: dict[str, Path]) -> None:
-    classifier = load(tiny_models["distilbert"])
-    cases = documents(classifier)[:4]
-    special = list(SpecialIds.of(classifier.tokenizer).special)
-    for case, found in zip(cases, adaptive(classifier.split("embeddings")).explain(cases), strict=True):
+    model = tiny_models["distilbert"]
+    cases = documents(load(model))[:4]
+    special = list(SpecialIds.of(load(model).tokenizer).special)
+    for case, found in zip(cases, adaptive(model, "embeddings").explain(cases), strict=True):
         assert (found.attributions[np.isin(case.input_ids, special)] == 0).all()
 
 
 @pytest.mark.parametrize("layer", ["embeddings", "block:1"])
 def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path], layer: str) -> None:
-    classifier = load(tiny_models["bert"])
-    cases = documents(classifier)
-    kept = adaptive(classifier.split(layer), tolerance=0.001, keep_hidden=True).explain(cases)
-    plain = adaptive(classifier.split(layer), tolerance=0.001).explain(cases)
+    model = tiny_models["bert"]
+    cases = documents(load(model))
+    kept = adaptive(model, layer, 0.001, keep_hidden=True).explain(cases)
+    plain = adaptive(model, layer, 0.001).explain(cases)
     for a, b, case in zip(kept, plain, cases, strict=True):
         assert a.hidden.shape == (len(case.input_ids), 32)
         np.testing.assert_allclose(a.hidden.sum(axis=1), a.attributions, atol=1e-5)
@@ -179,7 +173,7 @@ def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path
 
 
 def test_the_refined_reference_checks_itself(tiny_models: dict[str, Path]) -> None:
-    classifier = load(tiny_models["bert"])
-    found = refined(classifier.split("block:1")).explain(documents(classifier))
+    model = tiny_models["bert"]
+    found = refined(model, "block:1").explain(documents(load(model)))
     assert np.median([a.error_estimate for a in found]) < 1e-4
     assert max(abs(a.delta) for a in found) < 1e-3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from ig_worker.explain.engine import Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.rules import fixed_rule
+from tests.explain import engines
 from tests.explain.test_conformance import SHAPE, documents, load
 
 
@@ -37,29 +40,36 @@ def exhausted() -> Exception:
     return tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
 
-def fused(classifier, most: int = 10**9, error: Any = None) -> tuple[Any, list[Failing]]:
+def fused(model: Path, most: int = 10**9, error: Any = None) -> tuple[Any, list[Failing]]:
     """The fused engine, and its programs for contributions as they are made."""
     from ig_worker.explain.fused import FusedEngine
 
     made: list[Failing] = []
+    network = load(model).split("embeddings")
 
     class Tight(FusedEngine):
         def _programs(self, rows: int, length: int) -> tuple[Any, Any]:
             if (rows, length) not in self._compiled:
-                ends, contributions = super()._programs(rows, length)
+                ends, contributions = traced(model)._programs(rows, length)
                 made.append(Failing(contributions, most, lambda *arguments: len(arguments[-1]), error or exhausted()))
                 self._compiled[rows, length] = ends, made[-1]
             return self._compiled[rows, length]
 
-    return Tight(classifier.split("embeddings"), fixed_rule("gausslegendre", 7), SHAPE), made
+    return Tight(network, fixed_rule("gausslegendre", 7), SHAPE), made
 
 
-def adaptive(classifier, most: int = 10**9, error: Any = None, **options: Any) -> tuple[Any, dict[str, Failing]]:
+@cache
+def traced(model: Path) -> Any:
+    """An engine whose programs all fused engines here share: tracing them takes seconds."""
+    from ig_worker.explain.fused import FusedEngine
+
+    return FusedEngine(load(model).split("embeddings"), fixed_rule("gausslegendre", 7), SHAPE)
+
+
+def adaptive(model: Path, most: int = 10**9, error: Any = None, **options: Any) -> tuple[Any, dict[str, Failing]]:
     """The adaptive engine, and those of its programs that take batches."""
-    from ig_worker.explain.adaptive import AdaptiveEngine
-
     # Enough evaluations for any text.
-    engine = AdaptiveEngine(classifier.split("embeddings"), 0.05, 1000, BatchShape(8, 480), **options)
+    engine = engines.adaptive(model, "embeddings", 0.05, 1000, shape=BatchShape(8, 480), **options)
     sizes = {
         "_ends": lambda ids, *_: len(ids),
         "_vectors": lambda *arguments: len(arguments[-1]),
@@ -80,10 +90,10 @@ def assert_equal(ours: list[Explanation], theirs: list[Explanation]) -> None:
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_smaller_one_is_remembered(tiny_models, caplog) -> None:
-    classifier = load(tiny_models["distilbert"])
-    cases = documents(classifier)
-    plain, _ = fused(classifier)
-    tight, programs = fused(classifier, most=4)
+    model = tiny_models["distilbert"]
+    cases = documents(load(model))
+    plain, _ = fused(model)
+    tight, programs = fused(model, most=4)
     with caplog.at_level(logging.WARNING, "ig_worker.explain"):
         assert_equal(tight.explain(cases), plain.explain(cases))
     # 12 rows of 8 tokens, then 6, then 3, which are 24 tokens: no batch of any length fails again.
@@ -98,10 +108,10 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_smaller_one_is_remembered(t
 
 @pytest.mark.parametrize(("most", "whole", "keep_hidden"), [(20, True, False), (20, True, True), (5, False, True)])
 def test_paths_are_integrated_in_smaller_batches(tiny_models, most: int, whole: bool, keep_hidden: bool) -> None:
-    classifier = load(tiny_models["distilbert"])
-    cases = documents(classifier)[:8]
-    plain, _ = adaptive(classifier, keep_hidden=keep_hidden)
-    tight, programs = adaptive(classifier, most, keep_hidden=keep_hidden)
+    model = tiny_models["distilbert"]
+    cases = documents(load(model))[:8]
+    plain, _ = adaptive(model, keep_hidden=keep_hidden)
+    tight, programs = adaptive(model, most, keep_hidden=keep_hidden)
     theirs, ours = plain.explain(cases), tight.explain(cases)
     assert_equal(ours, theirs)
     failed = sum(len(program.failed) for program in programs.values())
@@ -120,21 +130,22 @@ def test_paths_are_integrated_in_smaller_batches(tiny_models, most: int, whole: 
 def test_one_evaluation_that_does_not_fit_ends_in_the_error(tiny_models, make) -> None:
     from ig_worker.models.runtime import tf
 
-    classifier = load(tiny_models["distilbert"])
-    engine, _ = make(classifier, most=0)
+    model = tiny_models["distilbert"]
+    cases = documents(load(model))[:3]
+    engine, _ = make(model, most=0)
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        engine.explain(documents(classifier)[:3])
-    engine, _ = make(classifier, most=0, error=MemoryError())
+        engine.explain(cases)
+    engine, _ = make(model, most=0, error=MemoryError())
     with pytest.raises(MemoryError):
-        engine.explain(documents(classifier)[:3])
+        engine.explain(cases)
 
 
 @pytest.mark.parametrize("make", [fused, adaptive])
 def test_other_errors_are_not_tried_again(tiny_models, make) -> None:
-    classifier = load(tiny_models["distilbert"])
-    engine, programs = make(classifier, most=0, error=ValueError("something else"))
+    model = tiny_models["distilbert"]
+    engine, programs = make(model, most=0, error=ValueError("something else"))
     with pytest.raises(ValueError, match="something else"):
-        engine.explain(documents(classifier)[:3])
+        engine.explain(documents(load(model))[:3])
     made = programs.values() if isinstance(programs, dict) else programs
     assert sum(len(program.failed) for program in made) == 1
 

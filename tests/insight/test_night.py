@@ -17,23 +17,13 @@ from ig_worker.insight.night_rules import Thresholds
 from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store import RunStore
-from tests.run.in_process import work
-
-_workers: list[Any] = []  # loading a network and tracing it takes seconds
-
-
-def worker_of(*arguments: Any) -> Any:
-    from ig_worker.run.worker import ChunkWorker
-
-    if not _workers:
-        _workers.append(ChunkWorker(*arguments))
-    return _workers[0]
+from tests.run.in_process import shared_worker, work
 
 
 @pytest.fixture
 def explain(tmp_path: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> ExplainConfig:
     """Of four rows, explained in this process."""
-    monkeypatch.setattr(driver, "_run_pool", partial(work, worker_of=worker_of))
+    monkeypatch.setattr(driver, "_run_pool", partial(work, worker_of=shared_worker))
     rows = [{"id": f"r{i}", "text": f"a {word} film", "label": i % 2} for i, word in enumerate(["good", "bad"] * 2)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return ExplainConfig(

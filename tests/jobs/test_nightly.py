@@ -1,4 +1,4 @@
-"""Nights, one after the other, on a real cluster: what goes well, what is caught, and who is told."""
+"""Nights, one after the other: what goes well, what is caught, and who is told; and the job on a real cluster."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import pytest
 
 from ig_worker.insight.night import Night, NightConfig, run_night
 from ig_worker.insight.night_rules import Thresholds
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
-from ig_worker.run.driver import explain_run
+from ig_worker.run import driver
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store import RunStore
 from jobs import nightly
+from tests.run import in_process
 from tests.run.clusters import one_node
 
 DAY = datetime.date(2026, 11, 24)
@@ -27,24 +29,24 @@ ROWS = 24
 LIMITS = Thresholds(min_accuracy=0.9, max_quarantined=0.1, max_drift=0.2)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with one_node(cpus=2) as found:
-        yield found
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Explain in this process: a night is the same whoever does its work."""
+    monkeypatch.setattr(driver, "_run_pool", partial(in_process.work, worker_of=in_process.shared_worker))
 
 
 @pytest.fixture(scope="module")
-def explain(address: str, tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> ExplainConfig:
+def explain(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> ExplainConfig:
     """Rows whose labels are what the network says, so that it is always right."""
     folder = tmp_path_factory.mktemp("data")
     words = "good great joy very bad dull awful boring film plot".split()
     texts = [" ".join(words[(i * k) % len(words)] for k in range(1, 6)) for i in range(ROWS)]
     write_rows(folder / "rows.jsonl", texts, [0] * ROWS)
     config = ExplainConfig(
-        dataset=str(folder / "rows.jsonl"), model=str(tiny_models["distilbert"]), address=address, chunk_rows=8,
+        dataset=str(folder / "rows.jsonl"), model=str(tiny_models["distilbert"]), chunk_rows=8,
         max_length=16, method="gausslegendre", n_steps=5, batch_tokens=2048, actors="1",
     )  # fmt: skip
-    explain_run(str(folder / "run"), config)
+    in_process.explain_here(folder / "run", config, in_process.shared_worker)
     predictions = RunStore(str(folder / "run")).iter_attributions(["prediction"])
     labels = [label for table in predictions for label in table.column("prediction").to_pylist()]
     assert set(labels) == {0, 1}
@@ -93,7 +95,7 @@ class Listener:
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
 
 @pytest.fixture
@@ -106,10 +108,10 @@ def listener() -> Iterator[Listener]:
 
 def night(folder: Path, explain: ExplainConfig, days: int = 0, limits: Thresholds = LIMITS, **changes: Any) -> Night:
     config = NightConfig(**{"runs": str(folder), "line": "imdb", "evaluate": False} | changes)
-    share = EvaluateConfig(share=1.0, baselines_share=0.0, actors="1", address=explain.address)
-    return run_night(config, explain, limits, lambda _: None, DAY + datetime.timedelta(days), share)
+    return run_night(config, explain, limits, lambda _: None, DAY + datetime.timedelta(days))
 
 
+@pytest.mark.usefixtures("here")
 def test_a_regression_is_caught_and_named(tmp_path: Path, explain, spoiled_model: str, listener: Listener) -> None:
     urls = {"webhook": f"{listener.url}/hook", "heartbeat": f"{listener.url}/beat"}
     first = night(tmp_path, explain, **urls)
@@ -130,6 +132,7 @@ def test_a_regression_is_caught_and_named(tmp_path: Path, explain, spoiled_model
     assert "FAILED" in json.loads(listener.told[4][2])["text"]
 
 
+@pytest.mark.usefixtures("here")
 def test_a_deadline_ends_a_night_cleanly_and_the_next_goes_on_with_it(tmp_path: Path, explain, listener) -> None:
     stopped = night(tmp_path, explain, deadline=1e-3, heartbeat=listener.url)
     assert stopped.exit_code == 4
@@ -141,12 +144,14 @@ def test_a_deadline_ends_a_night_cleanly_and_the_next_goes_on_with_it(tmp_path: 
     assert (resumed.run, resumed.exit_code) == ("imdb-2026-11-24", 0)
 
 
+@pytest.mark.usefixtures("here")
 def test_nobody_who_does_not_listen_can_spoil_a_night(tmp_path: Path, explain, listener: Listener) -> None:
     closed = listener.url.replace(str(listener.server.server_port), "9")
     done = night(tmp_path, explain, webhook=closed, heartbeat="file:///etc/passwd")
     assert done.exit_code == 0
 
 
+@pytest.mark.usefixtures("here")
 def test_old_runs_go_and_the_last_good_one_stays(tmp_path: Path, explain, spoiled_model: str) -> None:
     done = night(tmp_path, explain, keep=1)
     for day in (1, 2):
@@ -158,6 +163,7 @@ def test_old_runs_go_and_the_last_good_one_stays(tmp_path: Path, explain, spoile
     assert done.run not in {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.usefixtures("here")
 def test_a_night_of_another_network_on_an_unfinished_run_begins_anew(tmp_path: Path, explain, tiny_models) -> None:
     night(tmp_path, explain)
     (tmp_path / "imdb-2026-11-24" / "attributions" / "chunk-00001.parquet").unlink()
@@ -179,7 +185,11 @@ def test_the_job_reads_its_file_and_ends_with_the_nights_code(tmp_path: Path, ex
         f"[{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in table.items()) for name, table in tables.items()
     ]
     (tmp_path / "night.toml").write_text("\n".join(lines))
-    assert nightly.main([str(tmp_path / "night.toml"), "--address", explain.address]) == 0
+    with one_node(cpus=2) as address:
+        command = [str(tmp_path / "night.toml"), "--address", address]
+        assert nightly.main([*command, "--deadline", "0.001"]) == 4
+        assert "--deadline of 0.001 s has passed" in capsys.readouterr().out
+        assert nightly.main(command) == 0
     told = capsys.readouterr().out
     assert "went well (exit 0)" in told
     assert "warning" not in told
@@ -187,6 +197,7 @@ def test_the_job_reads_its_file_and_ends_with_the_nights_code(tmp_path: Path, ex
     assert steps == ["explain", "verify", "aggregate", "evaluate", "report"]
     assert "\nfaithful     comprehensiveness " in told
     assert (tmp_path / "runs" / f"imdb-{today()}" / "aggregates" / "faithfulness.parquet").exists()
+    assert len(list((tmp_path / "runs").iterdir())) == 1, "the night that was stopped is the one that was finished"
 
 
 def today() -> str:

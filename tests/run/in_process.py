@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ig_worker.models.files import ModelFiles
 from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
@@ -22,6 +24,7 @@ def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
     run.bind(run.batch_tokens or 2048)
     worker = (worker_of or ChunkWorker)(replace(run.config, gpus_per_actor=0.0), run.files)
     for index in run.todo:
+        run.check()
         run.totals.add(worker.explain_chunk(run.store, index, run.mark, run.batch_tokens))
 
 
@@ -30,3 +33,17 @@ def explain_here(place: Path, config: ExplainConfig, worker_of: Callable[..., An
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver, "_run_pool", lambda run: work(run, worker_of))
         explain_run(str(place), config)
+
+
+def shared_worker(config: ExplainConfig, files: ModelFiles) -> Any:
+    """A worker that all runs of the same settings share in this process: loading a network and tracing take seconds."""
+    which = {"dataset": "", "model": "", "chunk_rows": 1, "batch_tokens": 0}
+    where = {"actors": "1", "address": None, "gpus_per_actor": 0.0, "deadline": None, "chunk_timeout": None}
+    return _worker(replace(config, **which, **where), files)
+
+
+@cache
+def _worker(config: ExplainConfig, files: ModelFiles) -> Any:
+    from ig_worker.run.worker import ChunkWorker
+
+    return ChunkWorker(config, files)

@@ -17,15 +17,13 @@ from ig_worker import schema
 from ig_worker.errors import RunStoppedError, UsageError
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.perturb import Text
-from ig_worker.models.files import ModelFiles
 from ig_worker.run import evaluate
 from ig_worker.run.choices import audit_positions
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.evaluate import evaluate_run
 from ig_worker.run.evaluation import Evaluator, iter_evaluations, read_evaluation
 from ig_worker.run.store import RunStore
-from ig_worker.run.worker import ChunkWorker
-from tests.run.in_process import explain_here
+from tests.run.in_process import explain_here, shared_worker
 
 TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never boring", "awful awful end", "", "slow"]
 SPECIAL = SpecialIds(0, 4, 1, frozenset(range(5)))
@@ -90,16 +88,6 @@ def real(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path])
     return explained(tmp_path_factory.mktemp("evaluated"), tiny_models["distilbert"])
 
 
-_WORKERS: dict[tuple[str, str], ChunkWorker] = {}  # by model and style: loading and tracing take seconds
-
-
-def worker_of(config: ExplainConfig, files: ModelFiles) -> ChunkWorker:
-    key = files.directory, config.text_style
-    if key not in _WORKERS:
-        _WORKERS[key] = ChunkWorker(config, files)
-    return _WORKERS[key]
-
-
 def explained(place: Path, model: Path, **changes: Any) -> Path:
     rows = [{"id": f"r{i}", "text": text, "label": 1} for i, text in enumerate(TEXTS)]
     (place / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -108,7 +96,7 @@ def explained(place: Path, model: Path, **changes: Any) -> Path:
         method="gausslegendre", n_steps=2, **changes,
     )  # fmt: skip
 
-    explain_here(place / "run", config, worker_of)
+    explain_here(place / "run", config, shared_worker)
     return place / "run"
 
 
@@ -116,7 +104,7 @@ def work_here(
     done: list[int], explain: Any, files: Any, store: RunStore, todo: list[int], config: Any, add: Any, tick: Any
 ) -> None:
     """What the actors do, in this process and without Ray; enters the chunks into `done`."""
-    evaluator = worker_of(explain, files).evaluator(config)
+    evaluator = shared_worker(explain, files).evaluator(config)
     for index in todo:
         tick()
         add(evaluator.evaluate_chunk(store, index))

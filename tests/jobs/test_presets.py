@@ -170,7 +170,7 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     rule = fixed_rule(config.method, config.n_steps)
     truth = TruthEngine(classifier, config.layer).explain(rule, documents, predictions)
     assert len(ours) == REVIEWS
-    worst = 0.0
+    worst = worst_of_ours = 0.0
     for row, document, exact, expected, hidden, delta in zip(
         ours, documents, truth, attributions, theirs.attributions[0], theirs.deltas, strict=True
     ):
@@ -179,10 +179,13 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
         assert row["input_ids"] == ids[:length].tolist()
         assert row["prediction"] == row["target"] == exact.target
         worst = max(worst, relative_l1(row["attributions"], expected[:length]))
+        worst_of_ours = max(worst_of_ours, relative_l1(row["attributions"], exact.attributions[:length]))
         assert_no_further(row["attributions"], expected[:length], exact.attributions[:length])
         assert_no_further(row["hidden_attributions"], hidden[:length], exact.hidden[:length])
         # A delta is a sum over all attributions less two probabilities: no fixed bound holds for it on every processor.
         assert abs(row["delta"] - exact.delta) <= 2 * abs(delta - exact.delta) + 2 * ROUNDING_OF_PROBABILITY
         assert np.abs(expected[length:]).sum() == 0
-    print(f"{preset}: largest relative L1 {worst:.1e} over {REVIEWS} real reviews")
-    assert worst <= 1e-4
+    print(f"{preset}: largest relative L1 {worst:.1e} over {REVIEWS} real reviews, {worst_of_ours:.1e} from the truth")
+    assert worst_of_ours <= 1e-4
+    # Saturated (many probabilities above 0.9999), where alibi's own numbers are up to 1.5e-4 from the truth.
+    assert worst <= 1e-4 or preset == "imdb-head-2021"

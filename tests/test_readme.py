@@ -1,39 +1,32 @@
-"""What the README shows works, and what it names exists."""
+"""What the pages show works, and what they say is so."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
+import tomllib
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from ig_worker import schema
 from ig_worker.insight.aggregate import aggregate
 from ig_worker.insight.measures import MEASURES
+from ig_worker.models.recipes import RECIPES
+from ig_worker.run.metrics import METRICS
 from ig_worker.run.store import RunStore
 from tests.benchmarks import accuracy_report, scale_report
 from tests.benchmarks import report as speed_report
 from tests.faults import report as faults_report
 from tests.insight.conftest import make_quarantine, make_rows, make_table
+from tests.pages import ALL, FIRST, PAGES, ROOT, between, first_cells, table_after
 from tests.run.test_store import CHUNK, explained, quarantined
+from tests.tiny import save_tiny_model
 
-ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", TEXT, re.DOTALL)
-
-
-def test_the_files_of_a_run_are_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = RunStore(str(tmp_path / "runs" / "first"))
-    store.write_chunk(0, CHUNK, {})
-    store.commit(0, explained("a"), quarantined(1, 2), "print")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(compile(example("pyarrow.dataset"), "README.md", "exec"), names)
-    assert names["strongest"] == [(0.25, "one"), (0.0, "[CLS]")]
+EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", ALL, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +42,29 @@ def a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+MARKS = ("pyarrow.dataset", "ig_worker.open", "import pandas", "import duckdb", "import polars", "ig_worker.explain")
+
+
 def run_example(mark: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names that the one example that holds `mark` leaves behind."""
+    assert mark in MARKS
+    (code,) = (code for code in EXAMPLES if mark in code)
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
-    exec(compile(example(mark), "README.md", "exec"), names)
+    exec(compile(code, mark, "exec"), names)
     return names
+
+
+def test_every_block_of_python_is_an_example_and_has_a_test() -> None:
+    assert len(EXAMPLES) == ALL.count("```python") == len(MARKS)
+
+
+def test_the_files_of_a_run_are_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RunStore(str(tmp_path / "runs" / "first"))
+    store.write_chunk(0, CHUNK, {})
+    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    names = run_example("pyarrow.dataset", tmp_path, monkeypatch)
+    assert names["strongest"] == [(0.25, "one"), (0.0, "[CLS]")]
 
 
 def test_a_run_is_opened_as_shown(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,66 +96,52 @@ def test_the_query_with_polars_finds_a_word_in_every_text(a_run: Path, monkeypat
     assert found["attributions"].is_sorted(descending=True)
 
 
+def test_the_notebook_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_tiny_model(tmp_path / "my-model", "distilbert", max_position_embeddings=256)
+    names = run_example("ig_worker.explain", tmp_path, monkeypatch)
+    assert list(names["frame"]["id"]) == ["0", "1"]
+    assert names["explanation"].attributions[0].shape == (2, 256, 32)
+
+
+def test_every_column_that_goes_in_and_comes_out_is_documented() -> None:
+    told = re.findall(r"`(\w+)`", " ".join(first_cells(table_after("column", FIRST))))
+    assert Counter(told) == Counter({*schema.INPUT.names, *schema.attributions(1).names})
+
+
 def test_every_column_of_the_aggregates_is_documented() -> None:
-    shown = re.search(r"<!-- aggregates -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)
-    assert shown is not None
-    told = {row.split("`")[1]: set(re.findall(r"`(\w+)`", row)) for row in shown[1].splitlines()[2:]}
+    told = {row.split("`")[1]: set(re.findall(r"`(\w+)`", row)) for row in between("aggregates").splitlines()[2:]}
     assert told.keys() == MEASURES.keys()
     alike = told["tokens"] - {"special"}  # "the same"
     for name, measure in MEASURES.items():
         assert set(measure.schema.names) <= told[name] | (alike if name == "words" else set())
 
 
-def test_the_notebook_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.tiny import save_tiny_model
-
-    save_tiny_model(tmp_path / "my-model", "distilbert", max_position_embeddings=256)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(compile(example("ig_worker.explain"), "README.md", "exec"), names)
-    assert list(names["frame"]["id"]) == ["0", "1"]
-    assert names["explanation"].attributions[0].shape == (2, 256, 32)
+def test_every_metric_is_documented() -> None:
+    told = re.findall(r"`(ray_\w+)`", " ".join(first_cells(table_after("metric", "jobs/README.md"))))
+    assert set(told) == {f"ray_{name}{'_total' * (metric.kind == 'counter')}" for name, metric in METRICS.items()}
 
 
-def example(mark: str) -> str:
-    """The one example of the README that holds `mark`."""
-    (found,) = (code for code in EXAMPLES if mark in code)
-    return found
+def test_the_presets_and_recipes_are_as_documented() -> None:
+    page = "jobs/presets/README.md"
+    told = {row.split("`")[1]: row for row in table_after("preset", page).splitlines()[2:]}
+    assert told.keys() == {path.stem for path in (ROOT / "jobs" / "presets").glob("*.toml")}
+    for name, row in told.items():
+        preset = tomllib.loads((ROOT / "jobs" / "presets" / f"{name}.toml").read_text())
+        expected = "`{text_style}`, {max_length} | `{layer}` | `{baseline}` | {method} {n_steps} |".format(**preset)
+        assert row.endswith(expected)
+    assert {cell.strip(" `") for cell in first_cells(table_after("--recipe", page))} == RECIPES.keys()
 
 
-def test_every_flag_that_the_readme_names_exists() -> None:
-    text = re.sub(r"^kubectl .*", "", TEXT, flags=re.MULTILINE)  # which is not on every machine
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
-    known = ""
-    jobs = [
-        f"jobs.{job}"
-        for job in (
-            "explain",
-            "prepare",
-            "finetune",
-            "aggregate",
-            "report",
-            "status",
-            "verify",
-            "evaluate",
-            "compare",
-            "nightly",
-        )
-    ]
-    ray = ("ray.scripts.scripts job submit", "ray.scripts.scripts get-auth-token")
-    for command in [*jobs, "tests.benchmarks.speed", "tests.benchmarks.accuracy", "tests.benchmarks.scale", *ray]:
-        done = subprocess.run(
-            [sys.executable, "-m", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        known += done.stdout
-    assert named - set(re.findall(r"--[a-z][a-z-]+", known)) == set()
-
-
-def test_every_job_and_make_target_that_the_readme_names_exists() -> None:
-    for job in re.findall(r"\bjobs\.(\w+)", TEXT):
-        assert (ROOT / "jobs" / f"{job}.py").exists(), job
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"\bmake ([a-z-]+)", TEXT)) <= set(targets)
+def test_the_versions_that_the_pages_name_are_those_of_the_lock_file() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+    pins = " ".join(first_cells(table_after("advisories", ".github/SECURITY.md")))
+    said = re.search(r"lock holds(.*?)\.\n", PAGES["ig_worker/README.md"], re.DOTALL)
+    assert said is not None
+    named = re.findall(r"([A-Za-z][\w-]+) (\d+(?:\.\d+)+)", f"{pins} {said[1]}")
+    assert len(named) > 10
+    for name, version in named:
+        assert f"{locked[name.lower()]}.".startswith(f"{version}."), name
 
 
 @pytest.mark.parametrize(
@@ -157,12 +154,43 @@ def test_every_job_and_make_target_that_the_readme_names_exists() -> None:
     ],
 )
 def test_the_tables_are_those_of_the_committed_results(name: str, folder: str, report: ModuleType) -> None:
-    result = json.loads((ROOT / "tests" / folder / "results" / f"{name}.json").read_text())
-    shown = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)
-    assert shown is not None
-    assert shown[1] == report.markdown(result).strip()
+    assert between(name) == report.markdown(results(folder, name)).strip()
 
 
-def test_the_picture_is_there() -> None:
-    for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT):
-        assert (ROOT / name).stat().st_size > 10_000
+def results(folder: str, name: str) -> dict[str, Any]:
+    """A committed result of a measurement."""
+    return json.loads((ROOT / "tests" / folder / "results" / f"{name}.json").read_text())
+
+
+def test_the_figures_of_the_first_page_are_those_of_the_committed_results() -> None:
+    speed, accuracy, faults = (
+        results("benchmarks", "speed"),
+        results("benchmarks", "accuracy"),
+        results("faults", "faults"),
+    )
+    ours = next(iter(speed["tables"].values()))[-1]
+    times = ours["faster_than"]
+    captum = min(ratio for name, ratio in times.items() if name.startswith("captum"))
+    methods = accuracy["models"]["distil"]["methods"]
+    (adaptive,) = (m for m in methods if m["family"] == "adaptive" and m["setting"] == 0.005)
+    (gauss,) = (m for m in methods if m["family"] == "gauss" and m["setting"] == 50)
+    assert all(record["sound"] and record["identical"] for record in faults["faults"])
+    machines = [f"{result['machine']['date']}" for result in (speed, accuracy, faults)]
+    expected = (
+        f"{ours['reviews_per_s']:.3g} reviews/s",
+        f"{times['alibi, as its tutorials call it']:.1f} times alibi",
+        f"{captum:.1f} times captum",
+        f"AMD EPYC, {speed['threads']} threads, {machines[0]}",
+        f"99% of {accuracy['data']['rows']} IMDB reviews the error is at most {adaptive['error']['p99']:.4f}",
+        f"{adaptive['evaluations']['mean']:.1f} evaluations a review",
+        f"alibi's {gauss['evaluations']['mean']:.0f} evaluations it is {gauss['error']['p99']:.4f}",
+        f"AMD EPYC, {machines[1]}",
+        f"{len(faults['faults'])} faults were done to whole runs of {faults['rows']:,} rows",
+        f"Intel Xeon, {faults['machine']['cores']} cores, {machines[2]}",
+    )
+    shown = " ".join(between("figures").split())
+    assert [figure for figure in expected if figure not in shown] == []
+
+
+def test_the_first_page_is_short() -> None:
+    assert PAGES[FIRST].count("\n") <= 120

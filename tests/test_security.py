@@ -1,4 +1,4 @@
-"""What README's section on security says of the code, held against the code itself."""
+"""What .github/SECURITY.md says of the code, held against the code itself."""
 
 from __future__ import annotations
 

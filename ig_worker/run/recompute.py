@@ -15,7 +15,7 @@ from ig_worker.run.store import RunStore
 
 # Relative L1 between one rule's attributions on two kinds of device, by --precision; one kind gives equal bytes.
 # float32: what alibi and the fused engine are held to. bfloat16: each device is off the float32 result, by 3e-3 on the
-# 99th of 100 reviews (README, "What is computed"): twice that, and twice again for the last review. TF32 keeps three
+# 99th of 100 reviews (explain/README.md, "Settings"): twice that, and twice again for the last review. TF32 keeps three
 # bits more of each factor, so an eighth.
 AGREEMENT = {"float32": 1e-4, "tf32": 1.5e-3, "bfloat16": 1.2e-2}
 

@@ -2,7 +2,8 @@
 
     python -m tests.machines     # says which of these change the bits of attributions on this machine
 
-`tests/explain/test_machines.py` runs the numerical tests on each of them.
+`tests/explain/test_machines.py` runs the numerical tests on each that does (`OTHERS`); what was found is in
+`ig_worker/explain/README.md`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ MACHINES: dict[str, dict[str, str]] = {
         "TF_NUM_INTRAOP_THREADS": "1",
     },
 }
+# Those whose bits differ, on a processor with AVX-512. The other switches change none, the number of threads included.
+OTHERS = (
+    "oneDNN with SSE4.1",
+    "oneDNN with AVX2",
+    "without oneDNN",
+    "XLA with SSE4.2",
+    "neither oneDNN nor AVX2 in XLA, 1 thread",
+)
 # Width 32, and 768, from which on what is between the matrix products is compiled by XLA.
 WIDTHS = {32: {}, 768: {"dim": 768, "n_heads": 12, "n_layers": 2, "hidden_dim": 3072, "initializer_range": 0.04}}
 

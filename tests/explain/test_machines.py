@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.machines import MACHINES, ROOT, environment
+from tests.machines import OTHERS, ROOT, environment
 
 NUMERICAL = (
     "tests/explain/test_conformance.py",
@@ -22,7 +22,7 @@ NUMERICAL = (
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("machine", [machine for machine in MACHINES if machine != "as it is"])
+@pytest.mark.parametrize("machine", OTHERS)
 def test_the_numerical_tests_pass_on_another_machine(machine: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *NUMERICAL],

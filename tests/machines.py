@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import subprocess
@@ -77,6 +78,9 @@ def digests() -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m tests.machines", description=(__doc__ or "").partition("\n")[0]
+    ).parse_args()
     print(f"{'':42}ours, 32  alibi     ours, 768 alibi")
     for machine in MACHINES:
         done = subprocess.run(

@@ -51,7 +51,8 @@ def anchors(text: str) -> set[str]:
 
 def links(page: str) -> list[tuple[str, str]]:
     """(path from the root, anchor) of all links and pictures of a page that lead to this project."""
-    targets = re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", PAGES[page]))
+    text = FENCED.sub("", PAGES[page])
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"<img src=\"([^\"]+)\"", text)
     here = ROOT / page
     split = [target.partition("#") for target in targets if not re.match(r"[a-z]+:", target)]
     return [

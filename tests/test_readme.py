@@ -181,7 +181,7 @@ def test_the_figures_of_the_first_page_are_those_of_the_committed_results() -> N
         f"{times['alibi, as its tutorials call it']:.1f} times alibi",
         f"{captum:.1f} times captum",
         f"AMD EPYC, {speed['threads']} threads, {machines[0]}",
-        f"99% of {accuracy['data']['rows']} IMDB reviews the error is at most {adaptive['error']['p99']:.4f}",
+        f"99% of {accuracy['data']['rows']} IMDB reviews the relative L1 error is at most {adaptive['error']['p99']:.4f}",
         f"{adaptive['evaluations']['mean']:.1f} evaluations a review",
         f"alibi's {gauss['evaluations']['mean']:.0f} evaluations it is {gauss['error']['p99']:.4f}",
         f"AMD EPYC, {machines[1]}",

@@ -33,13 +33,13 @@ class Actor:
 
     def ready(self) -> tuple[str, str]:
         """Load everything; returns the name of the device it computes on, and its place: the node and the GPU."""
-        from ig_worker.models import runtime
-        from ig_worker.run.worker import ChunkWorker
-
         logs.configure_like_the_driver()
         self._store = RunStore(self._place)
         require_shared(self._store.storage, self._driver)
         files = on_this_machine(self._files)
+        from ig_worker.models import runtime  # TensorFlow: seconds, which what is not shared need not cost
+        from ig_worker.run.worker import ChunkWorker
+
         runtime.configure(self._config.cpus_per_actor, self._config.precision)
         if self._config.gpus_per_actor:
             runtime.require_gpu()

@@ -62,7 +62,7 @@ def test_tokens_and_attributions_come_back(build, rows, small):
         for count, peak in zip(scripts.varints(detail["counts"]), scripts.numbers(detail["peak"], "f4"), strict=True):
             assert [terms[code >> 2] for code in codes[start : start + count]] == data[row]["tokens"]
             values = steps[start : start + count] * (peak / explorer.PEAK)
-            assert values == pytest.approx(data[row]["attributions"], abs=max(peak, 1e-30) / explorer.PEAK)
+            assert values == pytest.approx(data[row]["attributions"], abs=max(float(peak), 1e-30) / explorer.PEAK)
             start += count
             row += 1
     assert row == 10

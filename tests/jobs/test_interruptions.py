@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -21,23 +21,43 @@ ROOT = Path(__file__).resolve().parents[2]
 CHUNKS = 12
 
 
+class Ended(NamedTuple):
+    """How a driver has ended, and what it says of its run."""
+
+    code: int
+    errors: list[str]  # lines
+    state: str
+
+
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path]) -> list[str]:
     data = tmp_path_factory.mktemp("data") / "reviews.csv"
     rows = [f"r{i},the film was {'good ' * (i % 5 + 1)}{'' if i % 3 else 'awful'},{i % 2}" for i in range(4 * CHUNKS)]
     data.write_text("id,text,label\n" + "\n".join(rows) + "\n")
     settings = ["--dataset", str(data), "--model", str(tiny_models["distilbert"]), "--max-length", "16"]
-    settings += ["--chunk-rows", "4", "--method", "gausslegendre", "--n-steps", "1500", "--actors", "1"]
+    settings += ["--chunk-rows", "4", "--method", "gausslegendre", "--n-steps", "400", "--actors", "1"]
     return [sys.executable, "-m", "jobs.explain", *settings]
 
 
 @pytest.fixture(scope="module")
-def calm(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of an undisturbed run."""
-    run = tmp_path_factory.mktemp("calm")
-    done = subprocess.run([*command, "--run", str(run)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(content(run))
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("calm")
+
+
+@pytest.fixture(scope="module")
+def stopped_at_the_start(command: list[str], place: Path) -> Ended:
+    """How a driver ended that was told to while its first actor was starting."""
+    process = start(command, place)
+    assert wait_for(process, lambda: actors(place))
+    process.terminate()
+    return ended(process, place, timeout_s=30)
+
+
+@pytest.fixture(scope="module")
+def calm(command: list[str], place: Path, stopped_at_the_start: Ended) -> dict[str, bytes]:
+    """The files of a run that nothing disturbs while there are any."""
+    finish(command, place)
+    return dict(content(place))
 
 
 def content(run: Path) -> Iterator[tuple[str, bytes]]:
@@ -56,6 +76,18 @@ def start(command: list[str], run: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def finish(command: list[str], run: Path) -> str:
+    """Run the command to its end; what it says on stdout."""
+    done = subprocess.run([*command, "--run", str(run)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ended(process: subprocess.Popen[str], run: Path, timeout_s: float) -> Ended:
+    _, err = process.communicate(timeout=timeout_s)
+    return Ended(process.returncode, err.splitlines(), RunStore(str(run)).manifest()["state"])
+
+
 def wait_for(process: subprocess.Popen[str], there: Callable[[], Any]) -> Any:
     end = time.monotonic() + 120
     while not (found := there()) and process.poll() is None and time.monotonic() < end:
@@ -65,43 +97,6 @@ def wait_for(process: subprocess.Popen[str], there: Callable[[], Any]) -> Any:
 
 def commits(run: Path) -> list[Path]:
     return list((run / "attributions").glob("chunk-*"))
-
-
-def interrupt(command: list[str], run: Path, with_signal: signal.Signals) -> subprocess.CompletedProcess[str]:
-    """Start the command and signal it as soon as a chunk is committed."""
-    process = start(command, run)
-    wait_for(process, lambda: commits(run))
-    if with_signal is signal.SIGINT:  # Ctrl-C reaches everything in the foreground of the terminal
-        os.killpg(process.pid, with_signal)
-    else:
-        os.kill(process.pid, with_signal)
-    out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
-
-
-@pytest.mark.parametrize(
-    "with_signal", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.heavy)]
-)
-def test_an_interrupted_run_goes_on_where_it_stopped(command, calm, tmp_path: Path, with_signal) -> None:
-    stopped = interrupt(command, tmp_path, with_signal)
-    if with_signal is signal.SIGKILL:
-        assert stopped.returncode == -signal.SIGKILL
-    else:
-        assert stopped.returncode == 4
-        assert stopped.stderr.splitlines()[-1].startswith("error: interrupted; ")
-        assert "run the same command again to resume" in stopped.stderr
-    kept = dict(content(tmp_path))
-    assert 0 < len(kept) < CHUNKS
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "attributions").glob("chunk-*")}
-    done = subprocess.run([*command, "--run", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    # The actor of a killed driver may live long enough to commit the chunk it was at.
-    redone = int(re.search(rf"this start: (\d+) of {CHUNKS} chunks", done.stdout)[1])
-    assert 0 < redone <= CHUNKS - len(kept)
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "finished chunks were made again"
-    assert dict(content(tmp_path)) == calm
-    ids = [id for table in RunStore(str(tmp_path)).iter_attributions(["id"]) for id in table.column("id").to_pylist()]
-    assert sorted(ids) == sorted(f"r{i}" for i in range(4 * CHUNKS))
 
 
 def actors(run: Path) -> list[int]:
@@ -118,31 +113,64 @@ def actors(run: Path) -> list[int]:
     return found
 
 
-def test_an_actor_that_hangs_does_not_hold_a_stop_up(command, calm, tmp_path: Path) -> None:
-    process = start(command, tmp_path)
-    wait_for(process, lambda: commits(tmp_path))
-    (actor,) = actors(tmp_path)
+def ctrl_c(process: subprocess.Popen[str], run: Path) -> Ended:
+    os.killpg(process.pid, signal.SIGINT)  # it reaches everything in the foreground of the terminal
+    return ended(process, run, timeout_s=60)
+
+
+def terminated(process: subprocess.Popen[str], run: Path) -> Ended:
+    process.terminate()
+    return ended(process, run, timeout_s=60)
+
+
+def terminated_while_its_actor_hangs(process: subprocess.Popen[str], run: Path) -> Ended:
+    (actor,) = actors(run)
     os.kill(actor, signal.SIGSTOP)
     try:
         process.terminate()
-        _, err = process.communicate(timeout=30)
-        stopped = commits(tmp_path)
+        return ended(process, run, timeout_s=30)  # which the actor does not hold up
     finally:
         with suppress(ProcessLookupError):  # Ray may have ended it
             os.kill(actor, signal.SIGKILL)
-    assert process.returncode == 4
-    assert err.splitlines()[-1].startswith("error: interrupted; ")
-    assert RunStore(str(tmp_path)).manifest()["state"] == "stopped"
-    assert not (tmp_path / "driver.json").exists()
-    assert 0 < len(stopped) < CHUNKS
-    assert all(path.read_bytes() == calm[path.name] for path in stopped)
 
 
-def test_a_stop_while_the_first_actor_is_starting(command, tmp_path: Path) -> None:
-    process = start(command, tmp_path)
-    assert wait_for(process, lambda: actors(tmp_path))
-    process.terminate()
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 4
-    assert err.splitlines()[-1].startswith(f"error: interrupted; 0 of {CHUNKS} chunks are done")
-    assert RunStore(str(tmp_path)).manifest()["state"] == "stopped"
+def killed(process: subprocess.Popen[str], run: Path) -> Ended:
+    process.kill()
+    return ended(process, run, timeout_s=60)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param([ctrl_c, terminated_while_its_actor_hangs, killed], id="one after the other"),
+        pytest.param([terminated], id="terminated", marks=pytest.mark.heavy),
+    ],
+)
+def test_an_interrupted_run_goes_on_where_it_stopped(command, calm, tmp_path: Path, faults) -> None:
+    stamps: dict[Path, int] = {}
+    for fault in faults:
+        process = start(command, tmp_path)
+        wait_for(process, lambda: len(commits(tmp_path)) > len(stamps))  # so that it is at work
+        end = fault(process, tmp_path)
+        if fault is killed:
+            assert end.code == -signal.SIGKILL
+        else:
+            assert (end.code, end.state) == (4, "stopped")
+            assert end.errors[-1].startswith("error: interrupted; ")
+            assert "run the same command again to resume" in end.errors[-1]
+            assert not (tmp_path / "driver.json").exists()
+        stamps |= {path: path.stat().st_mtime_ns for path in set(commits(tmp_path)) - stamps.keys()}
+        assert 0 < len(stamps) < CHUNKS
+    told = finish(command, tmp_path)
+    # The actor of a killed driver may live long enough to commit the chunk it was at.
+    redone = int(re.search(rf"this start: (\d+) of {CHUNKS} chunks", told)[1])
+    assert 0 < redone <= CHUNKS - len(stamps)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "finished chunks were made again"
+    assert dict(content(tmp_path)) == calm
+    ids = [id for table in RunStore(str(tmp_path)).iter_attributions(["id"]) for id in table.column("id").to_pylist()]
+    assert sorted(ids) == sorted(f"r{i}" for i in range(4 * CHUNKS))
+
+
+def test_a_stop_while_the_first_actor_is_starting(stopped_at_the_start: Ended) -> None:
+    assert (stopped_at_the_start.code, stopped_at_the_start.state) == (4, "stopped")
+    assert stopped_at_the_start.errors[-1].startswith(f"error: interrupted; 0 of {CHUNKS} chunks are done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from ig_worker.run import actor
 from ig_worker.run.attempts import failed_attempts
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
+from ig_worker.run.result import RunResult
 from ig_worker.run.search import BLAMED
 from ig_worker.run.store import RunStore
 from tests.faults.processes import actors_at_work, kill
@@ -43,8 +45,9 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(address: str, reviews: Path, tiny_models: dict[str, Path]) -> ExplainConfig:
+    """With so many nodes that a chunk takes a moment, in which an actor can be killed."""
     return ExplainConfig(
         dataset=str(reviews),
         model=str(tiny_models["distilbert"]),
@@ -52,7 +55,7 @@ def config(address: str, reviews: Path, tiny_models: dict[str, Path]) -> Explain
         chunk_rows=4,
         max_length=16,
         method="gausslegendre",
-        n_steps=6,
+        n_steps=600,
         batch_tokens=2048,
         actors="2",
     )
@@ -66,9 +69,19 @@ def results(run: Path) -> dict[str, bytes]:
     }
 
 
-def test_every_row_ends_once_in_one_place(config: ExplainConfig, tmp_path: Path) -> None:
-    result = explain_run(str(tmp_path), replace(config, audit=0.5))
-    store = RunStore(str(tmp_path))
+AUDIT = 0.5
+
+
+@pytest.fixture(scope="module")
+def finished(config: ExplainConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
+    """A run of two actors that nothing disturbed, which no test changes, and what its driver returned."""
+    place = tmp_path_factory.mktemp("finished")
+    return place, explain_run(str(place), replace(config, audit=AUDIT))
+
+
+def test_every_row_ends_once_in_one_place(finished: tuple[Path, RunResult]) -> None:
+    place, result = finished
+    store = RunStore(str(place))
     explained = [id for table in store.iter_attributions() for id in table.column("id").to_pylist()]
     quarantine = store.read_quarantine().to_pylist()
     assert (result.exit_code, result.explained, result.quarantined) == (3, 18, 6)
@@ -83,41 +96,37 @@ def test_every_row_ends_once_in_one_place(config: ExplainConfig, tmp_path: Path)
     assert store.read_summary()["exit_code"] == 3
 
 
-def test_a_finished_run_is_left_as_it_is(config: ExplainConfig, tmp_path: Path) -> None:
-    explain_run(str(tmp_path), config)
-    before = results(tmp_path)
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
-    again = explain_run(str(tmp_path), config)
+def test_a_finished_run_is_left_as_it_is(config: ExplainConfig, finished: tuple[Path, RunResult]) -> None:
+    place, _ = finished
+    before = results(place)
+    stamps = {path: path.stat().st_mtime_ns for path in place.rglob("*.parquet")}
+    again = explain_run(str(place), replace(config, audit=AUDIT))
     assert (again.computed, again.totals.rows, again.explained) == (0, 0, 18)
-    assert results(tmp_path) == before
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == stamps
+    assert results(place) == before
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*.parquet")} == stamps
 
 
-def test_one_actor_and_two_write_the_same_bytes(config: ExplainConfig, tmp_path: Path) -> None:
-    for actors in ("1", "2"):
-        explain_run(str(tmp_path / actors), replace(config, actors=actors))
-    assert results(tmp_path / "1") == results(tmp_path / "2")
+def test_removed_results_are_made_again_and_one_actor_writes_the_bytes_of_two(config, finished, tmp_path: Path) -> None:
+    place, _ = finished
+    run = Path(shutil.copytree(place, tmp_path / "run"))
+    kept = run / "attributions" / "chunk-00002.parquet"
+    for path in set(kept.parent.iterdir()) - {kept}:
+        path.unlink()
+    stamp = kept.stat().st_mtime_ns
+    assert explain_run(str(run), replace(config, actors="1")).computed == 5
+    assert results(run) == results(place)
+    assert kept.stat().st_mtime_ns == stamp
 
 
-def test_a_removed_result_is_made_again_and_is_the_same(config: ExplainConfig, tmp_path: Path) -> None:
-    explain_run(str(tmp_path), config)
-    before = results(tmp_path)
-    (tmp_path / "attributions" / "chunk-00002.parquet").unlink()
-    assert explain_run(str(tmp_path), config).computed == 1
-    assert results(tmp_path) == before
-
-
-def test_a_killed_actor_costs_only_time(config: ExplainConfig, tmp_path: Path) -> None:
-    slow = replace(config, n_steps=600)
-    explain_run(str(tmp_path / "calm"), slow)
+def test_a_killed_actor_costs_only_time(config: ExplainConfig, finished, tmp_path: Path) -> None:
     killed: list[int] = []
-    hunter = threading.Thread(target=kill_first_worker, args=(tmp_path / "hunted", killed))
+    hunter = threading.Thread(target=kill_first_worker, args=(tmp_path, killed))
     hunter.start()
-    result = explain_run(str(tmp_path / "hunted"), slow)
+    result = explain_run(str(tmp_path), config)
     hunter.join()
     assert len(killed) == 1
     assert result.explained == 18
-    assert results(tmp_path / "hunted") == results(tmp_path / "calm")
+    assert results(tmp_path) == results(finished[0])
 
 
 def kill_first_worker(run: Path, killed: list[int]) -> None:
@@ -130,24 +139,22 @@ def kill_first_worker(run: Path, killed: list[int]) -> None:
         time.sleep(0.01)
 
 
-def test_another_configuration_on_the_same_run_is_refused(config: ExplainConfig, tmp_path: Path) -> None:
-    explain_run(str(tmp_path), config)
-    before = results(tmp_path)
-    with pytest.raises(RunMismatchError, match=r"\(n_steps: 6 there, 7 now\)"):
-        explain_run(str(tmp_path), replace(config, n_steps=7))
+def test_another_configuration_on_the_same_run_is_refused(config: ExplainConfig, finished) -> None:
+    place, _ = finished
+    before = results(place)
+    with pytest.raises(RunMismatchError, match=r"\(n_steps: 600 there, 7 now\)"):
+        explain_run(str(place), replace(config, n_steps=7))
     with pytest.raises(RunMismatchError, match=r"\(chunk_rows: 4 there, 5 now\)"):
-        explain_run(str(tmp_path), replace(config, chunk_rows=5))
-    assert results(tmp_path) == before
+        explain_run(str(place), replace(config, chunk_rows=5))
+    assert results(place) == before
 
 
 def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path, tiny_models) -> None:
-    import shutil
-
     broken = Path(shutil.copytree(tiny_models["distilbert"], tmp_path / "broken"))
     weights = next(broken.glob("*.h5"))
     weights.write_bytes(weights.read_bytes()[:2000])
     with pytest.raises(ModelError, match=r"the weights in .*broken cannot be loaded"):
-        explain_run(str(tmp_path / "run"), replace(config, model=str(broken)))
+        explain_run(str(tmp_path / "run"), replace(config, model=str(broken), actors="1"))
     assert not list((tmp_path / "run").glob("attributions/*"))
 
 
@@ -182,7 +189,7 @@ class WithoutModel(actor.Actor):
 def test_what_nodes_do_not_share_is_refused_at_the_start(config, tmp_path, monkeypatch, kind, message: str) -> None:
     monkeypatch.setattr(actor, "Actor", kind)
     with pytest.raises(UsageError, match=message):
-        explain_run(str(tmp_path / "run"), config)
+        explain_run(str(tmp_path / "run"), replace(config, actors="1"))
     assert not (tmp_path / "run" / "attributions").exists()
     assert not (tmp_path / "run-elsewhere").exists()
 

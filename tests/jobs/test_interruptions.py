@@ -150,7 +150,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(command, calm, tmp_path: Pa
     stamps: dict[Path, int] = {}
     for fault in faults:
         process = start(command, tmp_path)
-        wait_for(process, lambda: len(commits(tmp_path)) > len(stamps))  # so that it is at work
+        before = len(stamps)
+        wait_for(process, lambda before=before: len(commits(tmp_path)) > before)  # so that it is at work
         end = fault(process, tmp_path)
         if fault is killed:
             assert end.code == -signal.SIGKILL

@@ -51,7 +51,7 @@ format: $(DEV_READY)
 	$(BIN)/ruff check --fix .
 
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-all: check
 	$(BIN)/pytest -m ""

@@ -15,12 +15,12 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import pytest
 
 # Files that take a minute or more begin first: otherwise one of two processes waits for the other at the end.
-LONGEST = ("test_interruptions", "test_ray", "test_conformance", "test_evaluation", "test_observability", "test_nightly")
+LONGEST = {"interruptions", "ray", "conformance", "evaluation", "observability", "nightly", "adaptive", "bad_input"}
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.stem not in LONGEST)  # which keeps the order otherwise
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONGEST)  # which keeps the order otherwise
 
 
 @pytest.fixture(scope="session")

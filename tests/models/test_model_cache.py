@@ -89,10 +89,11 @@ def test_messages_have_neither_key_nor_secret(place: str, port: int) -> None:
 
 def test_a_directory_that_this_node_lacks_or_has_otherwise_is_refused(tiny_models, tmp_path: Path) -> None:
     files = find_model(str(tiny_models["distilbert"]))
+    nowhere = str(tmp_path / "nowhere")
     with pytest.raises(
-        ModelError, match=r"model directory /nowhere is not on node .*; give --model a directory that all"
+        ModelError, match=rf"model directory {nowhere} is not on node .*; give --model a directory that all"
     ):
-        on_this_machine(replace(files, directory="/nowhere"))
+        on_this_machine(replace(files, directory=nowhere))
     other = shutil.copytree(tiny_models["bert"], tmp_path / "other")
     with pytest.raises(ModelError, match="is not the driver's"):
         on_this_machine(replace(files, directory=str(other)))

@@ -170,7 +170,7 @@ class WithoutModel(actor.Actor):
     """On a node that lacks the directory of the model."""
 
     def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
-        super().__init__(config, replace(files, directory="/nowhere/model"), place, driver)
+        super().__init__(config, replace(files, directory=f"{place}-nowhere"), place, driver)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ class WithoutModel(actor.Actor):
         ),
         (
             WithoutModel,
-            r"model directory /nowhere/model is not on node .*; give --model a directory that all nodes share",
+            r"model directory .*/run-nowhere is not on node .*; give --model a directory that all nodes share",
         ),
     ],
 )

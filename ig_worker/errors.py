@@ -20,7 +20,7 @@ EXIT_OK = 0
 EXIT_USAGE = 1
 EXIT_QUARANTINED = 3
 EXIT_STOPPED = 4
-EXIT_DAMAGED = 5
+EXIT_DAMAGED = 5  # also where an audit is beyond its limit
 EXIT_THRESHOLD = 6  # a night, or a comparison, has crossed a threshold; no error, so nothing raises it
 
 

@@ -8,9 +8,11 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
+from ig_worker.run import logs
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
 from ig_worker.run.storage import Storage
@@ -31,6 +33,8 @@ def _explain(arguments: argparse.Namespace) -> int:
     if result.quarantined:
         print(f"quarantined rows, each with its reason: {storage.describe('quarantine')}")
     print(f"attributions: {storage.describe('attributions')}")
+    if result.fault:
+        logs.tell(result.fault, logging.ERROR)
     return result.exit_code
 
 

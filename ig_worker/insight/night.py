@@ -213,6 +213,7 @@ def _explain(
             tell(f"{error}; a new run is begun: {name}")
             result = explain_run(shelf.place_of(str(name)), explain)
     night.exit_code = result.exit_code
+    night.reasons += [result.fault] if result.fault else []
     night.lines += result.lines()
     return name
 
@@ -259,7 +260,7 @@ def _look(
     )
     reasons = crossed(found, limits)
     if reasons:
-        night.exit_code = EXIT_THRESHOLD
+        night.exit_code = night.exit_code if night.exit_code == EXIT_DAMAGED else EXIT_THRESHOLD
         night.reasons += reasons + _suspects(night.comparison)
 
 

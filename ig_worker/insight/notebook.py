@@ -108,6 +108,7 @@ def explain_texts(
     settings.check()
     files = find_model(model, settings.revision)
     check_model(settings, files)
+    files.tell_notes()
     worker = _worker(settings, files)
     columns = {"id": [str(i) for i in range(len(texts))], "text": list(texts), "label": labels or [None] * len(texts)}
     table = pa.Table.from_pydict({**columns, "fault": [None] * len(texts)}, schema=DOCUMENTS)

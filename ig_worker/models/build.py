@@ -14,7 +14,7 @@ from ig_worker.errors import ModelError, UsageError
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.head import HeadClassifier, build_head, save_head
 from ig_worker.models.layers import HEAD_KEY, NetworkShape
-from ig_worker.models.pretrained import load_pretrained
+from ig_worker.models.pretrained import load_pretrained, read_config
 from ig_worker.models.recipes import Recipe
 from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
@@ -40,7 +40,7 @@ def find_base(base: str, recipe: Recipe) -> ModelFiles:
         UsageError: texts would be longer than it can read.
     """
     try:
-        files = find_model(base)
+        files = find_model(base, base=True)
     except ModelError as error:
         raise ModelError(
             error.what.replace("--model", "--base"), expected=error.expected, remedy=error.remedy
@@ -65,7 +65,7 @@ def planned_shape(recipe: Recipe, base: ModelFiles | None) -> NetworkShape:
         return base.shape
     return NetworkShape(
         recipe.architecture, recipe.hidden, recipe.blocks, recipe.heads, recipe.vocabulary, recipe.positions,
-        "gelu", 1e-12, 2, ("0", "1"),
+        "gelu", 1e-12, 2, ("0", "1"), intermediate=recipe.intermediate,
     )  # fmt: skip
 
 
@@ -106,10 +106,10 @@ def build(recipe: Recipe, base: ModelFiles | None, tokenizer: Any, classes: Sequ
 
 
 def _config(recipe: Recipe, base: ModelFiles | None, tokenizer: Any) -> Any:
-    from transformers import AutoConfig, BertConfig, DistilBertConfig
+    from transformers import BertConfig, DistilBertConfig
 
     if base:
-        config = AutoConfig.from_pretrained(base.directory, local_files_only=True, trust_remote_code=False)
+        config = read_config(base)
         config.__dict__.pop(HEAD_KEY, None)  # the new network has another head
         return config
     common = {

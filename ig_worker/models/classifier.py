@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ig_worker.errors import ModelError
 from ig_worker.models import network
+from ig_worker.models.agreement import require_agreement
 from ig_worker.models.files import ModelFiles
-from ig_worker.models.head import load_head_classifier
 from ig_worker.models.layers import NetworkShape, layer_depth
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.pretrained import load_complete
@@ -56,20 +55,13 @@ def load_classifier(files: ModelFiles) -> Classifier:
     """Load network and tokenizer of a model directory.
 
     Raises:
-        ModelError: files that do not belong together or cannot be read.
+        ModelError: files that do not belong together or cannot be read, or a network of which the functions of
+            `ig_worker.models.network` compute something else than transformers.
     """
-    model = _load_network(files)
     tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
-    return wrap(files.shape, model, tokenizer)
-
-
-def _load_network(files: ModelFiles) -> Any:
-    from transformers import TFAutoModelForSequenceClassification
-
-    shape = files.shape
-    if shape.head is None:
-        return load_complete(TFAutoModelForSequenceClassification, files)
-    return load_head_classifier(Path(files.directory), shape.head, shape.hidden, shape.logits)
+    classifier = wrap(files.shape, load_complete(files), tokenizer)
+    require_agreement(classifier.keras_model, classifier.weights, files.shape)
+    return classifier
 
 
 def wrap(shape: NetworkShape, keras_model: Any, tokenizer: Any) -> Classifier:

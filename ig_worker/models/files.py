@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
-from ig_worker.models.layers import NetworkShape, read_shape
+from ig_worker.models.config_keys import check_keys
+from ig_worker.models.layers import HEAD_KEY, NetworkShape, read_shape
+from ig_worker.models.network_weights import choice_of_files, find_head, find_weights
 
-# Only formats that cannot carry code: safetensors and HDF5, never a pickle.
-WEIGHT_FILES = ("model.safetensors", "tf_model.h5")
-HEAD_WEIGHTS = "head.safetensors"  # see `models.head`
-SHARD_INDEXES = ("model.safetensors.index.json", "tf_model.h5.index.json")
+log = logging.getLogger(__name__)
+
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 _PATTERNS = [
     "config.json",
@@ -27,6 +28,8 @@ _PATTERNS = [
     "tokenizer*",
     "vocab.txt",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "adapter_config.json",
 ]
 
 
@@ -39,18 +42,30 @@ class ModelFiles:
     shape: NetworkShape
     weights_digest: str  # SHA-256, hexadecimal
     tokenizer_digest: str
+    notes: tuple[str, ...] = ()  # what its user should know, each as one line
     source: str | None = field(default=None, repr=False)  # URI or hub name that every machine can fetch it from
     revision: str | None = None  # of the hub, exactly
 
+    def tell_notes(self) -> None:
+        """Warn of what its user should know: once, by who was given the model."""
+        for note in self.notes:
+            log.warning("%s", note)
 
-def find_model(name: str, revision: str | None = None) -> ModelFiles:
+
+def find_model(name: str, revision: str | None = None, *, base: bool = False) -> ModelFiles:
     """The files of a local model directory, or of a URI or a hub name, which are fetched into a cache of this machine.
 
+    Args:
+        name: of the model.
+        revision: of a hub model.
+        base: whether it is yet to be trained, and needs no head.
+
     Raises:
-        ModelError: no such model, or files are missing.
+        ModelError: no such model, files are missing, or they are of a network that is not the one that would be
+            explained.
     """
     if "://" in name:
-        return _read(without_secrets(name), fetch_model(name, _PATTERNS), name, None)
+        return _read(without_secrets(name), fetch_model(name, _PATTERNS), name, None, base)
     try:
         directory = Path(name).expanduser()
         local = directory.is_dir()
@@ -58,10 +73,10 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"--model {name} is no directory ({reason})", expected="a model directory") from error
     if local:
-        return _read(name, directory, None, None)
+        return _read(name, directory, None, None, base)
     directory = _from_hub(name, revision)
     exact = directory.name if directory.parent.name == "snapshots" else revision
-    return _read(name, directory, name, exact)
+    return _read(name, directory, name, exact, base)
 
 
 def on_this_machine(files: ModelFiles) -> ModelFiles:
@@ -82,22 +97,21 @@ def on_this_machine(files: ModelFiles) -> ModelFiles:
     return here
 
 
-def _read(name: str, directory: Path, source: str | None, revision: str | None) -> ModelFiles:
+def _read(name: str, directory: Path, source: str | None, revision: str | None, base: bool) -> ModelFiles:
     config = _read_config(directory)
-    weights = [path for path in sorted(directory.iterdir()) if _is_weights(path)]
-    if not weights and list(directory.glob("pytorch_model*.bin")):
+    if (directory / "adapter_config.json").is_file():
         raise ModelError(
-            f"model directory {name} has its weights in pytorch_model.bin, a pickle, which could run code",
-            expected=" or ".join(WEIGHT_FILES),
-            remedy="where torch is installed, AutoModelForSequenceClassification.from_pretrained(DIR)"
-            ".save_pretrained(DIR, safe_serialization=True) writes model.safetensors",
+            f"model directory {name} has an adapter (adapter_config.json), which changes the weights of another model",
+            expected="a whole model",
+            remedy="where peft is installed, merge_and_unload() and save_pretrained write one",
         )
-    if not weights:
-        raise ModelError(
-            f"model directory {name} has no weights",
-            expected=" or ".join(WEIGHT_FILES),
-            remedy="write it with save_pretrained, or train one with jobs.finetune",
-        )
+    shape = read_shape(config)
+    notes = check_keys(config, shape.architecture, flatten=HEAD_KEY in config, base=base)
+    weights = find_weights(name, directory, shape, base=base)
+    notes += filter(None, [choice_of_files(weights, directory, shape, base=base)])
+    paths = [*weights.files.paths, *([weights.files.index] if weights.files.index else [])]
+    if shape.head is not None and not base:
+        paths += find_head(name, directory, shape).files.paths
     tokenizer = [path for path in sorted(directory.iterdir()) if _is_tokenizer(path)]
     if not any(path.name in TOKENIZER_FILES for path in tokenizer):
         raise ModelError(
@@ -105,54 +119,17 @@ def _read(name: str, directory: Path, source: str | None, revision: str | None) 
             expected=" or ".join(TOKENIZER_FILES),
             remedy="save the tokenizer beside the weights with tokenizer.save_pretrained",
         )
-    for path in weights:
-        if path.suffix == ".h5":
-            _refuse_other_files(path)
-    shape = read_shape(config)
     _check_vocabulary(directory, name, shape.vocabulary)
     return ModelFiles(
         name=name,
         directory=str(directory.absolute()),
         shape=shape,
-        weights_digest=_digest([*weights, directory / "config.json"]),
+        weights_digest=_digest([*sorted(paths), directory / "config.json"]),
         tokenizer_digest=_digest(tokenizer),
+        notes=tuple(f"model {name}: {note}" for note in notes),
         source=source,
         revision=revision,
     )
-
-
-def _refuse_other_files(path: Path) -> None:
-    """HDF5 can take its numbers from any file of this machine, and so bring that file's bytes into a model."""
-    import h5py
-
-    def look(group: Any) -> str:
-        for name in group:
-            if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-                return str(name)
-            item = group.get(name)
-            if isinstance(item, h5py.Group):
-                if found := look(item):
-                    return found
-            elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-                return str(name)
-        return ""
-
-    try:
-        with h5py.File(path, "r") as content:
-            found = look(content)
-    except (OSError, RuntimeError, ValueError, KeyError, RecursionError):
-        return  # no HDF5 at all, or a damaged one: whoever loads it says so
-    if found:
-        raise ModelError(
-            f"{path} takes {found} from another file",
-            expected="weights that are all in their own file",
-            remedy="do not use it; ask for model.safetensors",
-        )
-
-
-def _is_weights(path: Path) -> bool:
-    sharded = "-of-" in path.name and path.suffix in (".safetensors", ".h5")
-    return path.is_file() and (path.name in (*WEIGHT_FILES, HEAD_WEIGHTS, *SHARD_INDEXES) or sharded)
 
 
 def _is_tokenizer(path: Path) -> bool:
@@ -197,12 +174,14 @@ def _read_vocabulary(directory: Path) -> tuple[list[int], str]:
     """(token ids, the token for unknown words where the vocabulary lacks it) of a tokenizer's files."""
     path = directory / "tokenizer.json"
     if not path.is_file():
+        # Blank lines count, but are no token that a text can have: some editors leave one at the end.
         with (directory / "vocab.txt").open("rb") as stream:
-            return list(range(sum(1 for _ in stream))), ""
+            return [number for number, line in enumerate(stream) if line.rstrip(b"\r\n")], ""
     content = json.loads(path.read_bytes())
     model = content["model"]
     vocabulary = model["vocab"] if isinstance(model["vocab"], dict) else {}
-    ids = [*vocabulary.values(), *(token["id"] for token in content.get("added_tokens", []))]
+    pieces = [number for piece, number in vocabulary.items() if piece]
+    ids = [*pieces, *(token["id"] for token in content.get("added_tokens", []))]
     unknown = str(model.get("unk_token"))
     lost = unknown if model.get("type") == "WordPiece" and unknown not in vocabulary else ""
     return [int(number) for number in ids], lost

@@ -92,6 +92,8 @@ def finetune(
     from ig_worker.models.runtime import tf
 
     base = find_base(recipe.base, recipe) if recipe.base else None
+    if base:
+        base.tell_notes()
     _check_resources(training_needs(planned_shape(recipe, base), recipe, len(train)), recipe, scratch)
     tf.keras.utils.set_random_seed(seed)
     pieces = find_tokenizer(recipe, base, tokenizer, train.texts)

@@ -8,15 +8,15 @@ save_pretrained writes it, the head in ``head.safetensors``, its sizes in config
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from ig_worker.errors import ModelError
-from ig_worker.models.files import HEAD_WEIGHTS
 from ig_worker.models.layers import HEAD_KEY, FlattenHead
+from ig_worker.models.network_weights import HEAD_WEIGHTS
 from ig_worker.models.runtime import tf
 
 _TENSORS = ("hidden/kernel", "hidden/bias", "logits/kernel", "logits/bias")
@@ -74,25 +74,9 @@ def save_head(directory: Path, encoder: Any, head: Any, sizes: FlattenHead, labe
     save_file(values, directory / HEAD_WEIGHTS)
 
 
-def load_head_classifier(directory: Path, sizes: FlattenHead, width: int, classes: int) -> HeadClassifier:
-    """The classifier that `save_head` wrote.
-
-    Raises:
-        ModelError: its files are missing or do not fit.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-    from transformers import TFAutoModel
-
-    head = build_head(sizes, width, classes)
-    try:
-        encoder = TFAutoModel.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        values = load_file(directory / HEAD_WEIGHTS)
-        head.set_weights([values[name] for name in _TENSORS])
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(
-            f"the encoder and head in {directory} cannot be loaded ({type(error).__name__}: {error})",
-            expected=f"what jobs.finetune --recipe bert-head wrote, {HEAD_WEIGHTS} included",
-        ) from error
+def head_classifier(encoder: Any, values: Mapping[str, Any], sizes: FlattenHead, width: int, logits: int) -> Any:
+    """The classifier of an encoder and the head whose weights, by their names in the file, are `values`."""
+    head = build_head(sizes, width, logits)
+    head.set_weights([values[name] for name in _TENSORS])
     encoder.trainable = False
     return HeadClassifier(encoder, head, sizes.length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ig_worker.errors import ModelError, UsageError
@@ -45,6 +45,13 @@ class NetworkShape:
     logits: int  # 1: a sigmoid, otherwise a softmax over that many classes
     labels: tuple[str, ...]  # class names
     head: FlattenHead | None = None  # None: transformers' own, which reads [CLS]
+    intermediate: int = field(kw_only=True)  # units between the two dense layers of a block
+    types: int = field(default=0, kw_only=True)  # rows of BERT's token type embeddings, of which the first is used
+
+    @property
+    def transformers_own(self) -> NetworkShape:
+        """The same with transformers' head, which reads [CLS]."""
+        return replace(self, head=None)
 
     @property
     def classes(self) -> int:
@@ -55,7 +62,7 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
     """The shape in a transformers ``config.json``.
 
     Raises:
-        ModelError: another architecture, a multi-label or regression model, or a value is missing.
+        ModelError: another architecture, a multi-label or regression model, or a value is missing or none that can be.
     """
     architecture = config.get("model_type")
     if architecture not in ARCHITECTURES:
@@ -64,11 +71,12 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
             expected=f"one of {', '.join(ARCHITECTURES)}",
             remedy="give a BERT or DistilBERT sequence classifier",
         )
-    if config.get("problem_type") in ("multi_label_classification", "regression"):
+    if config.get("problem_type") not in (None, "single_label_classification"):
         raise ModelError(
             f"the model's problem_type is {config['problem_type']!r}",
             expected="a classifier with one probability distribution over its classes",
         )
+    config = _with_first_names(config, architecture)
     sizes = {key: _size(config, name) for key, name in _SIZES[architecture].items()}
     if sizes["hidden"] % sizes["heads"]:
         raise ModelError(
@@ -90,6 +98,20 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
     )
 
 
+def _with_first_names(config: Mapping[str, Any], architecture: str) -> dict[str, Any]:
+    """The configuration with each size under its first name. transformers lets the second name win."""
+    named = dict(config)
+    for first, second in _SECOND_NAMES.get(architecture, {}).items():
+        if second in config and config.get(first, config[second]) != config[second]:
+            raise ModelError(
+                f"the model's config.json has {first} {config[first]!r} and {second} {config[second]!r}",
+                expected=f"one number: to transformers, {second} is another name of {first}",
+            )
+        if second in config:
+            named[first] = config[second]
+    return named
+
+
 def _size(config: Mapping[str, Any], name: str) -> int:
     value = config.get(name)
     if type(value) is not int or value < 1:
@@ -108,6 +130,7 @@ _SIZES = {
         "hidden": "dim",
         "blocks": "n_layers",
         "heads": "n_heads",
+        "intermediate": "hidden_dim",
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     },
@@ -115,9 +138,14 @@ _SIZES = {
         "hidden": "hidden_size",
         "blocks": "num_hidden_layers",
         "heads": "num_attention_heads",
+        "intermediate": "intermediate_size",
+        "types": "type_vocab_size",
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     },
+}
+_SECOND_NAMES = {
+    "distilbert": {"dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads"},
 }
 _ACTIVATION = {"distilbert": "activation", "bert": "hidden_act"}
 
@@ -136,7 +164,9 @@ def _flatten_head(sizes: Any) -> FlattenHead | None:
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Class names, by class number; transformers leaves them out where there are two without names."""
     count = min(_size({"num_labels": 2, **config}, "num_labels"), _MOST_CLASSES)
-    named = config.get("id2label") or {str(i): str(i) for i in range(count)}
+    named = config.get("id2label")
+    if named is None:
+        named = {str(i): str(i) for i in range(count)}
     try:
         numbered = {int(number): str(name) for number, name in named.items()}
     except (AttributeError, ValueError):

@@ -140,8 +140,13 @@ def readout(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
 
     A network with one logit gives the sigmoid p read as [1 - p, p].
     """
+    return probabilities(logits(w, shape, z))
+
+
+def logits(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
+    """What `readout` makes probabilities of, float32 [batch, logits]."""
     name = _HEAD_ACTIVATION[shape.architecture] if shape.head is None else "relu"
-    return probabilities(_dense(w, "head/logits", _ACTIVATIONS[name](z)))
+    return _dense(w, "head/logits", _ACTIVATIONS[name](z))
 
 
 def probabilities(logits: Tensor) -> Tensor:

@@ -1,19 +1,25 @@
-"""Weights of a transformers network, from TensorFlow's files or PyTorch's safetensors, and which of them lack.
+"""transformers' own TensorFlow networks, with the weights of a model's directory.
 
-transformers leaves weights that lack random, with a warning; here the callers decide what may.
+The weights are read here and not by transformers' loaders, which leave random what a file lacks, drop what config.json
+has no place for, reshape what does not fit, and read codes as numbers, all with a warning at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ig_worker.errors import ModelError
 from ig_worker.models.files import ModelFiles
+from ig_worker.models.head import head_classifier
+from ig_worker.models.network_weights import find_head, find_weights
+from ig_worker.models.runtime import tf
+from ig_worker.models.weights import find_variable, weight_paths
 
-# What an encoder may lack, since it is trained or not used here. TensorFlow also names layers without weights.
-_OPTIONAL = ("classifier", "pooler", "dropout")
+# What a call returns is up to its caller: other settings in config.json would change its form.
+_OUTPUTS = {"return_dict": True, "torchscript": False, "output_attentions": False, "output_hidden_states": False}
 
 
 def load_pretrained(factory: Any, files: ModelFiles, config: Any) -> Any:
@@ -21,104 +27,107 @@ def load_pretrained(factory: Any, files: ModelFiles, config: Any) -> Any:
 
     Args:
         factory: one of transformers' TFAutoModel classes.
-        files: a directory that save_pretrained wrote, or a copy of a hub model.
+        files: a directory that save_pretrained wrote, or a copy of a hub model, found as a base.
         config: transformers' configuration of the network.
 
     Raises:
         ModelError: weights that cannot be read, or lack a part of the encoder.
     """
-    model, missing = read_network(factory, files, config)
-    lacking = missing_weights(missing)
-    if lacking:
-        raise ModelError(
-            f"the weights in {files.name} lack {', '.join(lacking[:3])}",
-            expected=f"a pretrained {files.shape.architecture} encoder",
-            remedy="give another --base",
-        )
+    model = build_network(factory, config, files)
+    _fill(model, files, base=True)
     return model
 
 
-def load_complete(factory: Any, files: ModelFiles) -> Any:
-    """A transformers network all of whose weights are in `files`.
+def load_complete(files: ModelFiles) -> Any:
+    """The classifier of `files`, all of whose weights are in them.
 
     Raises:
-        ModelError: weights that cannot be read, or lack any part.
+        ModelError: weights that cannot be read, or are not exactly those of the network in config.json.
+    """
+    from transformers import TFAutoModel, TFAutoModelForSequenceClassification
+
+    shape = files.shape
+    factory = TFAutoModelForSequenceClassification if shape.head is None else TFAutoModel
+    config = read_config(files)
+    with _no_random_weights():
+        model = build_network(factory, config, files)
+    _fill(model, files, base=False)
+    if shape.head is None:
+        return model
+    values = dict(find_head(files.name, Path(files.directory), shape).values())
+    return head_classifier(model, values, shape.head, shape.hidden, shape.logits)
+
+
+def read_config(files: ModelFiles) -> Any:
+    """transformers' own reading of config.json.
+
+    Raises:
+        ModelError: transformers cannot read it.
     """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(files.directory, local_files_only=True, trust_remote_code=False)
-    model, missing = read_network(factory, files, config)
-    weightless = {layer.name for layer in model.layers if not layer.weights}  # such as dropout
-    lacking = sorted(set(missing) - weightless)
-    if lacking:
-        raise ModelError(
-            f"the weights in {files.name} lack {', '.join(lacking[:3])}",
-            expected="a fine-tuned classifier, not a bare encoder",
-            remedy="fine-tune it first, for instance with jobs.finetune",
-        )
+    try:
+        config = AutoConfig.from_pretrained(files.directory, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise _unbuildable(files, error) from error
+    for name, value in _OUTPUTS.items():
+        setattr(config, name, value)
+    return config
+
+
+@contextmanager
+def _no_random_weights() -> Iterator[None]:
+    """Networks made within begin as zeros: drawing random numbers would take most of the time of a load."""
+    initializer = tf.keras.initializers.TruncatedNormal
+    drawn = initializer.__call__
+    initializer.__call__ = lambda _, shape, dtype=None, **__: tf.zeros(shape, dtype or tf.float32)
+    try:
+        yield
+    finally:
+        initializer.__call__ = drawn
+
+
+def build_network(factory: Any, config: Any, files: ModelFiles) -> Any:
+    """A network of transformers with random weights.
+
+    Raises:
+        ModelError: transformers cannot make one of this configuration.
+    """
+    try:
+        model = factory.from_config(config)
+        model.build_in_name_scope()
+    except Exception as error:
+        raise _unbuildable(files, error) from error
     return model
 
 
-def missing_weights(names: Iterable[str]) -> list[str]:
-    """Those of `names`, of weights or layers, without which an encoder is not one."""
-    return sorted(name for name in names if not any(part in name for part in _OPTIONAL))
+def _unbuildable(files: ModelFiles, error: Exception) -> ModelError:
+    return ModelError(
+        f"transformers cannot make a network of config.json in {files.name} ({type(error).__name__}: {error})",
+        expected="a configuration that save_pretrained wrote",
+    )
 
 
-def read_network(factory: Any, files: ModelFiles, config: Any) -> tuple[Any, list[str]]:
-    """A transformers network with the weights of `files`, and the names of those that lack or have another size.
+def _fill(model: Any, files: ModelFiles, *, base: bool) -> None:
+    """Give the network's variables their values.
 
     Raises:
-        ModelError: weights that cannot be read.
+        ModelError: a weight has no variable, or a variable of a network that is not to be trained has no weight.
     """
-    try:
-        pytorch = _is_pytorch(Path(files.directory))
-        model, info = _from_pytorch(factory, files, config) if pytorch else _from_tensorflow(factory, files, config)
-    except Exception as error:
-        raise ModelError(
-            f"the weights in {files.name} cannot be loaded ({type(error).__name__}: {error})",
-            expected="weights that fit config.json",
-            remedy="write them again with save_pretrained",
-        ) from error
-    return model, [*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))]
-
-
-def _is_pytorch(directory: Path) -> bool:
-    """Whether the only weights are PyTorch's, in safetensors."""
-    from safetensors import safe_open
-
-    path = directory / "model.safetensors"
-    if not path.exists() or (directory / "tf_model.h5").exists():
-        return False
-    with safe_open(path, framework="np") as archive:
-        return (archive.metadata() or {}).get("format") == "pt"
-
-
-def _from_tensorflow(factory: Any, files: ModelFiles, config: Any) -> tuple[Any, Any]:
-    # Hub models often have both; transformers would take the safetensors, which then are PyTorch's.
-    both = (Path(files.directory) / "tf_model.h5").exists()
-    return factory.from_pretrained(
-        files.directory,
-        config=config,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=False if both else None,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-    )
-
-
-def _from_pytorch(factory: Any, files: ModelFiles, config: Any) -> tuple[Any, Any]:
-    # transformers' own way iterates over an archive object that safetensors no longer lets it iterate over.
-    from safetensors.numpy import load_file
-    from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
-
-    model = factory.from_config(config)
-    model.build_in_name_scope()
-    return load_pytorch_state_dict_in_tf2_model(
-        model,
-        load_file(Path(files.directory) / "model.safetensors"),
-        tf_inputs=False,
-        allow_missing_keys=True,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
-    )
+    shape = files.shape
+    by_name = {variable.name.split(":")[0]: variable for variable in model.weights}
+    paths = weight_paths(shape.transformers_own)
+    filled = set()
+    for weight, values in find_weights(files.name, Path(files.directory), shape, base=base).values():
+        if weight.startswith("head/") and not any(name.endswith(paths[weight]) for name in by_name):
+            continue  # of a head that this network does not have
+        variable = find_variable(by_name, paths[weight])
+        if base and tuple(variable.shape) != values.shape:
+            continue  # a head for other classes
+        variable.assign(values)
+        filled.add(variable.ref())
+    lacking = [variable.name for variable in model.weights if variable.ref() not in filled]
+    if not base:
+        lacking = [name for name in lacking if shape.head is None or "pooler" not in name]  # which no such head reads
+        if lacking:
+            raise ModelError(f"nothing in the weights of {files.name} is {lacking[0]}", expected="all of the network")

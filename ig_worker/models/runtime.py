@@ -50,7 +50,7 @@ with _quiet_stderr():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
-__all__ = ["configure", "device_kind", "has_gpu", "one_pass", "require_gpu", "tf"]
+__all__ = ["configure", "device_kind", "exact_products", "has_gpu", "one_pass", "require_gpu", "tf"]
 
 
 def configure(threads: int | None = None, precision: str = "float32") -> None:
@@ -68,6 +68,18 @@ def configure(threads: int | None = None, precision: str = "float32") -> None:
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """What runs within multiplies float32 as float32, whatever `configure` was told."""
+    config = tf.config.experimental
+    before = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(before)
 
 
 def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from ig_worker.errors import ModelError
 from ig_worker.models.files import refuse_token_ids
 
 _UNKNOWN_WORD = "x" * 1000  # to any BERT tokenizer: longer than a word may be
+_NEWER = "TokenizersBackend"  # a class of transformers 5
 _TEXTS_AT_ONCE = 64  # long texts make many overflowing pieces: bound what is held at once
 
 
@@ -80,19 +83,19 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
     Raises:
         ModelError: no usable tokenizer, or one with tokens for which the network has no embeddings.
     """
-    from transformers import AutoTokenizer
-
     import ig_worker.models.runtime  # noqa: F401  transformers looks for TensorFlow when it is imported
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        tokenizer = _read_tokenizer(Path(directory))
     except Exception as error:
         raise ModelError(
             f"the tokenizer in {directory} cannot be loaded ({error})", expected="a BERT tokenizer"
         ) from error
     if not tokenizer.is_fast:
         raise ModelError(f"the tokenizer in {directory} is a slow one", expected="a fast tokenizer (tokenizer.json)")
-    refuse_token_ids(directory, max(tokenizer.get_vocab().values(), default=-1), vocabulary)
+    # A blank line in vocab.txt has a number and is no token that a text can have.
+    highest = max((number for token, number in tokenizer.get_vocab().items() if token), default=-1)
+    refuse_token_ids(directory, highest, vocabulary)
     try:
         tokenizer(_UNKNOWN_WORD)
     except Exception as error:
@@ -101,3 +104,36 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
             expected="a tokenizer that can read any text",
         ) from error
     return tokenizer
+
+
+def _read_tokenizer(directory: Path) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    path = directory / "tokenizer_config.json"
+    config = json.loads(path.read_bytes()) if path.is_file() else {}
+    if not isinstance(config, dict):
+        raise ValueError("tokenizer_config.json holds no JSON object")
+    newer = newer_settings(config)
+    if newer is None:
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    if not (directory / "tokenizer.json").is_file():
+        raise ValueError("transformers 5 wrote tokenizer_config.json, but there is no tokenizer.json beside it")
+    return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True, **newer)
+
+
+def newer_settings(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What to read a tokenizer with that transformers 5 wrote; None for a tokenizer of an earlier version.
+
+    Version 5 lists further special tokens as ``extra_special_tokens``, where version 4 expects names for them, and can
+    name a class that version 4 does not have. Its tokenizer.json is all of the tokenizer; version 4's own classes would
+    set that right, as they see it, by settings which version 5 need not write, such as lower-casing.
+
+    Args:
+        config: content of tokenizer_config.json.
+    """
+    further = config.get("extra_special_tokens")
+    if not isinstance(further, list):
+        return None if "backend" not in config and config.get("tokenizer_class") != _NEWER else {}
+    contents = [token["content"] if isinstance(token, dict) else token for token in further]
+    older = config.get("additional_special_tokens") or []
+    return {"extra_special_tokens": {}, "additional_special_tokens": [*older, *contents]}

@@ -1,4 +1,4 @@
-"""The weights of a transformers TensorFlow classifier, under the names that `network` knows them by."""
+"""The weights of a classifier: the names that `network` knows them by, transformers' names, and their shapes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,47 @@ _HEAD = {
     "bert": {"head/hidden": "pooler/dense", "head/logits": "classifier"},
 }
 AFFINE = ("kernel", "bias")
+_SCALED = ("gamma", "beta")  # of a normalisation
 _FLATTEN_HEAD = {"head/hidden": "head_hidden", "head/logits": "head_logits"}
+
+
+def weight_paths(shape: NetworkShape) -> dict[str, str]:
+    """The name here -> the end of transformers' TensorFlow name, of every weight of a network."""
+    table = dict(_EMBEDDINGS)
+    if shape.architecture == "bert":
+        table["embeddings/type"] = "embeddings/token_type_embeddings/embeddings"
+    for k in range(shape.blocks):
+        for name, path in DENSE[shape.architecture].items():
+            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in AFFINE}
+        for name, path in _NORMS[shape.architecture].items():
+            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in _SCALED}
+    heads = _HEAD[shape.architecture] if shape.head is None else _FLATTEN_HEAD
+    for name, path in heads.items():
+        table |= {f"{name}/{part}": f"{path}/{part}" for part in AFFINE}
+    return table
+
+
+def weight_shapes(shape: NetworkShape) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of a network, by its name here; kernels are [units in, units out]."""
+    width, wide = shape.hidden, shape.intermediate
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings/word": (shape.vocabulary, width),
+        "embeddings/position": (shape.positions, width),
+    }
+    if shape.architecture == "bert":
+        shapes["embeddings/type"] = (shape.types, width)
+    norms = ["embeddings/norm"]
+    dense: dict[str, tuple[int, int]] = {}  # units in, units out
+    for k in range(shape.blocks):
+        norms += [f"{k}/{name}" for name in _NORMS[shape.architecture]]
+        dense |= {f"{k}/{name}": (width, width) for name in DENSE[shape.architecture]}
+        dense |= {f"{k}/widen": (width, wide), f"{k}/narrow": (wide, width)}
+    read, units = (width, width) if shape.head is None else (shape.head.length * width, shape.head.hidden)
+    dense |= {"head/hidden": (read, units), "head/logits": (units, shape.logits)}
+    shapes |= {f"{name}/{part}": (width,) for name in norms for part in _SCALED}
+    for name, (into, out) in dense.items():
+        shapes |= {f"{name}/kernel": (into, out), f"{name}/bias": (out,)}
+    return shapes
 
 
 def named_weights(shape: NetworkShape, variables: Iterable[Any]) -> dict[str, Any]:
@@ -60,22 +100,16 @@ def named_weights(shape: NetworkShape, variables: Iterable[Any]) -> dict[str, An
     Raises:
         ModelError: a weight is missing.
     """
-    table = dict(_EMBEDDINGS)
-    if shape.architecture == "bert":
-        table["embeddings/type"] = "embeddings/token_type_embeddings/embeddings"
-    for k in range(shape.blocks):
-        for name, path in DENSE[shape.architecture].items():
-            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in AFFINE}
-        for name, path in _NORMS[shape.architecture].items():
-            table |= {f"{k}/{name}/{part}": f"{path.format(k=k)}/{part}" for part in ("gamma", "beta")}
-    heads = _HEAD[shape.architecture] if shape.head is None else _FLATTEN_HEAD
-    for name, path in heads.items():
-        table |= {f"{name}/{part}": f"{path}/{part}" for part in AFFINE}
     by_name = {variable.name.split(":")[0]: variable for variable in variables}
-    return {name: _find(by_name, path) for name, path in table.items()}
+    return {name: find_variable(by_name, path) for name, path in weight_paths(shape).items()}
 
 
-def _find(by_name: Mapping[str, Any], path: str) -> Any:
+def find_variable(by_name: Mapping[str, Any], path: str) -> Any:
+    """The variable whose name ends with `path`.
+
+    Raises:
+        ModelError: there is none, or there are several.
+    """
     found = [variable for name, variable in by_name.items() if name == path or name.endswith("/" + path)]
     if len(found) != 1:
         raise ModelError(

@@ -97,6 +97,14 @@ class ExplainConfig(DataConfig):
         identity=False,
     )
     audit: float = setting(0.0, "share of rows recomputed with alibi, 0 to 1", "method", identity=False)
+    max_audit_error: float | None = setting(
+        None,
+        "exit code 5 where an audited row differs by a larger relative L1; by default 0.001 from alibi and, for "
+        "adaptive runs, the tolerance from the refined reference",
+        "method",
+        identity=False,
+        kind=float,
+    )
     address: str | None = setting(None, "Ray cluster; none starts a local one", "cluster", identity=False, kind=str)
     deadline: float | None = setting(None, "stop cleanly after this, in seconds", "limits", identity=False, kind=float)
     chunk_timeout: float | None = setting(
@@ -124,6 +132,8 @@ class ExplainConfig(DataConfig):
             raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
         if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
             raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
+        if self.max_audit_error is not None and not self.max_audit_error >= 0:  # nan is not either
+            raise UsageError(f"--max-audit-error is {self.max_audit_error}", expected="a relative L1 error, 0 or more")
         for name in ("deadline", "chunk_timeout"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:  # nan is not above 0 either

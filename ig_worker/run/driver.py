@@ -9,6 +9,7 @@ from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import RunStoppedError
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run.attempts import Attempts
+from ig_worker.run.audit import write_audit
 from ig_worker.run.checks import check_commits, check_model, with_gpus
 from ig_worker.run.choices import missing_chunks
 from ig_worker.run.config import ExplainConfig, refuse_differences, run_identity, settings
@@ -22,7 +23,7 @@ from ig_worker.run.result import RunResult
 from ig_worker.run.search import Control, Probe
 from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
-from ig_worker.run.underway import Run, write_audit
+from ig_worker.run.underway import Run
 
 
 def explain_run(place: str, config: ExplainConfig) -> RunResult:
@@ -52,6 +53,7 @@ def _check(config: ExplainConfig) -> tuple[ExplainConfig, ModelFiles, Documents]
     config = with_gpus(config)
     files = find_model(config.model, config.revision)
     check_model(config, files)
+    files.tell_notes()
     with meter("reading the data set", None):
         return config, files, open_documents(config.spec())
 

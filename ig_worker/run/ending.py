@@ -11,6 +11,7 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from ig_worker.errors import (
+    EXIT_DAMAGED,
     EXIT_OK,
     EXIT_QUARANTINED,
     EXIT_STOPPED,
@@ -18,10 +19,11 @@ from ig_worker.errors import (
     RunStoppedError,
     StorageError,
 )
+from ig_worker.run.audit import read_audit, worst_beyond
 from ig_worker.run.checks import check_commits
 from ig_worker.run.choices import missing_chunks
 from ig_worker.run.result import RunResult
-from ig_worker.run.underway import Run, read_audit
+from ig_worker.run.underway import Run
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +49,13 @@ def conclude(run: Run) -> RunResult:
     explained = sum(commit.rows for commit in commits.values())
     quarantined = sum(len(commit.quarantined) for commit in commits.values())
     counts = {**run.counts, "explained": explained, "quarantined": quarantined, "chunks_done": len(commits)}
-    run.store.write_manifest({**run.manifest, "state": "complete", "counts": counts})
     audits = read_audit(run.store, run.mark, run.config.audit) if run.config.audit > 0 else None
+    beyond = None if audits is None else worst_beyond(audits, run.config)
+    fault = beyond.line(run.store.storage.describe("aggregates/audit.parquet")) if beyond else ""
+    audited = {} if audits is None else {"audit": {"rows": audits.num_rows, "beyond": beyond and asdict(beyond)}}
+    run.store.write_manifest({**run.manifest, "state": "complete", "counts": counts, **audited})
     result = RunResult(
-        exit_code=EXIT_QUARANTINED if quarantined else EXIT_OK,
+        exit_code=EXIT_DAMAGED if fault else EXIT_QUARANTINED if quarantined else EXIT_OK,
         state="complete",
         rows=run.prepared.rows,
         explained=explained,
@@ -62,8 +67,10 @@ def conclude(run: Run) -> RunResult:
         audited=None if audits is None else audits.num_rows,
         largest_audit_difference=_largest(audits, "relative_l1"),
         largest_refined_difference=_largest(audits, "refined_relative_l1"),
+        audit_beyond=beyond,
+        fault=fault,
     )
-    reason = f"{result.quarantined} rows are quarantined" if result.quarantined else ""
+    reason = fault or (f"{result.quarantined} rows are quarantined" if result.quarantined else "")
     last = run.store.read_summary()
     # A start that found everything done says nothing of the speed.
     rate = result.rate if result.computed else last.get("reviews_per_second", 0.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ig_worker.run.audit import Beyond
+
 DELTA_BOUNDS = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)  # |delta| of a chunk's rows is counted up to each
 
 
@@ -51,6 +53,8 @@ class RunResult:
     audited: int | None = None  # rows recomputed with alibi; None without --audit
     largest_audit_difference: float | None = None  # relative L1
     largest_refined_difference: float | None = None  # relative L1; None for fixed rules
+    audit_beyond: Beyond | None = None  # the row that is furthest beyond --max-audit-error
+    fault: str = ""  # why the exit code is 5, for a person
 
     @property
     def rate(self) -> float:

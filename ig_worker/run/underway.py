@@ -6,19 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
-from ig_worker import schema
 from ig_worker.errors import RunStoppedError
 from ig_worker.models.files import ModelFiles
+from ig_worker.run.audit import read_audit
 from ig_worker.run.choices import over_budget
 from ig_worker.run.config import ExplainConfig, fingerprint
 from ig_worker.run.lease import Lease
 from ig_worker.run.prepare import Prepared
 from ig_worker.run.result import Totals
 from ig_worker.run.store import RunStore
-
-_SHARE = b"ig_worker.audit_share"  # in the metadata of audit.parquet
 
 
 @dataclass
@@ -89,18 +85,3 @@ class Run:
             raise RunStoppedError(
                 f"--deadline of {limit:g} s has passed", remedy="run the same command again to resume"
             )
-
-
-def read_audit(store: RunStore, mark: str, share: float) -> pa.Table | None:
-    """The audit of this share of this run, or None where it has not been made."""
-    table = store.read_aggregate("audit")
-    metadata = {} if table is None else table.schema.metadata or {}
-    fits = metadata.get(schema.META_FINGERPRINT) == mark.encode() and metadata.get(_SHARE) == str(share).encode()
-    return table if fits else None
-
-
-def write_audit(store: RunStore, mark: str, share: float, records: list[dict[str, Any]]) -> None:
-    """Write what `read_audit` reads; `records` are of `schema.AUDIT`."""
-    records = sorted(records, key=lambda record: (record["chunk"], record["id"]))
-    metadata = {**schema.with_metadata(schema.AUDIT, fingerprint=mark).metadata, _SHARE: str(share).encode()}
-    store.write_aggregate("audit", pa.Table.from_pylist(records, schema=schema.AUDIT.with_metadata(metadata)))

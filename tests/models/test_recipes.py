@@ -15,7 +15,7 @@ from ig_worker.models.resources import GIB, Needs, check_disk, check_memory, tra
 from jobs import finetune as job
 from tests.models.reviews import write_reviews
 
-BASE = NetworkShape("bert", 768, 12, 12, 30_522, 512, "gelu", 1e-12, 2, ("0", "1"))
+BASE = NetworkShape("bert", 768, 12, 12, 30_522, 512, "gelu", 1e-12, 2, ("0", "1"), intermediate=3072)
 
 
 def test_the_tiny_recipe_warms_up_and_falls_to_nothing() -> None:

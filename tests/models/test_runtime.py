@@ -22,7 +22,7 @@ from ig_worker.models.runtime import configure, tf
 
 configure(1)
 H, W = 768, 1024
-shape = NetworkShape("distilbert", H, 2, 12, 50, 64, "gelu", 1e-12, 2, ("bad", "good"))
+shape = NetworkShape("distilbert", H, 2, 12, 50, 64, "gelu", 1e-12, 2, ("bad", "good"), intermediate=W)
 rng = np.random.default_rng(0)
 
 

@@ -31,6 +31,7 @@ def add_settings(made: argparse.ArgumentParser, config: type) -> None:
                 flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=meta["help"]
             )
             continue
+        more: dict[str, Any] = {"nargs": "+", "action": "extend"} if meta["many"] else {}
         group.add_argument(
             flag,
             type=meta["kind"],
@@ -38,6 +39,7 @@ def add_settings(made: argparse.ArgumentParser, config: type) -> None:
             default=argparse.SUPPRESS,  # so that a flag that was given can be told from one that was not
             metavar=None if meta["choices"] else meta["kind"].__name__.upper(),
             help=text.replace("%", "%%"),
+            **more,
         )
 
 
@@ -53,7 +55,7 @@ def read_settings(arguments: argparse.Namespace, config: type[C], **fixed: Any) 
     """
     given = read_toml(Path(arguments.config)) if arguments.config else {}
     known = {setting.name for setting in fields(config)}  # type: ignore[arg-type]
-    flags = {name: value for name, value in vars(arguments).items() if name in known}
+    flags = {name: _unpacked(value) for name, value in vars(arguments).items() if name in known}
     return make_settings(config, given, arguments.config or "", getattr(arguments, "preset", None), **flags | fixed)
 
 
@@ -111,8 +113,18 @@ def _typed(content: dict[str, Any], known: dict[str, Any], source: str) -> dict[
         meta = known[name].metadata
         if meta["kind"] is float and type(value) is int:
             value = float(value)
+        if meta["many"] and type(value) is list and value and {*map(type, value)} == {meta["kind"]}:
+            values[name] = _unpacked(value)
+            continue
         if type(value) is not meta["kind"] or (meta["choices"] and value not in meta["choices"]):
             wanted = f"one of {', '.join(meta['choices'])}" if meta["choices"] else f"a {meta['kind'].__name__}"
             raise UsageError(f"{source} sets {key} to {value!r}", expected=wanted)
         values[name] = value
     return values
+
+
+def _unpacked(value: Any) -> Any:
+    """One of a setting that can be given more than once as itself, several as a tuple."""
+    if type(value) is not list:
+        return value
+    return value[0] if len(value) == 1 else tuple(value)

@@ -84,7 +84,7 @@ class Parser(argparse.ArgumentParser):
         beside = f"{{{','.join(choices)}}}"
         if len(beside) > _ROOM:
             help, beside = f"{help}: {', '.join(choices)}", name.upper()
-        if "action" not in how:
+        if how.get("action", "extend") == "extend":
             kind = name.upper() if needed else how.get("type", str).__name__.upper()
             how.setdefault("metavar", beside if choices else kind)
         ending = "required" if needed else f"default: {in_words(how.get('default')) if shown is None else shown}"

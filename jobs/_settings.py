@@ -30,7 +30,11 @@ def add_settings(
     for setting in fields(config):
         if setting.name not in leave_out:
             meta, needed = setting.metadata, setting.default == ""
-            boolean = {"action": argparse.BooleanOptionalAction}
+            how: dict[str, Any] = {"type": meta["kind"], "choices": meta["choices"] or None}
+            if meta["kind"] is bool:
+                how = {"action": argparse.BooleanOptionalAction}
+            elif meta["many"]:
+                how |= {"nargs": "+", "action": "extend"}
             made.flag(
                 setting.name,
                 meta["help"],
@@ -38,7 +42,7 @@ def add_settings(
                 needed=needed,
                 shown=(shown or {}).get(setting.name, in_words(setting.default)),
                 default=argparse.SUPPRESS,  # so that a flag that was given can be told from one that was not
-                **boolean if meta["kind"] is bool else {"type": meta["kind"], "choices": meta["choices"] or None},
+                **how,
             )
     if any(setting.name == "layer" for setting in fields(config)):  # presets are about explaining a model
         text = f"settings of a published system; flags and --config beat it: {', '.join(presets())}"
@@ -58,7 +62,7 @@ def read_settings(arguments: argparse.Namespace, config: type[C], **fixed: Any) 
     """
     given = read_toml(Path(arguments.config)) if arguments.config else {}
     known = {setting.name for setting in fields(config)}  # type: ignore[arg-type]
-    flags = {name: value for name, value in vars(arguments).items() if name in known}
+    flags = {name: _unpacked(value) for name, value in vars(arguments).items() if name in known}
     return make_settings(config, given, arguments.config or "", getattr(arguments, "preset", None), **flags | fixed)
 
 
@@ -125,6 +129,9 @@ def _typed(content: dict[str, Any], known: dict[str, Any], source: str) -> dict[
         meta = known[name].metadata
         if meta["kind"] is float and type(value) is int:
             value = float(value)
+        if meta["many"] and type(value) is list and value and {*map(type, value)} == {meta["kind"]}:
+            values[name] = _unpacked(value)
+            continue
         if type(value) is not meta["kind"] or (meta["choices"] and value not in meta["choices"]):
             raise UsageError(
                 f"{source} sets {key} to {value!r}",
@@ -133,3 +140,10 @@ def _typed(content: dict[str, Any], known: dict[str, Any], source: str) -> dict[
             )
         values[name] = value
     return values
+
+
+def _unpacked(value: Any) -> Any:
+    """One of a setting that can be given more than once as itself, several as a tuple."""
+    if type(value) is not list:
+        return value
+    return value[0] if len(value) == 1 else tuple(value)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from ig_worker.data.sources import open_documents
+from ig_worker.run import logs
 from ig_worker.run.config import DataConfig
 from ig_worker.run.lease import Lease
 from ig_worker.run.prepare import prepare
@@ -33,6 +34,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     config = _settings.read_settings(arguments, DataConfig)
     config.check()
     store, documents = RunStore(arguments.run), open_documents(config.spec())
+    logs.tell_assumed(documents.notes)
     with (
         meter("preparing, rows", None) as shown,
         Lease(Storage(store.uri)).held(lambda text: shown.update(0, text)) as lease,
@@ -44,6 +46,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
         prepared = prepare(store, config, progress, documents)
     print(f"{prepared.name}: {prepared.rows} rows in {prepared.chunks} chunks in {store.storage.describe('chunks')}")
+    print(f"labels: {documents.labels.line()}")
     if prepared.faults:
         print(f"{prepared.faults} rows cannot be explained and will be quarantined")
     return 0

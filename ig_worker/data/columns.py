@@ -1,29 +1,41 @@
-"""Columns as they come from files, made into batches of `faults.DOCUMENTS`: types decided, odd values made faults.
+"""Columns as they come from files, made into batches of one form: found by name, types decided, odd values made faults.
 
 A type that no row could be right in (a text column of numbers) is a fault of the file. A value that is wrong in its
-row only (the label ``good``, bytes that are not UTF-8) becomes null, with a line in the row's fault column.
+row only (bytes that are not UTF-8) becomes null, with a line in the row's fault column. Labels stay as they are: what
+they mean is for `labels` to say.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator
-from decimal import Decimal
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from ig_worker.data.faults import DOCUMENTS, shown
+from ig_worker.data.faults import FAULT_COLUMN, shown
 from ig_worker.errors import DataError
 
 DEFAULT_LABEL_COLUMN = "label"
 DEFAULT_ID_COLUMN = "id"
 
-_WHOLE = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*", re.ASCII)  # "1.0": how pandas writes integers beside nulls
-_INT32 = range(-(2**31), 2**31)
+# What people call such columns: for suggestions only.
+_TEXT_NAMES = (
+    "text",
+    "review",
+    "sentence",
+    "content",
+    "body",
+    "comment",
+    "message",
+    "tweet",
+    "document",
+    "description",
+)
+_LABEL_NAMES = ("label", "sentiment", "target", "class", "category", "polarity", "stars", "rating", "score", "y")
+_INVISIBLE = "\ufeff\u200b"  # a byte order mark, and a blank without width
 
 # A column of dates has no row with a label; and what Arrow makes of some dates, Python's cannot hold.
 _LABELS = (
@@ -33,15 +45,17 @@ _LABELS = (
     pt.is_decimal,
     pt.is_binary,
     pt.is_large_binary,
+    pt.is_binary_view,
     pt.is_fixed_size_binary,
     pt.is_null,
 )
 
+RAW = ("id", "text", "label", FAULT_COLUMN)  # columns of the batches that readers give
 Faults = dict[int, str]  # position in the batch -> what could not be represented
 
 
 class ColumnNames(NamedTuple):
-    """What a file calls its columns; None for one that it does not have."""
+    """What a file calls its columns; None for one that it does not have, or that nobody wants."""
 
     text: str
     label: str | None
@@ -52,46 +66,12 @@ class ColumnNames(NamedTuple):
         return list(dict.fromkeys(name for name in self if name is not None))
 
 
+DEFAULT_COLUMNS = ColumnNames("text", DEFAULT_LABEL_COLUMN, DEFAULT_ID_COLUMN)
+
+
 def made_id(position: int) -> str:
     """The id of the row at `position` (from 0) of a file without ids."""
     return f"row-{position:08d}"
-
-
-def parse_label(value: object) -> tuple[int | None, str | None]:
-    """(label, fault) of one cell: integers, booleans, whole numbers and their spellings are labels, NaN and "" null."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return None, None
-    number: int | None = None
-    if isinstance(value, int) or (isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value)):
-        number = int(value)
-    elif isinstance(value, str) and (match := _WHOLE.fullmatch(value)):
-        number = int(match[1])
-    if number is None:
-        return None, f"label {shown(value)} is not an integer"
-    if number not in _INT32:
-        return None, f"label {shown(value)} does not fit 32 bits"
-    return number, None
-
-
-def labels_from(column: pa.Array) -> tuple[pa.Array, Faults]:
-    """(int32 labels, faults) of a label column of any scalar type."""
-    if pt.is_integer(column.type) or pt.is_boolean(column.type):
-        try:
-            return column.cast(pa.int32()), {}
-        except pa.ArrowInvalid:  # a value beyond 32 bits: find the row
-            pass
-    if pt.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if _is_string(column.type):  # which need not be UTF-8: see `strings_from`
-        column = column.cast(pa.binary())
-    parsed = [parse_label(_scalar(value)) for value in column]
-    faults = {position: fault for position, (_, fault) in enumerate(parsed) if fault}
-    return pa.array([label for label, _ in parsed], pa.int32()), faults
-
-
-def _scalar(value: pa.Scalar) -> object:
-    cell = value.as_py()
-    return cell.decode(errors="replace") if isinstance(cell, bytes) else cell
 
 
 def strings_from(column: pa.Array, what: str) -> tuple[pa.Array, Faults]:
@@ -101,6 +81,8 @@ def strings_from(column: pa.Array, what: str) -> tuple[pa.Array, Faults]:
     """
     if pt.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pt.is_fixed_size_binary(column.type) or pt.is_binary_view(column.type):
+        column = column.cast(pa.binary())
     try:
         strings = column.cast(pa.string())
         strings.validate(full=True)
@@ -118,55 +100,140 @@ def strings_from(column: pa.Array, what: str) -> tuple[pa.Array, Faults]:
     return pa.array(cells, pa.string()), faults
 
 
-def document_batch(text: pa.Array, label: pa.Array | None, row_id: pa.Array | None, first_row: int) -> pa.RecordBatch:
-    """One batch of `DOCUMENTS` from a file's columns; `first_row` is the position in the file of its first row.
+class Columns(NamedTuple):
+    """The columns of a file's batch; None for each that it does not have."""
+
+    text: pa.Array
+    label: pa.Array | None
+    id: pa.Array | None
+
+
+def raw_batch(columns: Columns, first_row: int, made_prefix: str = "") -> pa.RecordBatch:
+    """One batch of `RAW` from a file's columns; the labels stay as they are.
 
     Args:
-        text: strings or bytes.
-        label: any scalar type; None where the file has no such column: the labels are null.
-        row_id: strings, bytes or integers; None where the file has no such column: ids are made from positions.
+        columns: texts as strings or bytes, labels of any scalar type, ids as strings, bytes or integers. Without labels
+            they are null, without ids ids are made.
+        first_row: number in the id that is made for the first row.
+        made_prefix: how ids that are made begin.
     """
-    rows = len(text)
-    texts, text_faults = strings_from(text, "text")
-    labels, label_faults = (pa.nulls(rows, pa.int32()), {}) if label is None else labels_from(label)
-    ids, id_faults = _ids(row_id, rows, first_row)
-    faults = label_faults | text_faults | id_faults  # the last wins: an unreadable row over its label
+    rows = len(columns.text)
+    texts, text_faults = strings_from(columns.text, "text")
+    ids, id_faults = _ids(columns.id, rows, first_row, made_prefix)
+    faults = text_faults | id_faults
+    labels = pa.nulls(rows) if columns.label is None else columns.label
     notes = pa.array([faults.get(row) for row in range(rows)], pa.string()) if faults else pa.nulls(rows, pa.string())
-    return pa.RecordBatch.from_arrays([ids, texts, labels, notes], schema=DOCUMENTS)
+    return pa.RecordBatch.from_arrays([ids, texts, labels, notes], names=list(RAW))
 
 
-def _ids(row_id: pa.Array | None, rows: int, first_row: int) -> tuple[pa.Array, Faults]:
+def _ids(row_id: pa.Array | None, rows: int, first_row: int, made_prefix: str) -> tuple[pa.Array, Faults]:
     if row_id is None:
-        return pa.array([made_id(first_row + row) for row in range(rows)], pa.string()), {}
+        return pa.array([made_prefix + made_id(first_row + row) for row in range(rows)], pa.string()), {}
     if pt.is_integer(row_id.type):
         return pc.cast(row_id, pa.string()), {}
     return strings_from(row_id, "id")
 
 
-def columns_used(names: list[str], wanted: ColumnNames, where: str) -> ColumnNames:
-    """`wanted` less the default label and id columns where the file has none of that name.
+def columns_of(batch: pa.RecordBatch, used: ColumnNames, constants: Mapping[str, str | None]) -> Columns:
+    """The columns in use of a file's batch; `constants` are those whose value the file's place says."""
+    return Columns(*(None if name is None else _column(batch, name, constants) for name in used))
+
+
+def _column(batch: pa.RecordBatch, name: str, constants: Mapping[str, str | None]) -> pa.Array:
+    if name in constants:
+        return pa.repeat(pa.scalar(constants[name], pa.string()), batch.num_rows)
+    if name in batch.schema.names:
+        column = batch.column(name)
+    else:
+        top, *fields = name.split(".")
+        column = pc.struct_field(batch.column(top), fields)
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def names_in(schema: pa.Schema) -> list[str]:
+    """Names of a file's columns; fields of structures by their path, such as ``review.text``."""
+    found: list[str] = []
+
+    def enter(field: pa.Field, path: str) -> None:
+        found.append(path)
+        if pt.is_struct(field.type):
+            for inner in field.type:
+                enter(inner, f"{path}.{inner.name}")
+
+    for field in schema:
+        enter(field, field.name)
+    return found
+
+
+def type_in(schema: pa.Schema, name: str) -> pa.DataType:
+    """Type of a column that `names_in` has named."""
+    if name in schema.names:
+        kind = schema.field(name).type
+    else:
+        top, *fields = name.split(".")
+        kind = schema.field(top).type
+        for inner in fields:
+            kind = kind.field(inner).type
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def columns_used(names: Sequence[str], wanted: ColumnNames, where: str) -> ColumnNames:
+    """What a file calls the wanted columns: by the same name, or by the only one that differs in case or blanks.
+
+    The default label and id columns may be missing.
 
     Args:
         names: the columns of the file.
+        wanted: as the user calls them; an empty name wants none.
         where: the file, for messages.
 
     Raises:
         DataError: the text column, or one that is not the default, is missing; or a name is there twice.
     """
     defaults = ColumnNames("", DEFAULT_LABEL_COLUMN, DEFAULT_ID_COLUMN)
-    for name, default, flag in zip(wanted, defaults, ("--text-column", "--label-column", "--id-column"), strict=True):
-        if names.count(str(name)) > 1:
+    flags = ("--text-column", "--label-column", "--id-column")
+    found: list[str | None] = []
+    for name, default, flag in zip(wanted, defaults, flags, strict=True):
+        alike = [] if not name else [name] if name in names else [n for n in names if plain_name(n) == plain_name(name)]
+        if sum(names.count(n) for n in set(alike)) > 1:
+            said = ", ".join(map(shown, alike)) if len(set(alike)) > 1 else f"called {shown(alike[0])}"
             raise DataError(
-                f"{where} has {names.count(str(name))} columns called {name!r}", remedy="rename all but one"
+                f"{where} has {sum(names.count(n) for n in set(alike))} columns {said}", remedy="rename all but one"
             )
-        if name not in names and name != default:
-            raise DataError(
-                f"{where} has no column {name!r}",
-                expected=f"one of its columns: {', '.join(map(repr, names[:20]))}"
-                + (" ..." if len(names) > 20 else ""),
-                remedy=f"name it with {flag}",
-            )
-    return ColumnNames(wanted.text, *(name if name in names else None for name in wanted[1:]))
+        if not alike and (name or flag == "--text-column") and name != default:
+            raise _no_column(names, name or "", where, flag)
+        found.append(alike[0] if alike else None)
+    return ColumnNames(found[0] or "", *found[1:])
+
+
+def plain_name(name: str) -> str:
+    """The name of a column without what people do not see: case, blanks around it, a byte order mark."""
+    return name.strip().strip(_INVISIBLE).strip().casefold()
+
+
+def _no_column(names: Sequence[str], name: str, where: str, flag: str) -> DataError:
+    suggestion = suggested(names, name, _TEXT_NAMES if flag == "--text-column" else ())
+    header = (
+        " (is there a line of column names at its top?)" if any(len(n) > 40 or n.isdecimal() for n in names) else ""
+    )
+    return DataError(
+        f"{where} has no column {shown(name)}{header}",
+        expected=f"one of its columns: {', '.join(map(shown, names[:20]))}" + (" ..." if len(names) > 20 else ""),
+        remedy=f"name it with {flag}{f', such as {flag} {suggestion}' if suggestion else ''}",
+    )
+
+
+def suggested(names: Sequence[str], wanted: str, usual: Sequence[str] = _LABEL_NAMES) -> str | None:
+    """The column that is most likely meant by `wanted`, by a usual name of such columns or by a similar one."""
+    plain = {plain_name(name): name for name in reversed(names)}
+    for candidate in (wanted, *usual):
+        same = candidate.casefold().removesuffix("s")
+        close = [name for name in reversed(plain) if name.rpartition(".")[2].removesuffix("s") == same]
+        if close:
+            return plain[close[0]]
+    near = difflib.get_close_matches(plain_name(wanted), plain, 1, 0.7)
+    inside = [name for name in plain if any(part in name for part in usual if len(part) > 3)]
+    return plain[(near or inside)[0]] if near or inside else None
 
 
 def check_types(text: pa.DataType, row_id: pa.DataType | None, label: pa.DataType | None, where: str) -> None:
@@ -175,11 +242,11 @@ def check_types(text: pa.DataType, row_id: pa.DataType | None, label: pa.DataTyp
     text, row_id, label = (
         kind.value_type if kind is not None and pt.is_dictionary(kind) else kind for kind in (text, row_id, label)
     )
-    if not _is_string(text):
+    if not _is_string(text) and not _is_binary(text):
         raise DataError(
             f"the text column of {where} has type {text}", expected="strings", remedy="name another with --text-column"
         )
-    if row_id is not None and not (_is_string(row_id) or pt.is_integer(row_id)):
+    if row_id is not None and not (_is_string(row_id) or _is_binary(row_id) or pt.is_integer(row_id)):
         raise DataError(
             f"the id column of {where} has type {row_id}",
             expected="strings or integers",
@@ -188,13 +255,18 @@ def check_types(text: pa.DataType, row_id: pa.DataType | None, label: pa.DataTyp
     if label is not None and not (_is_string(label) or any(fits(label) for fits in _LABELS)):
         raise DataError(
             f"the label column of {where} has type {label}",
-            expected="integers",
-            remedy="name another with --label-column",
+            expected="numbers or names of classes",
+            remedy="name another with --label-column, or read no labels with --label-column ''",
         )
 
 
 def _is_string(kind: pa.DataType) -> bool:
     return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    fixed = pt.is_fixed_size_binary(kind) and kind.byte_width > 0  # of nothing a file can have any number of rows
+    return fixed or pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_binary_view(kind)
 
 
 def resliced(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:

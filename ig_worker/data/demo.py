@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ig_worker.data.faults import DOCUMENTS
-from ig_worker.data.files import Rows
+from ig_worker.data.reading import Rows
 
 DEMO_TRAIN = 4000  # rows
 DEMO_TEST = 400

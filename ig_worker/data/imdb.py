@@ -105,14 +105,22 @@ def _keras_ids(ranks: Iterable[int]) -> list[int]:
     return [key if key < _NUM_WORDS else _OUT_OF_VOCABULARY for key in keys]
 
 
+def review_labels(splits: Mapping[str, Reviews], split: str) -> pa.Array:
+    """The labels of `split` in Keras' order."""
+    return pa.array(splits[split].labels[_order(splits)[split]])
+
+
+def _order(splits: Mapping[str, Reviews]) -> dict[str, np.ndarray]:
+    rows = (len(splits[split].labels) for split in ("train", "test"))
+    return dict(zip(("train", "test"), keras_order(*rows), strict=True))
+
+
 def review_batches(
     splits: Mapping[str, Reviews], split: str, words: Mapping[int, str], mode: str, batch_rows: int = 1024
 ) -> Iterator[pa.RecordBatch]:
     """The rows of `split` in Keras' order as batches of `DOCUMENTS`; their ids are ``test-00000`` and so on."""
     reviews = splits[split]
-    order = dict(
-        zip(("train", "test"), keras_order(len(splits["train"].labels), len(splits["test"].labels)), strict=True)
-    )
+    order = _order(splits)
     for start in range(0, len(reviews.labels), batch_rows):
         rows = order[split][start : start + batch_rows]
         ids = [f"{split}-{start + position:05d}" for position in range(len(rows))]

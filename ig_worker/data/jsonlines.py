@@ -7,57 +7,119 @@ dates for dates), whereas here each line stands alone and a broken one costs onl
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ig_worker.data.columns import ColumnNames, columns_used, made_id, parse_label
-from ig_worker.data.faults import DOCUMENTS, shown
-from ig_worker.data.files import DataFile, Rows, brief, file_faults
+from ig_worker.data.columns import RAW, ColumnNames, columns_used, made_id, plain_name
+from ig_worker.data.faults import shown
+from ig_worker.data.files import DataFile, brief, file_faults
+from ig_worker.data.labels import LabelCounter
+from ig_worker.data.reading import Reading, Rows
+from ig_worker.data.sniff import Utf8Check, keeps_ascii
+from ig_worker.data.spelling import spelling
+from ig_worker.data.streams import check_text, open_text
 from ig_worker.errors import DataError
 
 _BATCH_ROWS = 2048
 _BATCH_BYTES = 32 << 20  # of lines: long texts make shorter batches
 _MAX_LINE_BYTES = 64 << 20
 _MAX_KEYS = 1000
+_MAX_DEPTH = 3  # of objects inside of each other whose keys are known
 _FIRST_LINES = 20  # of which most have to be JSON objects
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ARRAY = "where jq is installed, jq -c '.[]' FILE.json > FILE.jsonl makes JSON lines of an array"
+
+Constants = Mapping[str, str | None]
 
 
 class _Row(NamedTuple):
     id: str | None
     text: str | None
-    label: int | None
+    label: str | None  # its spelling
     fault: str | None
 
 
-def jsonl_rows(file: DataFile, wanted: ColumnNames) -> Rows:
-    """The rows of a file with one JSON object a line, in UTF-8; keys that a line lacks are null, blank lines nothing.
+class _Survey:
+    """What a first look at all lines of a file finds."""
 
-    The whole file is read once here, to know its keys and rows. A line that is no JSON object is a fault of its row;
-    where most of the first lines are none, the file is of another format.
+    def __init__(self, reading: Reading) -> None:
+        self.keys: dict[str, None] = {}  # in order of appearance; inner ones as ``outer.inner``
+        self.count = 0  # rows
+        self.check = Utf8Check()
+        self.text_types: dict[str, set[str]] = {}  # of each key that may be the texts', of those that are not null
+        self.labels: dict[str, LabelCounter] = {}  # of each key that may be the labels'
+        self._counter = reading.counter
+        self._text, self._label, self._id = (plain_name(name) if name else None for name in reading.columns)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Look at the next row; a line without one has no keys."""
+        self._register(record, "")
+        for key, types in self.text_types.items():
+            value = _value(record, key)
+            if value is not None:
+                types.add(type(value).__name__)
+        for key, counter in self.labels.items():
+            counter.add_value(_value(record, key))
+        self.count += 1
+
+    def _register(self, record: dict[str, Any], path: str) -> None:
+        for key, value in record.items():
+            name = path + key
+            if name not in self.keys:
+                self._enter(name)
+            if isinstance(value, dict) and path.count(".") < _MAX_DEPTH:
+                self._register(value, f"{name}.")
+
+    def _enter(self, name: str) -> None:
+        plain = plain_name(name)
+        # One odd row may have many keys; those that are asked for are always looked for.
+        if len(self.keys) < _MAX_KEYS or plain in (self._text, self._label, self._id):
+            self.keys[name] = None
+        if plain == self._text:
+            self.text_types[name] = set()
+        if plain == self._label:
+            self.labels[name] = self._counter.behind(self.count)
+
+
+def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
+    """The rows of a file with one JSON object a line; keys that a line lacks are null, blank lines nothing.
+
+    A key inside of an object is named by its path, such as ``review.text``. The whole file is read once here, to know
+    its keys and rows. A line that is no JSON object is a fault of its row; where most of the first lines are none, the
+    file is of another format.
 
     Raises:
-        DataError: not JSON lines, or without usable columns.
+        DataError: not JSON lines, in another encoding, or without usable columns.
     """
     with file_faults(file.name):
-        names, count, text_types = _survey(file, wanted)
-    used = columns_used(names, wanted, file.name) if count else wanted
-    if text_types and "str" not in text_types:
+        check_text(file, reading.encoding)
+        found = _survey(file, reading)
+    if reading.encoding is None and reading.checked:
+        found.check.refuse(file.name)
+    constants = {name: value for name, value in reading.constants.items() if name not in found.keys}
+    names = [*found.keys, *constants]
+    used = columns_used(names, reading.columns, file.name) if found.count else reading.columns
+    types = found.text_types.get(used.text, set())
+    if types and "str" not in types:
         raise DataError(
-            f"the text column of {file.name} holds {', '.join(sorted(text_types))}",
+            f"the text column of {file.name} holds {', '.join(sorted(types))}",
             expected="strings",
             remedy="name another with --text-column",
         )
+    if used.label in found.labels:
+        reading.counter.absorb(found.labels[used.label])
+    else:
+        reading.counter.add_same(found.count, constants.get(used.label or ""))
 
     def batches() -> Iterator[pa.RecordBatch]:
         with file_faults(file.name):
-            yield from _batches(file, used)
+            yield from _batches(file, reading, used, constants)
 
-    return Rows(count, batches)
+    transcoded = reading.encoding is not None and not (found.check.ascii and keeps_ascii(reading.encoding))
+    settings = {"encoding": str(reading.encoding)} if transcoded else {}
+    return Rows(found.count, batches, used, tuple(names), settings=settings)
 
 
 def parse_line(line: bytes, number: int) -> tuple[dict[str, Any] | None, str | None]:
@@ -75,12 +137,31 @@ def parse_line(line: bytes, number: int) -> tuple[dict[str, Any] | None, str | N
     return record, None
 
 
-def row_from(record: dict[str, Any], used: ColumnNames, position: int) -> _Row:
+def row_from(
+    record: dict[str, Any], used: ColumnNames, position: int, made_prefix: str = "", constants: Constants | None = None
+) -> _Row:
     """The row that `record` makes at `position` (from 0); the first field that is wrong is its fault."""
-    label, label_fault = parse_label(record.get(used.label)) if used.label else (None, None)
-    text, text_fault = _string(record.get(used.text), "text")
-    row_id, id_fault = _id(record.get(used.id)) if used.id else (made_id(position), None)
+    record = {**record, **constants} if constants else record
+    label, label_fault = _label(_value(record, used.label)) if used.label else (None, None)
+    text, text_fault = _string(_value(record, used.text), "text")
+    row_id, id_fault = _id(_value(record, used.id)) if used.id else (made_prefix + made_id(position), None)
     return _Row(row_id, text, label, id_fault or text_fault or label_fault)
+
+
+def _value(record: dict[str, Any], name: str) -> Any:
+    """What `record` has under a key, or inside of its objects under a path of keys; None where it has nothing there."""
+    if name in record or "." not in name:
+        return record.get(name)
+    outer, _, inner = name.partition(".")
+    found = record.get(outer)
+    return _value(found, inner) if isinstance(found, dict) else None
+
+
+def _label(value: object) -> tuple[str | None, str | None]:
+    try:
+        return spelling(value), None
+    except TypeError as error:
+        return None, str(error)
 
 
 def _id(value: object) -> tuple[str | None, str | None]:
@@ -99,41 +180,41 @@ def _string(value: object, what: str) -> tuple[str | None, str | None]:
     return value, None
 
 
-def _survey(file: DataFile, wanted: ColumnNames) -> tuple[list[str], int, set[str]]:
-    """(keys in order of appearance, number of rows, type names of the texts that are not null)."""
-    keys: dict[str, None] = {}
-    text_types = set()
-    count = 0
-    faults: list[str] = []  # of the first lines
-    for number, line in _lines(file):
+def _survey(file: DataFile, reading: Reading) -> _Survey:
+    found = _Survey(reading)
+    faults: list[str] = []  # of the first lines; that they are in another encoding is for `Utf8Check` to say
+    for number, line in _lines(file, reading):
         record, fault = parse_line(line, number)
-        if fault and count < _FIRST_LINES:
+        found.check.add(line)
+        if fault and found.count < _FIRST_LINES and "is not UTF-8" not in fault:
             faults.append(fault)
-        count += 1
-        if count == _FIRST_LINES:
-            _refuse_other_formats(file, faults, count)
-        record = record or {}
-        if record.get(wanted.text) is not None:
-            text_types.add(type(record[wanted.text]).__name__)
-        # One odd row may have many keys; those that are asked for are always looked for.
-        keys.update(dict.fromkeys(record if len(keys) < _MAX_KEYS else set(wanted.present()) & set(record)))
-    if count < _FIRST_LINES:
-        _refuse_other_formats(file, faults, count)
-    return list(keys), count, text_types
+        found.add(record or {})
+        if found.count == _FIRST_LINES:
+            _refuse_other_formats(file, reading, faults, found.count)
+    if found.count < _FIRST_LINES:
+        _refuse_other_formats(file, reading, faults, found.count)
+    return found
 
 
-def _refuse_other_formats(file: DataFile, faults: list[str], lines: int) -> None:
+def _refuse_other_formats(file: DataFile, reading: Reading, faults: list[str], lines: int) -> None:
     if 2 * len(faults) > lines:
-        raise DataError(f"{file.name}: {faults[0]}", expected='one JSON object a line, such as {"text": "..."}')
+        with open_text(file, reading.encoding) as stream:
+            array = stream.read(_MAX_KEYS).lstrip().startswith(b"[")
+        raise DataError(
+            f"{file.name}{' is a JSON array' if array else ''}: {faults[0]}",
+            expected='one JSON object a line, such as {"text": "..."}',
+            remedy=_ARRAY if array else "",
+        )
 
 
-def _batches(file: DataFile, used: ColumnNames) -> Iterator[pa.RecordBatch]:
+def _batches(file: DataFile, reading: Reading, used: ColumnNames, constants: Constants) -> Iterator[pa.RecordBatch]:
     rows: list[_Row] = []
     size = 0
-    for position, (number, line) in enumerate(_lines(file)):
+    prefix = reading.made_prefix
+    for position, (number, line) in enumerate(_lines(file, reading), reading.made_first):
         record, fault = parse_line(line, number)
-        unreadable = _Row(None if used.id else made_id(position), None, None, fault)
-        rows.append(unreadable if record is None else row_from(record, used, position))
+        unreadable = _Row(None if used.id else prefix + made_id(position), None, None, fault)
+        rows.append(unreadable if record is None else row_from(record, used, position, prefix, constants))
         size += len(line)
         if len(rows) == _BATCH_ROWS or size >= _BATCH_BYTES:
             yield _batch(rows)
@@ -143,20 +224,18 @@ def _batches(file: DataFile, used: ColumnNames) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(rows: list[_Row]) -> pa.RecordBatch:
-    columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), DOCUMENTS, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=DOCUMENTS)
+    ids, texts, labels, faults = (pa.array(column, pa.string()) for column in zip(*rows, strict=True))
+    return pa.RecordBatch.from_arrays([ids, texts, labels, faults], names=list(RAW))
 
 
-def _lines(file: DataFile) -> Iterator[tuple[int, bytes]]:
+def _lines(file: DataFile, reading: Reading) -> Iterator[tuple[int, bytes]]:
     """(number from 1, line) of each line that is not blank; of a line beyond the limit, only its beginning."""
-    with file.open_stream() as raw, io.BufferedReader(raw, 1 << 20) as stream:
+    with open_text(file, reading.encoding) as stream:
         number = 0
         while line := stream.readline(_MAX_LINE_BYTES + 1):
             number += 1
             rest = line
             while len(rest) > _MAX_LINE_BYTES and not rest.endswith(b"\n"):
                 rest = stream.readline(_MAX_LINE_BYTES + 1)
-            if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)
             if line.strip():
                 yield number, line

@@ -1,30 +1,30 @@
 """The one door for documents: from what a user calls a data set to a restartable stream of its rows.
 
-What the file itself is at fault for is refused by `open_documents`, before anything starts. What a single row is at
-fault for travels in that row's ``fault`` column (see `faults`).
+What the files themselves are at fault for, and what their labels mean, is decided by `open_documents`, before anything
+starts. What a single row is at fault for travels in that row's ``fault`` column (see `faults`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 
 from ig_worker.data import imdb
-from ig_worker.data.columns import ColumnNames
 from ig_worker.data.demo import demo_rows
-from ig_worker.data.faults import DOCUMENTS, FAULT_COLUMN
-from ig_worker.data.files import DataFile, Rows, file_faults, find_file, without_secrets
-from ig_worker.data.jsonlines import jsonl_rows
+from ig_worker.data.faults import DOCUMENTS, FAULT_COLUMN, shown
+from ig_worker.data.files import DataFile, file_faults, find_file, printable, suffixes_of, without_query
+from ig_worker.data.label_map import read_label_map
+from ig_worker.data.labels import LabelCounter, Labelling, number_labels, numbered
+from ig_worker.data.reading import Rows
 from ig_worker.data.safe_npz import read_reviews
-from ig_worker.data.tables import csv_rows, parquet_rows
-from ig_worker.errors import DataError, did_you_mean
+from ig_worker.data.several import table_rows
+from ig_worker.errors import DataError
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "test")  # of demo, imdb and .npz files
 _READER_VERSION = 1  # raised whenever equal files would give other rows than before
 _MAX_WORD_INDEX_BYTES = 64 << 20
 
@@ -33,15 +33,19 @@ _MAX_WORD_INDEX_BYTES = 64 << 20
 class DataSpec:
     """Which documents, as the command line says it."""
 
-    dataset: str  # "demo", "imdb", or a path or URI ending in .npz, .parquet, .csv, .jsonl or .ndjson
-    split: str = "test"  # demo, imdb and .npz have "train" and "test"; other files are read whole
+    # "demo", "imdb", or a path or URI of a file or folder, or a pattern with "*"; several of them are read as one.
+    dataset: str | tuple[str, ...]
+    split: str = "test"  # of demo, imdb, .npz, and folders with named splits; other files are read whole
     limit: int | None = None  # at most so many rows, after `offset`
     offset: int = 0  # rows to skip
     text_column: str = "text"
-    label_column: str = "label"
+    label_column: str = "label"  # "" for no labels
     id_column: str = "id"
     imdb_decode: str = "full"  # "2021", "2022" or "full"
     word_index: str | None = None  # path or URI; by default imdb_word_index.json beside the .npz
+    label_map: str | None = None  # what labels mean; see `label_map`
+    encoding: str | None = None  # of CSV and JSON lines; None expects UTF-8
+    delimiter: str | None = None  # between the cells of CSV; None finds it
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,11 @@ class Documents:
     name: str  # for people, such as "imdb.npz (test split)"
     digest: str  # sha256 hex of all that determines the rows
     batches: Callable[[], Iterator[pa.RecordBatch]]  # batches of `faults.DOCUMENTS`, a few thousand rows at most
-    class_names: tuple[str, ...] = ()  # by class number, where the data set knows them
+    class_names: tuple[str, ...] = ()  # by class number, where the model or the data set names them
     rows: int = 0  # rows that `batches` yields in all
+    labels: Labelling = field(default_factory=Labelling)  # of these rows: what each means, and how often it occurs
+    splits: tuple[str, ...] = ()  # that the data set has, where it has any
+    notes: tuple[str, ...] = ()  # what was assumed, for people
 
 
 @dataclass(frozen=True)
@@ -60,80 +67,95 @@ class _Source:
     name: str
     rows: Rows
     content: tuple[str, ...]  # hashes of the bytes read
-    settings: dict[str, str | None] = field(default_factory=dict)  # of `DataSpec`, as far as they determine the rows
-    class_names: tuple[str, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)  # of `DataSpec`, as far as they determine the rows
+    class_names: tuple[str, ...] = ()  # by the data set's own numbers
+    splits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def open_documents(spec: DataSpec) -> Documents:
-    """The documents that `spec` names, checked as far as that is possible without looking at each row.
+def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Documents:
+    """The documents that `spec` names, checked as far as that is possible without a model.
+
+    Args:
+        spec: which.
+        classes: names of the model's classes, by number: every label has to be one of them, or to say nothing. None
+            where no model is known yet.
 
     Raises:
-        DataError: the file is missing, of an unknown format, damaged or without usable columns; the split, limit or
-            offset leave no rows.
+        DataError: a file is missing, of an unknown format, damaged or without usable columns; the split, limit or
+            offset leave no rows; labels are no classes.
         UsageError: ``imdb_decode`` is unknown.
     """
     _check_numbers(spec)
-    source = _open(spec)
+    label_map = read_label_map(spec.label_map)
+    counter = LabelCounter(spec.offset, None if spec.limit is None else spec.offset + spec.limit)
+    source = _open(spec, counter)
     count = source.rows.count
     if not count:
-        raise DataError(f"{source.name} has no rows", expected="at least one", remedy="choose another --dataset")
+        columns = ", ".join(map(shown, source.rows.columns[:20]))
+        raise DataError(
+            f"{source.name} has no rows{f', only the columns {columns}' if columns else ''}",
+            expected="at least one",
+            remedy="choose another --dataset",
+        )
     if spec.offset >= count:
         raise DataError(f"--offset is {spec.offset}", expected=f"less than the {count} rows of {source.name}")
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
-    _check_first_labels(source)
+    _check_first_texts(source)
+    labels = number_labels(counter, source.name, classes, source.class_names, label_map)
     return Documents(
         name=source.name,
-        digest=_digest(source, spec.offset, end),
-        batches=lambda: _window(source, spec.offset, end),
-        class_names=source.class_names,
+        digest=_digest(source, spec.offset, end, labels),
+        batches=lambda: _numbered(_window(source, spec.offset, end), labels),
+        class_names=labels.class_names,
         rows=end - spec.offset,
+        labels=labels,
+        splits=source.splits,
+        notes=(*source.notes, *labels.notes),
     )
 
 
-# Dispatch: a new format is one function (file, columns) -> Rows and one line here.
-
-_TABLES: dict[str, Callable[[DataFile, ColumnNames], Rows]] = {
-    ".parquet": parquet_rows,
-    ".csv": csv_rows,
-    ".jsonl": jsonl_rows,
-    ".ndjson": jsonl_rows,
-}
-
-
-def _open(spec: DataSpec) -> _Source:
-    if spec.dataset == "demo":
-        return _demo(spec)
-    if spec.dataset == "imdb":
-        reviews, words = (imdb.keras_file(remote) for remote in (imdb.REVIEWS_FILE, imdb.WORD_INDEX_FILE))
-        return _archive(spec, find_file(str(reviews)), spec.word_index or str(words))
-    if spec.dataset.startswith("hf:"):
+def _open(spec: DataSpec, counter: LabelCounter) -> _Source:
+    datasets = (spec.dataset,) if isinstance(spec.dataset, str) else spec.dataset
+    alone = next((name for name in datasets if name in ("demo", "imdb") or _suffix(name) == ".npz"), None)
+    if len(datasets) > 1 and alone is not None:
         raise DataError(
-            f"--dataset {spec.dataset} needs the extra for the Hugging Face hub, which this version does not have",
-            remedy="export the data set to Parquet (Dataset.to_parquet) and pass that file",
+            f"--dataset names {printable(alone)} among others", expected="it alone, or files of tables and lines"
         )
-    suffix = _suffix(spec.dataset)
-    if suffix not in (".npz", *_TABLES):
+    hub = next((name for name in datasets if name.startswith("hf:")), None)
+    if hub is not None:
         raise DataError(
-            f"--dataset {without_secrets(spec.dataset)} is of no known format",
-            expected=f"demo, imdb, or a file ending in .npz, {', '.join(_TABLES)}",
-            remedy=did_you_mean(spec.dataset, ("demo", "imdb")) or "rename or convert it",
+            f"--dataset {hub} needs the extra for the Hugging Face hub, which this version does not have",
+            remedy="export the data set to Parquet (Dataset.to_parquet) or to a folder (save_to_disk) and pass that",
         )
-    file = find_file(spec.dataset)
-    return _archive(spec, file, spec.word_index) if suffix == ".npz" else _table(spec, file, suffix)
+    if alone is None:
+        found = table_rows(datasets, spec, counter)
+        return _Source(
+            found.name, found.rows, found.content, found.settings, found.rows.class_names, found.splits, found.notes
+        )
+    return _demo(spec, counter) if alone == "demo" else _archive_of(spec, alone, counter)
 
 
 def _suffix(place: str) -> str:
-    path = place.partition("?")[0] if "://" in place else place
-    return Path(path).suffix.lower()
+    return suffixes_of(without_query(place))[0]
 
 
-def _demo(spec: DataSpec) -> _Source:
+def _demo(spec: DataSpec, counter: LabelCounter) -> _Source:
     _check_split(spec)
     rows, digest = demo_rows(spec.split)
-    return _Source(f"demo ({spec.split} split)", rows, (digest,), {"split": spec.split}, imdb.CLASS_NAMES)
+    for batch in rows.batches():
+        counter.add(batch.num_rows, batch.column("label"))
+    return _Source(f"demo ({spec.split} split)", rows, (digest,), {"split": spec.split}, imdb.CLASS_NAMES, SPLITS)
 
 
-def _archive(spec: DataSpec, file: DataFile, word_index: str | None) -> _Source:
+def _archive_of(spec: DataSpec, name: str, counter: LabelCounter) -> _Source:
+    if name != "imdb":
+        return _archive(spec, find_file(name), spec.word_index, counter)
+    reviews, words = (imdb.keras_file(remote) for remote in (imdb.REVIEWS_FILE, imdb.WORD_INDEX_FILE))
+    return _archive(spec, find_file(str(reviews)), spec.word_index or str(words), counter)
+
+
+def _archive(spec: DataSpec, file: DataFile, word_index: str | None, counter: LabelCounter) -> _Source:
     _check_split(spec)
     imdb.check_decode(spec.imdb_decode)
     words_file = _word_index_file(file, word_index)
@@ -142,6 +164,7 @@ def _archive(spec: DataSpec, file: DataFile, word_index: str | None) -> _Source:
     with file_faults(words_file.name), words_file.open() as stream:
         index = imdb.parse_word_index(stream.read(_MAX_WORD_INDEX_BYTES), words_file.name)
     words = imdb.rank_words(index, spec.imdb_decode)
+    counter.add(len(splits[spec.split].labels), imdb.review_labels(splits, spec.split))
     return _Source(
         name=f"{file.path.rpartition('/')[2]} ({spec.split} split)",
         rows=Rows(
@@ -151,6 +174,7 @@ def _archive(spec: DataSpec, file: DataFile, word_index: str | None) -> _Source:
         content=(file.digest(), words_file.digest()),
         settings={"split": spec.split, "imdb_decode": spec.imdb_decode},
         class_names=imdb.CLASS_NAMES,
+        splits=SPLITS,
     )
 
 
@@ -167,21 +191,27 @@ def _word_index_file(file: DataFile, word_index: str | None) -> DataFile:
         ) from error
 
 
-def _table(spec: DataSpec, file: DataFile, suffix: str) -> _Source:
-    columns = ColumnNames(spec.text_column, spec.label_column, spec.id_column)
-    rows = _TABLES[suffix](file, columns)
-    settings = dict(zip(("text_column", "label_column", "id_column"), columns, strict=True))
-    return _Source(file.short_name, rows, (file.digest(),), settings)
-
-
-def _digest(source: _Source, first: int, end: int) -> str:
+def _digest(source: _Source, first: int, end: int, labels: Labelling) -> str:
     decisive = {
         "reader": _READER_VERSION,
         "content": source.content,
         "settings": source.settings,
         "rows": [first, end],  # not the limit: one that cuts nothing off changes nothing
     }
+    if labels.unusual():
+        decisive["labels"] = labels.unusual()
     return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _numbered(batches: Iterator[pa.RecordBatch], labels: Labelling) -> Iterator[pa.RecordBatch]:
+    """Batches of `DOCUMENTS`: with class numbers in place of labels."""
+    for batch in batches:
+        ids, texts, raw, notes = batch.columns
+        found, faults = numbered(raw, labels.numbers)
+        if faults:  # of the file's values only: what could not be read at all has been noted before
+            told = notes.to_pylist()
+            notes = pa.array([told[row] or faults.get(row) for row in range(len(told))], pa.string())
+        yield pa.RecordBatch.from_arrays([ids, texts, found, notes], schema=DOCUMENTS)
 
 
 def _window(source: _Source, first: int, end: int) -> Iterator[pa.RecordBatch]:
@@ -213,13 +243,13 @@ def _check_split(spec: DataSpec) -> None:
         raise DataError(f"--split is {spec.split!r}", expected=" or ".join(SPLITS))
 
 
-def _check_first_labels(source: _Source) -> None:
-    """A file none of whose first labels is an integer was meant otherwise: better said now than row by row."""
-    batch = next(iter(source.rows.batches()), pa.RecordBatch.from_pylist([], schema=DOCUMENTS))
-    faults = [fault for fault in batch.column(FAULT_COLUMN).to_pylist() if fault and fault.startswith("label ")]
-    if batch.num_rows > 1 and len(faults) == batch.num_rows:
+def _check_first_texts(source: _Source) -> None:
+    """A file none of whose first texts can be read was meant otherwise: better said now than row by row."""
+    batch = next(iter(source.rows.batches()), None)
+    faults = [] if batch is None else [f for f in batch.column(FAULT_COLUMN).to_pylist() if f and f.startswith("text ")]
+    if batch is not None and batch.num_rows > 1 and len(faults) == batch.num_rows:
         raise DataError(
-            f"no label in the first {batch.num_rows} rows of {source.name} is an integer; the first: {faults[0]}",
-            expected="class numbers from 0",
-            remedy="map the names to 0, 1, ... or name another column with --label-column",
+            f"no text in the first {batch.num_rows} rows of {source.name} can be read; the first: {faults[0]}",
+            expected="texts in UTF-8",
+            remedy="name another column with --text-column, or another encoding with --encoding",
         )

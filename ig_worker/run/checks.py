@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ig_worker.data.sources import Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import layer_depth
@@ -32,6 +33,17 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
         )
     if config.target.isdecimal() and int(config.target) >= shape.classes:
         raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")
+
+
+def assumptions(files: ModelFiles, documents: Documents) -> list[str]:
+    """What a run takes for granted and nobody has said, a line each, for whoever starts it."""
+    assumed = list(documents.notes)
+    if files.shape.logits == 1:
+        assumed.append(
+            "the model has one logit: its sigmoid is taken for the probability of class 1 "
+            "(transformers takes such a model for a regression, unless its problem_type says otherwise)"
+        )
+    return assumed
 
 
 def with_gpus(config: ExplainConfig) -> ExplainConfig:

@@ -17,7 +17,7 @@ from ig_worker import schema
 from ig_worker.data.faults import DEFAULT_MAX_TEXT_BYTES
 from ig_worker.data.files import without_secrets
 from ig_worker.data.imdb import DECODES
-from ig_worker.data.sources import SPLITS, DataSpec
+from ig_worker.data.sources import DataSpec
 from ig_worker.data.style import STYLES
 from ig_worker.errors import RunMismatchError, UsageError
 from ig_worker.explain.baselines import BASELINES
@@ -36,15 +36,33 @@ _VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
 class DataConfig:
     """Which rows, and how they are cut into chunks."""
 
-    dataset: str = setting("", "demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl", "everyday")
-    split: str = setting("test", "split of demo, imdb or .npz", "data", choices=SPLITS)
+    dataset: str | tuple[str, ...] = setting(
+        "",
+        "demo, imdb, or paths or URIs of .npz, .parquet, .csv, .tsv, .jsonl, of folders of such files or of "
+        "save_to_disk, or patterns with *; several are read as one, in the order of their names",
+        "everyday",
+        many=True,
+    )
+    split: str = setting("test", "split of demo, imdb, .npz, or of a folder that has splits", "data")
     limit: int | None = setting(None, "at most this many rows", "everyday", kind=int)
     offset: int = setting(0, "skip this many rows first", "data")
     text_column: str = setting("text", "column of the texts", "data")
-    label_column: str = setting("label", "column of the labels; may be missing", "data")
+    label_column: str = setting("label", "column of the labels; may be missing; '' reads none", "data")
     id_column: str = setting("id", "column of the ids; made from the row numbers where missing", "data")
     imdb_decode: str = setting("full", "how IMDB's word ranks become text", "data", choices=DECODES)
     word_index: str | None = setting(None, "imdb_word_index.json, if not beside the .npz", "data", kind=str)
+    label_map: str | None = setting(
+        None,
+        "what labels mean, such as 0=negative,4=positive (2= for no label), or a .toml file of such lines",
+        "data",
+        kind=str,
+    )
+    encoding: str | None = setting(
+        None, "of CSV and JSON lines, such as latin-1; none expects UTF-8", "data", kind=str
+    )
+    delimiter: str | None = setting(
+        None, "between the cells of CSV, such as ; or tab; none finds it", "data", kind=str
+    )
     chunk_rows: int = setting(256, "rows in a chunk, the unit of dispatch, commit and resume", "cluster")
     max_text_bytes: int = setting(DEFAULT_MAX_TEXT_BYTES, "longer texts are quarantined (UTF-8 bytes)", "data")
 
@@ -333,4 +351,10 @@ def _short(value: Any) -> str:
 
 def settings(config: DataConfig) -> dict[str, Any]:
     """All settings as they go into run.json: without the secrets that a URI may carry."""
-    return {key: without_secrets(value) if isinstance(value, str) else value for key, value in asdict(config).items()}
+    return {key: _without_secrets(value) for key, value in asdict(config).items()}
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_without_secrets(one) for one in value]
+    return without_secrets(value) if isinstance(value, str) else value

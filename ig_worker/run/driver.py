@@ -8,9 +8,10 @@ from typing import Any
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import RunStoppedError
 from ig_worker.models.files import ModelFiles, find_model
+from ig_worker.run import logs
 from ig_worker.run.attempts import Attempts
 from ig_worker.run.audit import write_audit
-from ig_worker.run.checks import check_commits, check_model, with_gpus
+from ig_worker.run.checks import assumptions, check_commits, check_model, with_gpus
 from ig_worker.run.choices import missing_chunks
 from ig_worker.run.config import ExplainConfig, refuse_differences, run_identity, settings
 from ig_worker.run.dispatch import Ledger
@@ -40,7 +41,7 @@ def explain_run(place: str, config: ExplainConfig) -> RunResult:
         with meter("starting", None) as shown:
             lease = stack.enter_context(Lease(Storage(store.uri)).held(lambda text: shown.update(0, text)))
         prepared = _shard(store, config, documents, lease)
-        run = _bind(config, files, store, prepared, lease)
+        run = _bind(config, files, store, prepared, documents, lease)
         with ends_recorded(run):
             if run.todo or run.audit_due:
                 _run_pool(run)
@@ -55,7 +56,9 @@ def _check(config: ExplainConfig) -> tuple[ExplainConfig, ModelFiles, Documents]
     check_model(config, files)
     files.tell_notes()
     with meter("reading the data set", None):
-        return config, files, open_documents(config.spec())
+        documents = open_documents(config.spec(), files.shape.labels)
+    logs.tell_assumed(assumptions(files, documents))
+    return config, files, documents
 
 
 def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: Lease) -> Prepared:
@@ -68,7 +71,9 @@ def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: 
         return prepare(store, config, progress, documents)
 
 
-def _bind(config: ExplainConfig, files: ModelFiles, store: RunStore, prepared: Prepared, lease: Lease) -> Run:
+def _bind(
+    config: ExplainConfig, files: ModelFiles, store: RunStore, prepared: Prepared, documents: Documents, lease: Lease
+) -> Run:
     """Bind the run to its identity, or refuse to go on with another one's."""
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
     manifest, commits = store.manifest(), store.commits()
@@ -81,6 +86,8 @@ def _bind(config: ExplainConfig, files: ModelFiles, store: RunStore, prepared: P
         "config": settings(config),
         "versions": {key.removeprefix("version of "): value for key, value in identity.items() if "version of" in key},
         "state": "running",
+        "data": manifest["data"] | {"class_names": list(documents.class_names)},
+        "assumed": assumptions(files, documents),
     }
     run = Run(store, config, files, prepared, identity, manifest, missing_chunks(prepared.chunks, commits), lease)
     check_commits(store, commits, run.mark, prepared, config.chunk_rows)

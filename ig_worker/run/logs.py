@@ -11,11 +11,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ig_worker.data.files import without_secrets
+from ig_worker.data.files import without_query, without_secrets
 from ig_worker.data.plan import chunk_name
 
 FORMATS = ("text", "json")
@@ -72,10 +72,15 @@ def tell(text: str, level: int = logging.INFO) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def tell_assumed(assumed: Iterable[str]) -> None:
+    """Write what was assumed, and nobody has said, to stderr."""
+    for line in assumed:
+        tell(f"assumed: {line}", logging.WARNING)
+
+
 def run_name(place: str) -> str:
     """The last part of a run's path or URI, which holds no secrets."""
-    path = place.partition("?")[0] if "://" in place else place
-    return path.rstrip("/").rpartition("/")[2]
+    return without_query(place).rstrip("/").rpartition("/")[2]
 
 
 def _about(record: logging.LogRecord) -> dict[str, str]:

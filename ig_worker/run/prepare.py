@@ -18,6 +18,7 @@ from ig_worker.run.store import Faults, RunStore
 
 PREPARED = "prepared"
 PREPARING = "preparing"
+_WAYS = ("label_map", "text_column", "label_column", "id_column", "encoding", "delimiter")  # of reading the same files
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ def prepare(
     manifest = store.read_manifest() or {}
     store.storage.patience_s = PATIENCE_S  # that the place can be reached is known by now
     done = Prepared.of(manifest)
-    if done is not None:
+    if done is not None and not _reads_otherwise(store, manifest.get("data_identity", {}), asked):
         refuse_differences(store.place, manifest.get("data_identity", {}), asked)
         missing = set(range(done.chunks)) - store.chunk_indexes()
         if missing:  # someone deleted a damaged one, as they were told to
             _write_chunks(store, config, documents, progress, missing)
         return done
-    # Nothing, or a sharding that did not come to its end: whatever it was, it starts anew.
+    # Nothing, a sharding that did not come to its end, or one that nothing rests on: whatever it was, it starts anew.
     store.write_manifest({"state": PREPARING, "config": settings(config), "data_identity": asked})
     prepared = _write_chunks(store, config, documents, progress)
     for index in sorted(store.chunk_indexes() - set(range(prepared.chunks))):  # of a sharding that was given up
@@ -84,6 +85,15 @@ def prepare(
     data = {**asdict(prepared), "class_names": list(documents.class_names)}
     store.write_manifest({"state": PREPARED, "config": settings(config), "data_identity": asked, "data": data})
     return prepared
+
+
+def _reads_otherwise(store: RunStore, before: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether a run without results is asked for the rows of the same files, read in another way.
+
+    What labels mean, say, was put right, or is known better now that there is a model.
+    """
+    differing = {key for key in before.keys() | asked.keys() if before.get(key) != asked.get(key)}
+    return "data" in differing and differing <= {"data", *_WAYS} and not store.committed()
 
 
 def data_identity(config: DataConfig) -> dict[str, Any]:

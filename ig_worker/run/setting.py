@@ -18,7 +18,14 @@ GROUPS = {
 
 
 def setting(
-    default: Any, help: str, group: str, *, identity: bool = True, choices: tuple[str, ...] = (), kind: Any = None
+    default: Any,
+    help: str,
+    group: str,
+    *,
+    identity: bool = True,
+    choices: tuple[str, ...] = (),
+    kind: Any = None,
+    many: bool = False,
 ) -> Any:
     """A field of a configuration: what --help says of it and where, and whether it decides the result.
 
@@ -29,6 +36,14 @@ def setting(
         identity: it decides the numbers in the result, and so is part of a run's fingerprint.
         choices: the values that it may have; none: any.
         kind: its type, where the default does not tell.
+        many: it can be given more than once; then it is a tuple.
     """
-    meta = {"help": help, "group": group, "identity": identity, "choices": choices, "kind": kind or type(default)}
+    meta = {
+        "help": help,
+        "group": group,
+        "identity": identity,
+        "choices": choices,
+        "kind": kind or type(default),
+        "many": many,
+    }
     return field(default=default, metadata=meta)

@@ -66,7 +66,7 @@ def read_status(store: RunStore) -> Status:
         place=store.place,
         state=manifest.get("state", "unknown"),
         model=config.get("model", ""),
-        dataset=prepared.name if prepared else config.get("dataset", "not read yet"),
+        dataset=prepared.name if prepared else _listed(config.get("dataset", "not read yet")),
         method=method,
         chunks=prepared.chunks if prepared else 0,
         chunks_done=len(commits),
@@ -75,3 +75,7 @@ def read_status(store: RunStore) -> Status:
         quarantined=dict(Counter(store.read_quarantine(commits).column("reason").to_pylist())),
         failed_attempts=dict(failed_attempts(store.storage)),
     )
+
+
+def _listed(dataset: str | list[str]) -> str:
+    return dataset if isinstance(dataset, str) else ", ".join(dataset)

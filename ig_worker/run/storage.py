@@ -24,7 +24,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from ig_worker.data.files import without_secrets
+from ig_worker.data.files import without_query, without_secrets
 from ig_worker.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -131,8 +131,8 @@ class Storage:
 
     def describe(self, name: str) -> str:
         """The name as a person knows it."""
-        place, query, options = self.place.partition("?")
-        return posixpath.join(place, name) + query + options
+        place = without_query(self.place)
+        return posixpath.join(place, name) + self.place[len(place) :]
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""

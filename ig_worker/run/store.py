@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ig_worker import schema
@@ -125,7 +126,7 @@ class RunStore:
             raise self._damaged(name, "does not hold what was written: its checksum differs")
         self._require_chunk(name, index, table.schema.metadata)
         raw = json.loads(table.schema.metadata.get(schema.META_FAULTS, b"{}"))
-        return table, {int(position): (reason, detail) for position, (reason, detail) in raw.items()}
+        return _without_unknown(table), {int(position): (reason, detail) for position, (reason, detail) in raw.items()}
 
     def chunk_rows(self, index: int) -> int:
         """Number of rows of an input chunk, from its footer."""
@@ -189,7 +190,7 @@ class RunStore:
 
     def read_attributions(self, index: int, columns: list[str] | None = None) -> pa.Table:
         """Rows of one committed attributions file, schema `schema.ATTRIBUTIONS` (or its `columns`)."""
-        return self._read_table(_parquet(ATTRIBUTIONS, index), columns)
+        return _without_unknown(self._read_table(_parquet(ATTRIBUTIONS, index), columns))
 
     def attributions_schema(self, index: int) -> pa.Schema:
         """Columns of one committed attributions file."""
@@ -331,3 +332,12 @@ def _parquet(folder: str, index: int) -> str:
 
 def _short_hash(data: bytes | pa.Buffer) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _without_unknown(table: pa.Table) -> pa.Table:
+    """`table` with null in place of labels of -1, which earlier versions wrote for labels that are not known."""
+    place = table.schema.get_field_index("label")
+    if place < 0 or not pc.any(pc.less(table.column(place), 0)).as_py():
+        return table
+    known = pc.if_else(pc.less(table.column(place), 0), None, table.column(place))
+    return table.set_column(place, table.schema.field(place), known)

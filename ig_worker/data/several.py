@@ -1,0 +1,181 @@
+"""Files of tables and lines, one or several, as the rows of one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ig_worker.data.columnar import arrow_rows, parquet_rows
+from ig_worker.data.columns import DEFAULT_LABEL_COLUMN, ColumnNames, suggested
+from ig_worker.data.delimited import csv_rows
+from ig_worker.data.files import DataFile
+from ig_worker.data.jsonlines import jsonl_rows
+from ig_worker.data.labels import LabelCounter
+from ig_worker.data.places import Part, Place, find_parts
+from ig_worker.data.reading import Reading, Rows
+from ig_worker.data.saved import saved_class_names
+from ig_worker.data.sniff import find_encoding
+from ig_worker.errors import DataError
+
+if TYPE_CHECKING:
+    from ig_worker.data.sources import DataSpec
+
+# Dispatch: a new format is one function (file, reading) -> Rows and its suffixes here.
+FORMATS: dict[str, tuple[str, Callable[[DataFile, Reading], Rows]]] = {
+    ".parquet": (".parquet", parquet_rows),
+    ".pq": (".parquet", parquet_rows),
+    ".arrow": (".arrow", arrow_rows),
+    ".csv": (".csv", csv_rows),
+    ".tsv": (".csv", csv_rows),
+    ".tab": (".csv", csv_rows),
+    ".jsonl": (".jsonl", jsonl_rows),
+    ".ndjson": (".jsonl", jsonl_rows),
+    ".json": (".jsonl", jsonl_rows),
+}
+_TEXT_FORMATS = (".csv", ".jsonl")  # which can be packed, and in any encoding
+_NAMED = ".npz, .parquet, .arrow, .csv, .tsv, .jsonl or .ndjson, the last four also with .gz, .zst or .bz2"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rows of files, and what decides them."""
+
+    name: str
+    rows: Rows
+    content: tuple[str, ...]  # hashes of the files, in order
+    settings: dict[str, object]
+    splits: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -> Tables:
+    """The rows of the files that `datasets` name, in the order of their names.
+
+    Raises:
+        DataError: a file cannot be read, or a setting does not fit the files.
+    """
+    place = find_parts(datasets, spec.split, lambda suffix: FORMATS.get(suffix, ("",))[0])
+    for part in place.parts:
+        _check_format(part.file)
+    reading = _reading(spec, place, counter)
+    parts = [_part_rows(part, place, reading) for part in place.parts]
+    if place.folder is not None:
+        label = parts[0].used.label
+        names = saved_class_names(place.folder.filesystem, place.folder.path, place.names, label)
+        parts = [replace(rows, class_names=rows.class_names or names) for rows in parts]
+    return Tables(
+        name=place.name,
+        rows=_joined(parts, place),
+        content=tuple(part.file.digest() for part in place.parts),
+        settings=_settings(place, parts, reading.columns),
+        splits=place.splits,
+        notes=(*place.notes, *_notes(place, parts, reading.columns)),
+    )
+
+
+def _check_format(file: DataFile) -> None:
+    suffix, packing = file.suffixes
+    kind = FORMATS.get(suffix, ("",))[0]
+    if not kind or (packing and kind not in _TEXT_FORMATS):
+        what = f"packed by {file.packing}" if kind else "of no known format"
+        raise DataError(
+            f"--dataset {file.name} is {what}",
+            expected=f"demo, imdb, or a file ending in {_NAMED}",
+            remedy="unpack it" if kind else "rename or convert it",
+        )
+
+
+def _reading(spec: DataSpec, place: Place, counter: LabelCounter) -> Reading:
+    kinds = {FORMATS[part.file.suffixes[0]][0] for part in place.parts}
+    for name, value, fitting in (("encoding", spec.encoding, _TEXT_FORMATS), ("delimiter", spec.delimiter, (".csv",))):
+        if value is not None and kinds.isdisjoint(fitting):
+            raise DataError(
+                f"--{name} is {value!r}, which {', '.join(sorted(kinds))} files do not have", remedy="leave it out"
+            )
+    return Reading(
+        ColumnNames(spec.text_column, spec.label_column or None, spec.id_column or None),
+        counter,
+        find_encoding(spec.encoding),
+        spec.encoding is None,
+        _delimiter(spec.delimiter),
+    )
+
+
+def _delimiter(given: str | None) -> str | None:
+    found = {"tab": "\t", "\\t": "\t"}.get(given or "", given)
+    if found is not None and (len(found) != 1 or not found.isascii() or found in '"\r\n\0'):
+        raise DataError(f"--delimiter is {given!r}", expected="one character, such as ; or tab")
+    return found
+
+
+def _part_rows(part: Part, place: Place, reading: Reading) -> Rows:
+    # Rows of one table in several files are numbered through; those of other files are told apart by the files' names.
+    prefix = "" if place.one else f"{part.name}:"
+    read = FORMATS[part.file.suffixes[0]][1]
+    made_first = reading.counter.rows if place.one else 0
+    return read(part.file, replace(reading, constants=part.constants, made_prefix=prefix, made_first=made_first))
+
+
+def _joined(parts: list[Rows], place: Place) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    names = {rows.class_names for rows in parts if rows.class_names}
+    if len(names) > 1:
+        raise DataError(
+            f"the files of {place.name} name their classes differently ({', '.join(map(str, sorted(names)[:2]))})",
+            expected="files of one kind",
+            remedy="name those that are meant with --dataset",
+        )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for rows in parts:
+            yield from rows.batches()
+
+    columns = dict.fromkeys(name for rows in parts for name in rows.columns)
+    return Rows(sum(rows.count for rows in parts), batches, parts[0].used, tuple(columns), next(iter(names), ()))
+
+
+def _settings(place: Place, parts: list[Rows], wanted: ColumnNames) -> dict[str, object]:
+    """What, together with the bytes of the files, decides their rows. For one file as it always was."""
+    found: dict[str, object] = {
+        "text_column": wanted.text,
+        "label_column": wanted.label or "",
+        "id_column": wanted.id or "",
+    }
+    each = [_own_settings(part, rows, wanted, place.one) for part, rows in zip(place.parts, parts, strict=True)]
+    if len(each) == 1 and place.one:
+        return found | each[0]
+    return found | ({"files": each} if any(each) else {})
+
+
+def _own_settings(part: Part, rows: Rows, wanted: ColumnNames, one: bool) -> dict[str, object]:
+    found: dict[str, object] = dict(rows.settings)
+    for key, name, other in zip(("text_column", "label_column", "id_column"), wanted, rows.used, strict=True):
+        if other is not None and other != name:
+            found[key] = other
+        if other in part.constants and other is not None:
+            found[f"{key} is"] = part.constants[other]
+    if rows.used.id is None and not one:
+        found["name"] = part.name
+    return found
+
+
+def _notes(place: Place, parts: list[Rows], wanted: ColumnNames) -> list[str]:
+    """What was assumed of columns, for people."""
+    notes: dict[str, None] = {}
+    for part, rows in zip(place.parts, parts, strict=True):
+        for name, other in zip(wanted, rows.used, strict=True):
+            if other is not None and other != name:
+                notes[f"the column {other!r} of {part.file.name} is taken for {name!r}"] = None
+        if wanted.label == DEFAULT_LABEL_COLUMN and rows.used.label is None and rows.count:
+            others = [name for name in rows.columns if name not in rows.used.present()]
+            close = suggested(others, wanted.label)
+            if others:
+                hint = f" (with --label-column {close} they have)" if close else ""
+                notes[f"{part.file.name} has no column 'label': its rows have no labels{hint}"] = None
+        notes.update(dict.fromkeys(rows.notes))
+    told = list(notes)
+    return told if len(told) <= 5 else [*told[:4], f"and {len(told) - 4} such things of other files"]

@@ -20,6 +20,8 @@ from ig_worker.errors import (
 )
 from ig_worker.run.checks import check_commits
 from ig_worker.run.choices import missing_chunks
+from ig_worker.run.deadline import AGAIN, Overdue
+from ig_worker.run.prepare import COMPLETE
 from ig_worker.run.result import RunResult
 from ig_worker.run.underway import Run, read_audit
 
@@ -47,11 +49,11 @@ def conclude(run: Run) -> RunResult:
     explained = sum(commit.rows for commit in commits.values())
     quarantined = sum(len(commit.quarantined) for commit in commits.values())
     counts = {**run.counts, "explained": explained, "quarantined": quarantined, "chunks_done": len(commits)}
-    run.store.write_manifest({**run.manifest, "state": "complete", "counts": counts})
+    run.store.write_manifest({**run.manifest, "state": COMPLETE, "counts": counts})
     audits = read_audit(run.store, run.mark, run.config.audit) if run.config.audit > 0 else None
     result = RunResult(
         exit_code=EXIT_QUARANTINED if quarantined else EXIT_OK,
-        state="complete",
+        state=COMPLETE,
         rows=run.prepared.rows,
         explained=explained,
         quarantined=quarantined,
@@ -85,12 +87,10 @@ def ends_recorded(run: Run) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # Ray's own handler of signals, while it starts, raises the latter
-        counts = run.counts
-        stopped = RunStoppedError(
-            f"interrupted; {counts['chunks_done']} of {counts['chunks']} chunks are done and kept",
-            remedy="run the same command again to resume",
-        )
+    except (KeyboardInterrupt, SystemExit) as why:  # Ray's own handler of signals, while it starts, raises the latter
+        stopped = RunStoppedError(f"interrupted; {run.progress}", remedy=AGAIN)
+        if isinstance(why, Overdue):
+            stopped = run.deadline.error(run.progress)
         _record_stop(run, stopped)
         raise stopped from None
     except StorageError as error:

@@ -18,6 +18,7 @@ from ig_worker.run.store import Faults, RunStore
 
 PREPARED = "prepared"
 PREPARING = "preparing"
+COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ def prepare(
     data = {**asdict(prepared), "class_names": list(documents.class_names)}
     store.write_manifest({"state": PREPARED, "config": settings(config), "data_identity": asked, "data": data})
     return prepared
+
+
+def is_complete(store: RunStore) -> bool:
+    """Whether run.json says that nothing is left to do."""
+    return (store.read_manifest() or {}).get("state") == COMPLETE
 
 
 def data_identity(config: DataConfig) -> dict[str, Any]:

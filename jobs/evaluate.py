@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     config = _settings.read_settings(arguments, EvaluateConfig)
-    done = evaluate_run(arguments.run, config)
+    done = evaluate_run(arguments.run, config, _cli.deadline(arguments, config.deadline))
     store = RunStore(arguments.run)
     table = write_faithfulness(store, config)
     print("\n".join([*done.lines(), *table_lines(table), "", *faithfulness_lines(table)]))

@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    result = explain_run(arguments.run, _settings.read_settings(arguments, ExplainConfig))
+    config = _settings.read_settings(arguments, ExplainConfig)
+    result = explain_run(arguments.run, config, _cli.deadline(arguments, config.deadline))
     print("\n".join(result.lines()))
     storage = Storage(arguments.run)
     if result.quarantined:

@@ -52,7 +52,8 @@ def _nightly(arguments: argparse.Namespace) -> int:
     limits = _settings.make_settings(Thresholds, tables.get("thresholds", {}), f"{path}, [thresholds],")
     evaluate_table = actors_of(explain) | tables.get("evaluate", {})
     evaluate = _settings.make_settings(EvaluateConfig, evaluate_table, f"{path}, [evaluate],")
-    found = run_night(night, explain, limits, evaluate=evaluate)
+    deadline = _cli.deadline(arguments, night.deadline)
+    found = run_night(night, explain, limits, evaluate=evaluate, deadline=deadline)
     print(found.text(), flush=True)
     return found.exit_code
 

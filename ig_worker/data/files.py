@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from ig_worker.data.access import reason_of
 from ig_worker.errors import DataError
 
 _BLOCK = 1 << 20
@@ -124,6 +125,11 @@ def file_faults(name: str) -> Iterator[None]:
     """Turns what Arrow and the operating system raise about a broken file into a DataError about `name`."""
     try:
         yield
+    except PermissionError as error:
+        raise DataError(
+            f"{name} cannot be read ({reason_of(error, None if '://' in name else name)})",
+            expected="a file that this user may read",
+        ) from error
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise DataError(
             f"{name} cannot be read ({brief(error)})",

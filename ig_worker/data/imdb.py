@@ -19,7 +19,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ig_worker.data.access import cache_folder, follow_umask
 from ig_worker.data.faults import DOCUMENTS
+from ig_worker.data.files import file_faults
 from ig_worker.data.safe_npz import Reviews
 from ig_worker.errors import DataError, UsageError
 
@@ -180,13 +182,15 @@ def keras_file(remote: RemoteFile) -> Path:
     Raises:
         DataError: there is no copy, and it cannot be downloaded.
     """
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ig_worker"
-    candidates = [keras_home / "datasets" / remote.name, cache / remote.name]
+    keras_home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+    cache = cache_folder()
+    # Path.is_file would raise where this user may not look at all.
+    candidates = [path for path in (keras_home / "datasets" / remote.name, cache / remote.name) if os.path.isfile(path)]
     for path in candidates:
-        if path.is_file() and _hash(path, remote.algorithm) == remote.digest:
-            return path
-    other = next((path for path in candidates if path.is_file()), None)
+        with file_faults(str(path)):
+            if _hash(path, remote.algorithm) == remote.digest:
+                return path
+    other = next(iter(candidates), None)
     note = f"; {other} is there, but is another file: to use it, pass its path as --dataset" if other else ""
     return _download(remote, cache / remote.name, note)
 
@@ -208,6 +212,7 @@ def _download(remote: RemoteFile, target: Path, note: str) -> Path:
                 expected=remote.digest,
                 remedy="what came is not Keras' file: try again later, or from another network" + note,
             )
+        follow_umask(temporary)
         os.replace(temporary, target)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DataError(

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ig_worker.data.access import cache_folder
+from ig_worker.errors import UsageError
 from ig_worker.explain.engine import Document
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.paths import PathPrograms, Task
@@ -90,23 +92,23 @@ def _seconds(programs: PathPrograms, shape: NetworkShape, length: int, tokens: i
 
 
 def _cache_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ig_worker" / "batch_tokens.json"
+    return cache_folder() / "batch_tokens.json"
 
 
 def _read_cache() -> dict[str, int]:
     try:
         content = json.loads(_cache_file().read_text())
         return {str(key): int(value) for key, value in content.items() if int(value) > 0}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, UsageError):
         return {}  # nothing there, or nothing that can be used: measure
 
 
 def _write_cache(known: dict[str, int]) -> None:
-    path = _cache_file()
     try:
+        path = _cache_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}")
         scratch.write_text(json.dumps(known))
         os.replace(scratch, path)
-    except OSError as error:
+    except (OSError, UsageError) as error:
         log.info("the measured batch is not remembered: %s", error)

@@ -20,6 +20,7 @@ from ig_worker.insight.evidence import minimum_documents
 from ig_worker.insight.measures import COLUMNS, MEASURES, Flat, Tables, Totals, ngrams
 from ig_worker.run.apply import Chunks, applying, tasks
 from ig_worker.run.config import ApplyConfig
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.store import Commit, RunStore
 
 _ROWS_AT_ONCE = 1024  # whatever the size of a chunk
@@ -77,6 +78,7 @@ def aggregate(
     store: RunStore,
     progress: Callable[[int, int], None] | None = None,
     config: ApplyConfig | None = None,
+    deadline: Deadline | None = None,
 ) -> dict[str, pa.Table]:
     """Aggregate every committed chunk and write RUN/aggregates/NAME.parquet for every name of `MEASURES`.
 
@@ -84,19 +86,20 @@ def aggregate(
         store: the run.
         progress: called with (chunks read, chunks to read), where each chunk is read twice.
         config: who computes it; None: this process, or a local Ray for a big run.
+        deadline: when actors have to be done with it.
 
     Returns:
         The tables written.
 
     Raises:
         UsageError: no row is explained yet, or no such cluster.
-        RunStoppedError: the actors failed again and again.
+        RunStoppedError: the actors failed again and again, or the deadline has passed.
         RunDamagedError: a file of the run is not what the run wrote.
     """
     commits = _some(store)
     rows, parts = sum(commit.rows for commit in commits.values()), tasks(commits)
     step = _steps(progress, 2 * sum(map(len, parts)))
-    with applying(store, config or ApplyConfig(), rows) as apply:
+    with applying(store, config or ApplyConfig(), rows, deadline) as apply:
         counts = np.zeros(ngrams.SLOTS, np.uint16)
         for found in step(parts, apply(count_documents, parts)):
             ngrams.add_documents(counts, found)

@@ -44,6 +44,7 @@ from ig_worker.insight.report import write_report
 from ig_worker.insight.summary import summarise
 from ig_worker.run import logs
 from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.driver import explain_run
 from ig_worker.run.evaluate import evaluate_run
 from ig_worker.run.setting import setting
@@ -133,6 +134,7 @@ def run_night(
     tell: Callable[[str], None] = print,
     today: datetime.date | None = None,
     evaluate: EvaluateConfig | None = None,
+    deadline: Deadline | None = None,
 ) -> Night:
     """One night from start to end. Nothing is raised for what goes wrong with it: the result carries the exit code.
 
@@ -143,12 +145,14 @@ def run_night(
         tell: told what the night is at.
         today: the date of a new run; None is today's in UTC.
         evaluate: of the evaluation; None: with the actors of `explain`, else the defaults.
+        deadline: when explaining, and evaluating, have to be over; None is the configuration's, from now on.
     """
     config.check()
+    deadline = deadline or Deadline(config.deadline)
     evaluate = evaluate or EvaluateConfig(**actors_of(explain))
     if config.evaluate:
         evaluate.check()
-    shelf, started = Shelf(config.runs), time.monotonic()
+    shelf = Shelf(config.runs)
     today = today or datetime.datetime.now(datetime.UTC).date()
     earlier = _earlier(shelf, config.line)
     name = choose(config.line, today, earlier, resume=config.unfinished == "resume")
@@ -157,11 +161,10 @@ def run_night(
 
     try:
         with kept():
-            night.run = str(name := _explain(night, shelf, name, config, explain, today, tell))
-            ends = None if config.deadline is None else started + config.deadline
+            night.run = str(name := _explain(night, shelf, name, explain, today, tell, deadline))
             with logs.about(run=night.run):
                 of_run = replace(evaluate, model=evaluate.model or explain.model)
-                _look(night, shelf, name, config, of_run, explain.address, limits, ends, tell)
+                _look(night, shelf, name, config, of_run, explain.address, limits, deadline, tell)
     except IgWorkerError as error:
         night.exit_code = error.exit_code
         night.reasons.append(str(error))
@@ -171,7 +174,7 @@ def run_night(
     except Exception as error:  # a fault of ours: who waits for the night has to hear of it all the same
         log.debug("the night failed", exc_info=True)
         night.exit_code = EXIT_STOPPED
-        night.reasons.append(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
+        night.reasons.append(logs.unexpected(error))
     _record(night, shelf, name)
     _retire(night, shelf, name, config)
     _notify(night, config)
@@ -197,21 +200,20 @@ def _explain(
     night: Night,
     shelf: Shelf,
     name: RunName,
-    config: NightConfig,
     explain: ExplainConfig,
     today: datetime.date,
     tell: Callable[[str], None],
+    deadline: Deadline,
 ) -> RunName:
     """Explain; returns the name of the run, which is a new one where the old one was made otherwise."""
-    if config.deadline is not None:
-        explain = replace(explain, deadline=min(config.deadline, explain.deadline or config.deadline))
+    deadline = deadline.sooner(explain.deadline)
     with _step(night, f"explain {name}", tell), logs.about(run=str(name)):
         try:
-            result = explain_run(shelf.place_of(str(name)), explain)
+            result = explain_run(shelf.place_of(str(name)), explain, deadline)
         except RunMismatchError as error:
             name = following(name, today)
             tell(f"{error}; a new run is begun: {name}")
-            result = explain_run(shelf.place_of(str(name)), explain)
+            result = explain_run(shelf.place_of(str(name)), explain, deadline)
     night.exit_code = result.exit_code
     night.reasons += [result.fault] if result.fault else []
     night.lines += result.lines()
@@ -226,10 +228,10 @@ def _look(
     evaluate: EvaluateConfig,
     address: str | None,
     limits: Thresholds,
-    ends: float | None,
+    deadline: Deadline,
     tell: Callable[[str], None],
 ) -> None:
-    """Everything after the explaining. The deadline, at `ends`, cuts the evaluation only: all else takes minutes."""
+    """Everything after the explaining. The deadline cuts what may wait for actors; all else takes minutes."""
     store = RunStore(shelf.place_of(str(name)))
     with _step(night, "verify", tell):
         verification = verify_run(store)
@@ -239,11 +241,11 @@ def _look(
         return
     with _step(night, "aggregate", tell):
         quarantined = store.read_quarantine().num_rows
-        summary = summarise(aggregate(store, config=ApplyConfig(address=address)), quarantined)
+        summary = summarise(aggregate(store, None, ApplyConfig(address=address), deadline), quarantined)
     night.lines += summary.lines()
     if config.evaluate:
         with _step(night, "evaluate", tell):
-            _evaluate(night, store, evaluate, ends)
+            _evaluate(night, store, evaluate, deadline)
     before = compared_with(name, _earlier(shelf, config.line))
     if before is not None:
         with _step(night, "compare", tell):
@@ -264,23 +266,18 @@ def _look(
         night.reasons += reasons + _suspects(night.comparison)
 
 
-def _evaluate(night: Night, store: RunStore, config: EvaluateConfig, ends: float | None) -> None:
+def _evaluate(night: Night, store: RunStore, config: EvaluateConfig, deadline: Deadline) -> None:
     """Measure faithfulness. Nothing that goes wrong with it is worth a night, which has its results by now."""
     try:
-        if ends is not None:
-            left = ends - time.monotonic()
-            if left <= 0:
-                raise RunStoppedError("--deadline has passed", remedy="jobs.evaluate on the run makes up for it")
-            config = replace(config, deadline=min(left, config.deadline or left))
-        evaluate_run(store.uri, config)
+        if deadline.left <= 0:
+            raise RunStoppedError(deadline.error().what, remedy="jobs.evaluate on the run makes up for it")
+        evaluate_run(store.uri, config, deadline.sooner(config.deadline))
         night.lines += faithfulness_lines(write_faithfulness(store, config))
     except IgWorkerError as error:
         night.warnings.append(f"faithfulness is not known: {error}")
     except Exception as error:
         log.debug("the evaluation failed", exc_info=True)
-        night.warnings.append(
-            f"faithfulness is not known: unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-        )
+        night.warnings.append(f"faithfulness is not known: {logs.unexpected(error)}")
 
 
 def _suspects(comparison: Comparison | None) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from ig_worker.data.access import cache_folder, reason_of
 from ig_worker.data.files import brief, without_secrets
 from ig_worker.errors import ModelError
 
@@ -49,11 +50,14 @@ def fetch_model(uri: str, patterns: Sequence[str]) -> Path:
         if not target.is_dir():
             _copy(filesystem, files, target)
             _forget_old(target.parent)
-        os.utime(target)
+        with suppress(OSError):  # another user's, in a cache that they share
+            os.utime(target)
     except (pa.ArrowException, OSError, ValueError, RuntimeError) as error:
+        reason = reason_of(error) if isinstance(error, PermissionError) else brief(error)
         raise ModelError(
-            f"the model at {shown} cannot be fetched ({without_secrets(brief(error))})",
-            expected="a URI such as s3://bucket/models/production that this machine may read, and room in ~/.cache",
+            f"the model at {shown} cannot be fetched ({without_secrets(reason)})",
+            expected="a URI such as s3://bucket/models/production that this machine may read, and room in "
+            f"{cache_folder()} (HOME, XDG_CACHE_HOME)",
         ) from error
     return target
 
@@ -62,8 +66,7 @@ def _place(shown: str, files: Sequence[pafs.FileInfo]) -> Path:
     """Where the copy is: another one as soon as a file's size or time of change is another."""
     content = [shown, [(info.base_name, info.size, info.mtime_ns) for info in files]]
     name = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "ig_worker" / "models" / name
+    return cache_folder() / "models" / name
 
 
 def _copy(filesystem: pafs.FileSystem, files: Sequence[pafs.FileInfo], target: Path) -> None:

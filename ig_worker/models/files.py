@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ig_worker.data.access import reason_of
 from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
@@ -98,6 +99,17 @@ def on_this_machine(files: ModelFiles) -> ModelFiles:
 
 
 def _read(name: str, directory: Path, source: str | None, revision: str | None, base: bool) -> ModelFiles:
+    try:
+        return _read_all(name, directory, source, revision, base)
+    except OSError as error:
+        raise ModelError(
+            f"model file {error.filename or directory} cannot be read ({reason_of(error, directory)})",
+            expected="files that this user may read",
+            remedy=f"as their owner: chmod -R a+rX {directory}",
+        ) from error
+
+
+def _read_all(name: str, directory: Path, source: str | None, revision: str | None, base: bool) -> ModelFiles:
     config = _read_config(directory)
     if (directory / "adapter_config.json").is_file():
         raise ModelError(
@@ -141,7 +153,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     try:
         config = json.loads(path.read_text())
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ModelError(
             f"model directory {directory} has no readable config.json ({error.strerror})",
             expected="a directory written by save_pretrained or jobs.finetune",
@@ -157,7 +169,7 @@ def _check_vocabulary(directory: Path, name: str, embeddings: int) -> None:
     """What can be known of a tokenizer that does not fit, before TensorFlow is loaded; `models.tokenize` knows all."""
     try:
         ids, lost = _read_vocabulary(directory)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"the tokenizer in {name} cannot be read ({type(error).__name__}: {error})",
             expected="a tokenizer.json or vocab.txt as save_pretrained writes it",
@@ -207,8 +219,9 @@ def _from_hub(name: str, revision: str | None) -> Path:
             f"--model {name} is no directory", expected="a model directory, or a hub name such as user/model"
         ) from error
     except Exception as error:
+        reason = reason_of(error) if isinstance(error, PermissionError) else type(error).__name__
         raise ModelError(
-            f"--model {name} is no directory here, and the model hub did not deliver it ({type(error).__name__})",
+            f"--model {name} is no directory here, and the model hub did not deliver it ({reason})",
             expected="a model directory, or a hub name that can be reached",
             remedy="check the path, or download the model on a machine with network and give its directory",
         ) from error

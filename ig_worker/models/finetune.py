@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ig_worker.data.access import follow_umask
 from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import StorageError
 from ig_worker.models.checkpoint import OnStep, Progress, Scratch
@@ -217,3 +218,4 @@ def _save(network: Untrained, tokenizer: Any, metrics: Metrics, scratch: Scratch
     tokenizer.chat_template = None  # its names would be paths of files to write, and no classifier has a chat
     tokenizer.save_pretrained(scratch.model)
     (scratch.model / "metrics.json").write_text(json.dumps(asdict(metrics), indent=2, sort_keys=True) + "\n")
+    follow_umask(scratch.model)  # safetensors writes for its owner only

@@ -14,6 +14,7 @@ import ray
 from ig_worker.errors import UsageError
 from ig_worker.models.files import ModelFiles, on_this_machine
 from ig_worker.run import logs
+from ig_worker.run.cluster import actor_options
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.lease import holder
 from ig_worker.run.storage import PATIENCE_S, Storage
@@ -85,7 +86,7 @@ def spawner(config: ExplainConfig, files: ModelFiles, place: str) -> Callable[[]
     """A function that starts one actor of a run, whose lease this process holds."""
     driver = holder(Storage(place))
     options = {"num_cpus": config.cpus_per_actor, "num_gpus": config.gpus_per_actor or 0}
-    remote = ray.remote(max_restarts=0, max_task_retries=0, **options)(Actor)
+    remote = ray.remote(max_restarts=0, max_task_retries=0, **options, **actor_options())(Actor)
     return lambda: remote.remote(config, files, place, driver)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import ray
 
 from ig_worker.errors import RunDamagedError
+from ig_worker.run.cluster import actor_options
 from ig_worker.run.storage import PATIENCE_S
 from ig_worker.run.store import RunStore
 
@@ -32,5 +33,5 @@ class Applier:
 
 def applier(place: str) -> Callable[[], Any]:
     """A function that starts one `Applier`."""
-    remote = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1)(Applier)
+    remote = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, **actor_options())(Applier)
     return lambda: remote.remote(place)

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from ig_worker.errors import RunDamagedError, RunStoppedError
+from ig_worker.run.address import is_local
 from ig_worker.run.config import NONE, ApplyConfig, ExplainConfig
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch import Ledger
 from ig_worker.run.policy import Action
 from ig_worker.run.store import Commit, RunStore
+from ig_worker.run.surroundings import usable_cpus
 
 Chunks = tuple[int, ...]
 Apply = Callable[..., Iterator[Any]]  # apply(function, tasks, *more): function(store, task, *more) of each, in order
@@ -44,27 +47,28 @@ def wants_actors(config: ApplyConfig, rows: int, environment: Mapping[str, str],
     """Whether Ray is used: where a number of actors is named, or where they pay, on a cluster or with a local Ray."""
     if config.actors != "auto":
         return config.actors != NONE
-    if config.address is not None or "RAY_ADDRESS" in environment:
+    if not is_local(config.address, environment):
         return rows > TASK_ROWS  # there is more than one task
     return rows >= BIG_RUN_ROWS and cpus > 1
 
 
 @contextmanager
-def applying(store: RunStore, config: ApplyConfig, rows: int) -> Iterator[Apply]:
+def applying(store: RunStore, config: ApplyConfig, rows: int, deadline: Deadline | None = None) -> Iterator[Apply]:
     """Something that applies a function to tasks, for the time of the context.
 
     Args:
         store: the run.
         config: who does it.
         rows: explained rows of the run, by which a local Ray is started or not.
+        deadline: when actors have to be done with it; without them it takes its time.
 
     Raises:
         UsageError: no such cluster.
-        RunStoppedError: a task failed again and again.
+        RunStoppedError: a task failed again and again, or the deadline has passed.
         RunDamagedError: a file of the run is not what the run wrote.
     """
     config.check()
-    if not wants_actors(config, rows, os.environ, os.cpu_count() or 1):
+    if not wants_actors(config, rows, os.environ, usable_cpus()):
         yield lambda function, tasks, *more: (function(store, task, *more) for task in tasks)
         return
     from ig_worker.run.applier import applier  # Ray takes a second to import
@@ -72,20 +76,23 @@ def applying(store: RunStore, config: ApplyConfig, rows: int) -> Iterator[Apply]
     from ig_worker.run.pool import Pool
 
     explain = ExplainConfig(actors=config.actors, address=config.address, gpus_per_actor=0.0)
-    with cluster(explain) as (_, most):
+    deadline = deadline or Deadline(None)
+    with cluster(explain, deadline) as (_, most):
         pool = Pool(applier(store.uri), most)
         try:
-            yield lambda function, tasks, *more: _by_actors(pool, function, tasks, *more)
+            yield lambda function, tasks, *more: _by_actors(pool, deadline, function, tasks, *more)
         finally:
             pool.close()
 
 
-def _by_actors(pool: Any, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any) -> Iterator[Any]:
+def _by_actors(
+    pool: Any, deadline: Deadline, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
+) -> Iterator[Any]:
     import ray
 
     shared, ledger = [ray.put(value) for value in more], Ledger(tasks, alike=False)
     waiting, done = list(tasks), {}  # results that are there before an earlier one is
-    for event in pool.work(ledger, lambda actor, task: actor.apply.remote(function, task, *shared), lambda: None):
+    for event in pool.work(ledger, lambda actor, task: actor.apply.remote(function, task, *shared), deadline.check):
         if event.action is Action.FINISH:
             done[event.task] = _value(event.record)
         while waiting and waiting[0] in done:

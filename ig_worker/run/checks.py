@@ -12,9 +12,12 @@ from ig_worker.data.sources import Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import layer_depth
+from ig_worker.run.address import is_connected, is_local, wanted_cluster
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.prepare import Prepared
 from ig_worker.run.store import Commit, RunStore
+from ig_worker.run.surroundings import check_surroundings
 
 
 def check_model(config: ExplainConfig, files: ModelFiles) -> None:
@@ -46,6 +49,28 @@ def assumptions(files: ModelFiles, documents: Documents) -> list[str]:
     return assumed
 
 
+def check_ray(address: str | None, deadline: Deadline) -> None:
+    """What can be known to be in Ray's way before anything is started.
+
+    Args:
+        address: of the cluster, as `--address` has it.
+        deadline: of the job.
+
+    Raises:
+        UsageError: no cluster answers there, or a local Ray could not start.
+        RunStoppedError: the deadline has passed.
+    """
+    if is_connected():
+        return
+    wanted = wanted_cluster(address, os.environ)
+    if wanted is None:
+        check_surroundings()
+    else:
+        from ig_worker.run.cluster import reach  # Ray takes a second to import
+
+        reach(wanted, deadline)
+
+
 def with_gpus(config: ExplainConfig) -> ExplainConfig:
     """The configuration with its number of GPUs an actor decided: one where this machine has any, unless it is told.
 
@@ -53,8 +78,7 @@ def with_gpus(config: ExplainConfig) -> ExplainConfig:
     """
     if config.gpus_per_actor is not None:
         return config
-    local = config.address is None and "RAY_ADDRESS" not in os.environ
-    found = local and any(Path("/dev").glob("nvidia[0-9]*"))
+    found = is_local(config.address, os.environ) and any(Path("/dev").glob("nvidia[0-9]*"))
     return replace(config, gpus_per_actor=1.0 if found else 0.0)
 
 

@@ -57,12 +57,8 @@ class DataConfig:
         "data",
         kind=str,
     )
-    encoding: str | None = setting(
-        None, "of CSV and JSON lines, such as latin-1; none expects UTF-8", "data", kind=str
-    )
-    delimiter: str | None = setting(
-        None, "between the cells of CSV, such as ; or tab; none finds it", "data", kind=str
-    )
+    encoding: str | None = setting(None, "of CSV and JSON lines, such as latin-1; none expects UTF-8", "data", kind=str)
+    delimiter: str | None = setting(None, "between the cells of CSV, such as ; or tab; none finds it", "data", kind=str)
     chunk_rows: int = setting(256, "rows in a chunk, the unit of dispatch, commit and resume", "cluster")
     max_text_bytes: int = setting(DEFAULT_MAX_TEXT_BYTES, "longer texts are quarantined (UTF-8 bytes)", "data")
 

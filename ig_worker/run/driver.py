@@ -11,14 +11,15 @@ from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run import logs
 from ig_worker.run.attempts import Attempts
 from ig_worker.run.audit import write_audit
-from ig_worker.run.checks import assumptions, check_commits, check_model, with_gpus
+from ig_worker.run.checks import assumptions, check_commits, check_model, check_ray, with_gpus
 from ig_worker.run.choices import missing_chunks
 from ig_worker.run.config import ExplainConfig, refuse_differences, run_identity, settings
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch import Ledger
 from ig_worker.run.ending import conclude, ends_recorded
 from ig_worker.run.lease import Lease
 from ig_worker.run.policy import Action
-from ig_worker.run.prepare import Prepared, prepare
+from ig_worker.run.prepare import Prepared, is_complete, prepare
 from ig_worker.run.progress import meter
 from ig_worker.run.result import RunResult
 from ig_worker.run.search import Control, Probe
@@ -27,52 +28,75 @@ from ig_worker.run.store import RunStore
 from ig_worker.run.underway import Run
 
 
-def explain_run(place: str, config: ExplainConfig) -> RunResult:
+def explain_run(place: str, config: ExplainConfig, deadline: Deadline | None = None) -> RunResult:
     """Explain every row of a data set into the run at `place`; a second call goes on where the first one stopped.
+
+    Args:
+        place: of the run, a path or URI.
+        config: of the run.
+        deadline: when it has to be over; None is the configuration's, from now on.
 
     Raises:
         UsageError: wrong settings, bad input, or another driver at work; nothing was started.
         RunStoppedError: stopped before the end; what is committed stays.
         RunDamagedError: a file of the run is not what the run wrote.
     """
-    config, files, documents = _check(config)
-    store = RunStore(place)
-    with ExitStack() as stack:
+    config.check()
+    deadline = deadline or Deadline(config.deadline)
+    with deadline.enforced(), ExitStack() as stack:
+        store = RunStore(place)
+        config, files, documents = _check(config, store, deadline)
         with meter("starting", None) as shown:
-            lease = stack.enter_context(Lease(Storage(store.uri)).held(lambda text: shown.update(0, text)))
-        prepared = _shard(store, config, documents, lease)
-        run = _bind(config, files, store, prepared, documents, lease)
+
+            def waiting(text: str) -> None:
+                deadline.check()
+                shown.update(0, text)
+
+            lease = stack.enter_context(Lease(Storage(store.uri)).held(waiting))
+        prepared = _shard(store, config, documents, lease, deadline)
+        run = _bind(config, files, store, prepared, documents, lease, deadline)
         with ends_recorded(run):
             if run.todo or run.audit_due:
+                run.check()
                 _run_pool(run)
             return conclude(run)
 
 
-def _check(config: ExplainConfig) -> tuple[ExplainConfig, ModelFiles, Documents]:
+def _check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> tuple[ExplainConfig, ModelFiles, Documents]:
     """Everything that can be checked before anything is written."""
-    config.check()
     config = with_gpus(config)
+    if not is_complete(store):  # which needs no Ray
+        check_ray(config.address, deadline)
     files = find_model(config.model, config.revision)
+    deadline.check()
     check_model(config, files)
     files.tell_notes()
     with meter("reading the data set", None):
         documents = open_documents(config.spec(), files.shape.labels)
+    deadline.check()
     logs.tell_assumed(assumptions(files, documents))
     return config, files, documents
 
 
-def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: Lease) -> Prepared:
+def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: Lease, deadline: Deadline) -> Prepared:
     with meter("preparing, rows", None) as shown:
 
         def progress(rows: int, total: int) -> None:
             lease.check()
+            deadline.check()
             shown.update(rows, total=total)
 
         return prepare(store, config, progress, documents)
 
 
 def _bind(
-    config: ExplainConfig, files: ModelFiles, store: RunStore, prepared: Prepared, documents: Documents, lease: Lease
+    config: ExplainConfig,
+    files: ModelFiles,
+    store: RunStore,
+    prepared: Prepared,
+    documents: Documents,
+    lease: Lease,
+    deadline: Deadline,
 ) -> Run:
     """Bind the run to its identity, or refuse to go on with another one's."""
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
@@ -89,7 +113,8 @@ def _bind(
         "data": manifest["data"] | {"class_names": list(documents.class_names)},
         "assumed": assumptions(files, documents),
     }
-    run = Run(store, config, files, prepared, identity, manifest, missing_chunks(prepared.chunks, commits), lease)
+    todo = missing_chunks(prepared.chunks, commits)
+    run = Run(store, config, files, prepared, identity, manifest, todo, lease, deadline)
     check_commits(store, commits, run.mark, prepared, config.chunk_rows)
     if config.retry_quarantined:
         again = [
@@ -109,7 +134,7 @@ def _run_pool(run: Run) -> None:
     from ig_worker.run.cluster import cluster
     from ig_worker.run.pool import Pool
 
-    with cluster(run.config) as (least, most):
+    with cluster(run.config, run.deadline) as (least, most):
         pool = Pool(spawner(run.config, run.files, run.store.uri), most, run.config.chunk_timeout, least)
         try:
             with ends_recorded(run):  # before the actors are ended and Ray is, which may hang

@@ -22,6 +22,8 @@ from ig_worker.errors import (
 from ig_worker.run.audit import read_audit, worst_beyond
 from ig_worker.run.checks import check_commits
 from ig_worker.run.choices import missing_chunks
+from ig_worker.run.deadline import AGAIN, Overdue
+from ig_worker.run.prepare import COMPLETE
 from ig_worker.run.result import RunResult
 from ig_worker.run.underway import Run
 
@@ -53,10 +55,10 @@ def conclude(run: Run) -> RunResult:
     beyond = None if audits is None else worst_beyond(audits, run.config)
     fault = beyond.line(run.store.storage.describe("aggregates/audit.parquet")) if beyond else ""
     audited = {} if audits is None else {"audit": {"rows": audits.num_rows, "beyond": beyond and asdict(beyond)}}
-    run.store.write_manifest({**run.manifest, "state": "complete", "counts": counts, **audited})
+    run.store.write_manifest({**run.manifest, "state": COMPLETE, "counts": counts, **audited})
     result = RunResult(
         exit_code=EXIT_DAMAGED if fault else EXIT_QUARANTINED if quarantined else EXIT_OK,
-        state="complete",
+        state=COMPLETE,
         rows=run.prepared.rows,
         explained=explained,
         quarantined=quarantined,
@@ -92,12 +94,10 @@ def ends_recorded(run: Run) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # Ray's own handler of signals, while it starts, raises the latter
-        counts = run.counts
-        stopped = RunStoppedError(
-            f"interrupted; {counts['chunks_done']} of {counts['chunks']} chunks are done and kept",
-            remedy="run the same command again to resume",
-        )
+    except (KeyboardInterrupt, SystemExit) as why:  # Ray's own handler of signals, while it starts, raises the latter
+        stopped = RunStoppedError(f"interrupted; {run.progress}", remedy=AGAIN)
+        if isinstance(why, Overdue):
+            stopped = run.deadline.error(run.progress)
         _record_stop(run, stopped)
         raise stopped from None
     except StorageError as error:

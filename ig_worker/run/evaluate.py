@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from ig_worker.errors import RunStoppedError, UsageError
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.checks import settings_of, with_gpus
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch import Ledger
 from ig_worker.run.evaluation import EvaluationRecord, read_evaluation
 from ig_worker.run.lease import Lease
@@ -45,22 +47,36 @@ class Evaluated:
         ]
 
 
-def evaluate_run(place: str, config: EvaluateConfig) -> Evaluated:
+def evaluate_run(place: str, config: EvaluateConfig, deadline: Deadline | None = None) -> Evaluated:
     """Evaluate the attributions of the run at `place`, into RUN/evaluation; a second call does what is missing.
 
     What was found with other settings is replaced.
+
+    Args:
+        place: of the run, a path or URI.
+        config: of the evaluation.
+        deadline: when it has to be over; None is the configuration's, from now on.
 
     Raises:
         UsageError: wrong settings, no results, another model, or another driver at work; nothing was started.
         RunStoppedError: stopped before the end; what is written stays.
     """
     config.check()
-    store, started = RunStore(place), time.monotonic()
+    deadline = deadline or Deadline(config.deadline)
+    with deadline.enforced():
+        return _evaluate(RunStore(place), config, deadline)
+
+
+def _evaluate(store: RunStore, config: EvaluateConfig, deadline: Deadline) -> Evaluated:
+    started = time.monotonic()
     store.manifest()  # before a lease is left in what is no run
-    with (
-        meter("evaluating, chunks", None) as shown,
-        Lease(Storage(store.uri)).held(lambda text: shown.update(0, text)) as lease,
-    ):
+    with meter("evaluating, chunks", None) as shown, ExitStack() as stack:
+
+        def waiting(text: str) -> None:
+            deadline.check()
+            shown.update(0, text)
+
+        lease = stack.enter_context(Lease(Storage(store.uri)).held(waiting))
         explain, files, commits = _actors_and_results(store, config)
         store.storage.patience_s = PATIENCE_S
         todo = [i for i, commit in sorted(commits.items()) if read_evaluation(store, commit, config) is None]
@@ -72,13 +88,11 @@ def evaluate_run(place: str, config: EvaluateConfig) -> Evaluated:
 
         def tick() -> None:
             lease.check()
-            if config.deadline is not None and time.monotonic() - started > config.deadline:
-                raise RunStoppedError(
-                    f"--deadline of {config.deadline:g} s has passed", remedy="run the same command again to resume"
-                )
+            deadline.check()
 
         if todo:
-            _run_pool(explain, files, store, todo, config, add, tick)
+            tick()
+            _run_pool(explain, files, store, todo, config, add, tick, deadline)
         lease.confirm()
     done.seconds = time.monotonic() - started
     return done
@@ -102,6 +116,7 @@ def _run_pool(
     config: EvaluateConfig,
     add: Callable[[EvaluationRecord], None],
     tick: Callable[[], None],
+    deadline: Deadline,
 ) -> None:
     """Let actors evaluate chunks.
 
@@ -113,6 +128,7 @@ def _run_pool(
         config: what is evaluated, and how.
         add: told of every chunk that is done.
         tick: called about once a second.
+        deadline: when it has to be over.
     """
     from ig_worker.run.actor import spawner  # Ray takes a second to import
     from ig_worker.run.cluster import cluster
@@ -124,7 +140,7 @@ def _run_pool(
     def submit(actor: Any, index: Any) -> Any:
         return actor.evaluate.remote(index, config)
 
-    with cluster(explain) as (least, most), step_metrics(store.uri, "evaluate") as metrics:
+    with cluster(explain, deadline) as (least, most), step_metrics(store.uri, "evaluate") as metrics:
         pool = Pool(spawner(explain, files, store.uri), most, explain.chunk_timeout, least)
 
         def tell() -> None:

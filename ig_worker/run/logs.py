@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from ig_worker.data.files import without_query, without_secrets
@@ -65,11 +65,18 @@ def about(run: str | None = None, chunk: int | None = None) -> Iterator[None]:
 
 def tell(text: str, level: int = logging.INFO) -> None:
     """Write a line for people to stderr, whatever the log level: as it is, or as a line of JSON."""
+    text = without_secrets(text)
     if as_json():
         text = _Json().format(logging.LogRecord("jobs", level, "", 0, text, None, None))
     elif level >= logging.ERROR:
         text = f"error: {text}"
-    print(text, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk, or a reader that has gone, is nothing that a run should end for
+        print(text, file=sys.stderr, flush=True)
+
+
+def unexpected(error: BaseException) -> str:
+    """What to say of an error that is not one of ours."""
+    return without_secrets(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def tell_assumed(assumed: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from ig_worker.run.store import Faults, RunStore
 
 PREPARED = "prepared"
 PREPARING = "preparing"
+COMPLETE = "complete"
 _WAYS = ("label_map", "text_column", "label_column", "id_column", "encoding", "delimiter")  # of reading the same files
 
 
@@ -94,6 +95,11 @@ def _reads_otherwise(store: RunStore, before: Mapping[str, Any], asked: Mapping[
     """
     differing = {key for key in before.keys() | asked.keys() if before.get(key) != asked.get(key)}
     return "data" in differing and differing <= {"data", *_WAYS} and not store.committed()
+
+
+def is_complete(store: RunStore) -> bool:
+    """Whether run.json says that nothing is left to do."""
+    return (store.read_manifest() or {}).get("state") == COMPLETE
 
 
 def data_identity(config: DataConfig) -> dict[str, Any]:

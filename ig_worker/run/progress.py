@@ -69,7 +69,8 @@ class Lines:
 
     def _line(self, done: int, now: float, note: str) -> str:
         of_total = f"/{self._total} ({done / self._total:.0%})" if self._total else ""
-        parts = [f"{self._title} {done}{of_total} after {_duration(now - self._started)}"]
+        count = f" {done}{of_total}" if done or self._total else ""  # what only waits counts nothing
+        parts = [f"{self._title}{count} after {_duration(now - self._started)}"]
         since, first = self._first or (now, done)
         if done > first and now > since:
             rate = (done - first) / (now - since)

@@ -24,6 +24,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from ig_worker.data.access import reason_of
 from ig_worker.data.files import without_query, without_secrets
 from ig_worker.errors import StorageError
 
@@ -256,7 +257,7 @@ class Storage:
 
     def error(self, verb: str, name: str, error: OSError) -> StorageError:
         """One line about what the system said of a file."""
-        reason = error.strerror or str(error).splitlines()[0]
+        reason = reason_of(error, self.path(name)) if self.local else error.strerror or str(error).splitlines()[0]
         return StorageError(
             f"cannot {verb} {self.describe(name)} ({reason})",
             expected="a place that this user can read and write, with room on it",

@@ -11,6 +11,7 @@ from ig_worker.models.files import ModelFiles
 from ig_worker.run.audit import read_audit
 from ig_worker.run.choices import over_budget
 from ig_worker.run.config import ExplainConfig, fingerprint
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.lease import Lease
 from ig_worker.run.prepare import Prepared
 from ig_worker.run.result import Totals
@@ -29,6 +30,7 @@ class Run:
     manifest: dict[str, Any]
     todo: list[int]  # chunks without a result
     lease: Lease
+    deadline: Deadline
     explained: int = 0  # rows, before this start
     quarantined: int = 0  # rows, so far
     recorded: bool = False  # whether its end has been written down
@@ -77,11 +79,12 @@ class Run:
                 remedy="see the reasons in RUN/quarantine; what is done is kept",
             )
 
+    @property
+    def progress(self) -> str:
+        """How far it is, in words."""
+        return f"{self.counts['chunks_done']} of {self.counts['chunks']} chunks are done and kept"
+
     def check(self) -> None:
         """Raise RunStoppedError once `--deadline` has passed, or another driver has taken the run over."""
         self.lease.check()
-        limit = self.config.deadline
-        if limit is not None and time.monotonic() - self.started > limit:
-            raise RunStoppedError(
-                f"--deadline of {limit:g} s has passed", remedy="run the same command again to resume"
-            )
+        self.deadline.check(lambda: self.progress)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,13 @@ from ig_worker.errors import RunStoppedError
 from ig_worker.insight import night as night_module
 from ig_worker.insight.night import Night, NightConfig, run_night
 from ig_worker.insight.night_rules import Thresholds
+from ig_worker.models.files import find_model
 from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.store import RunStore
+from ig_worker.run.verify import verify_run
+from tests.run.clocks import Clock
 from tests.run.in_process import shared_worker, work
 
 
@@ -32,9 +38,10 @@ def explain(tmp_path: Path, tiny_models: dict[str, Path], monkeypatch: pytest.Mo
     )  # fmt: skip
 
 
-def night(folder: Path, explain: ExplainConfig, **changes: Any) -> Night:
+def night(folder: Path, explain: ExplainConfig, clock: Callable[[], float] = time.monotonic, **changes: Any) -> Night:
     config = NightConfig(**{"runs": str(folder / "runs"), "line": "imdb", "evaluate": False} | changes)
-    return run_night(config, explain, Thresholds(), lambda _: None, datetime.date(2026, 11, 24))
+    deadline = Deadline(config.deadline, clock=clock)
+    return run_night(config, explain, Thresholds(), lambda _: None, datetime.date(2026, 11, 24), deadline=deadline)
 
 
 def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypatch) -> None:
@@ -51,17 +58,28 @@ def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypa
 
 def test_a_deadline_in_the_evaluation_costs_only_the_evaluation(tmp_path: Path, explain, monkeypatch) -> None:
     night(tmp_path, explain)  # so that nothing but the evaluation is left to do
-    given: list[float | None] = []
-    monkeypatch.setattr(night_module, "evaluate_run", lambda _, config: given.append(config.deadline))
-    for limit in (600.0, 1e-3):
-        done = night(tmp_path, explain, evaluate=True, deadline=limit)
+    given: list[float] = []
+    monkeypatch.setattr(night_module, "evaluate_run", lambda *_: given.append(_[2].left))
+    clock = Clock()
+    monkeypatch.setattr(night_module, "verify_run", lambda store: clock.pass_(1) or verify_run(store))
+    for limit in (600.0, 0.5):
+        done = night(tmp_path, explain, clock=clock, evaluate=True, deadline=limit)
         assert done.exit_code == 0
         assert done.report is not None
-    assert len(given) == 1  # the second deadline has passed by then
-    assert 0 < given[0] <= 600
+    assert given == [599.0]  # the second deadline has passed by then
     assert done.warnings == [
-        "faithfulness is not known: --deadline has passed; jobs.evaluate on the run makes up for it"
+        "faithfulness is not known: --deadline of 0.5 s has passed; jobs.evaluate on the run makes up for it"
     ]
+
+
+def test_a_night_has_one_clock_from_its_start(tmp_path: Path, explain, monkeypatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(driver, "find_model", lambda *model: clock.pass_(30) or find_model(*model))
+    done = night(tmp_path, explain, clock=clock, deadline=20.0)
+    assert (done.exit_code, done.reasons) == (
+        4,
+        ["--deadline of 20 s has passed; run the same command again to resume"],
+    )
 
 
 def test_a_fault_that_nobody_thought_of_is_told_and_recorded(tmp_path: Path, explain, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""A job ends cleanly at the first signal, within a limit, and at once at the second, whatever it is stuck in."""
+"""A job ends cleanly at the first signal or its deadline, within a limit, and at once at a second signal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 JOB = """
 import ctypes, sys, threading, time
+from ig_worker.errors import RunStoppedError
 from jobs import _cli, _signals
 
 def hang():  # as within Ray: no Python code runs in this thread any more, not even a signal handler
@@ -24,7 +25,24 @@ def work():
     while True:
         time.sleep(0.01)
 
-def main(_):
+def overdue(what):
+    with _cli.deadline(given[0], 0.6).enforced():
+        what()
+
+def go_on():
+    try:
+        overdue(work)
+    except RunStoppedError:
+        time.sleep(2.5)
+
+def in_time():
+    overdue(int)
+    time.sleep(2.5)
+
+given = []
+
+def main(arguments):
+    given.append(arguments)
     threading.Timer(0.3, print, ["at work"], {{"flush": True}}).start()  # once it is
     try:
         {work}
@@ -33,7 +51,7 @@ def main(_):
         {clean_up}
         print("clean", flush=True)
 
-_signals.GRACE_S = {grace}
+_signals.GRACE_S, _signals.OVERTIME_S = {grace}, 0.2
 sys.exit(_cli.run(main, _cli.parser("job", ""), None))
 """
 
@@ -95,3 +113,22 @@ def test_what_is_stuck_is_ended_after_a_while(stuck: dict[str, str]) -> None:
     assert lines[0].startswith(
         "error: interrupted, and not all had ended 1 s later; what is done is kept; run the same"
     )
+
+
+def test_a_deadline_interrupts_what_does_not_look_at_the_clock() -> None:
+    told = ["error: --deadline of 0.6 s has passed; run the same command again to resume"]
+    assert Job(work="overdue(work)").end() == (4, "cleaning up\nclean\n", told)
+
+
+@pytest.mark.parametrize("stuck", [{"work": "overdue(hang)"}, {"work": "overdue(work)", "clean_up": "hang()"}])
+def test_a_deadline_ends_what_is_stuck(stuck: dict[str, str]) -> None:
+    code, _, lines = Job(**stuck, grace=1.0).end()
+    assert code == 4
+    assert len(lines) == 1
+    assert lines[0].startswith("error: --deadline of 0.6 s has passed, and not all had ended 1 s later; what is done")
+
+
+@pytest.mark.parametrize("work", ["go_on()", "in_time()"])
+def test_what_comes_after_is_left_alone(work: str) -> None:
+    """As what a night still does when its deadline has cut the evaluation short, or has not come yet."""
+    assert Job(work=work, grace=1.0).end() == (0, "cleaning up\nclean\n", [])

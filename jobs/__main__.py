@@ -16,7 +16,17 @@ from ig_worker.run import logs
 
 # A new job is a file, and its name at its place here.
 ORDER = {
-    "In their usual order": ("finetune", "prepare", "explain", "verify", "aggregate", "evaluate", "compare", "report"),
+    "In their usual order": (
+        "finetune",
+        "check",
+        "prepare",
+        "explain",
+        "verify",
+        "aggregate",
+        "evaluate",
+        "compare",
+        "report",
+    ),
     "At any time": ("status",),
     "All of it, every night": ("nightly",),
 }

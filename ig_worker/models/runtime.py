@@ -14,12 +14,7 @@ from functools import cache
 from typing import Any
 
 from ig_worker.errors import ModelError
-
-# transformers' TensorFlow classes and alibi are written against Keras 2.
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+from ig_worker.models.environment import quiet_transformers  # before TensorFlow
 
 
 @contextmanager
@@ -44,11 +39,9 @@ def _quiet_stderr() -> Iterator[None]:
 # TensorFlow's C++ side logs a dozen lines about plug-ins before any log level is in force.
 with _quiet_stderr():
     import tensorflow as tf
-    import transformers
 
     tf.config.list_physical_devices()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet_transformers()
 
 __all__ = ["configure", "device_kind", "exact_products", "has_gpu", "one_pass", "require_gpu", "tf"]
 

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from ig_worker.data.style import apply_style
 from ig_worker.errors import ModelError
+from ig_worker.models.environment import quiet_transformers
 from ig_worker.models.files import refuse_token_ids
+from ig_worker.models.vocabulary import declare_special_tokens, unknown_words
 
 _UNKNOWN_WORD = "x" * 1000  # to any BERT tokenizer: longer than a word may be
 _NEWER = "TokenizersBackend"  # a class of transformers 5
@@ -29,6 +31,15 @@ class Tokens:
     word_ids: npt.NDArray[np.int32]  # number of the word in the text, -1 for special tokens
     tokens: list[str]
     truncated: bool
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a tokenizer makes of some texts, without their being cut."""
+
+    lengths: npt.NDArray[np.int64]  # [texts], in tokens, special ones included
+    tokens: int  # in all, special ones apart
+    unknown: list[str]  # the words that are [UNK], as the texts have them
 
 
 class TextEncoder:
@@ -51,6 +62,19 @@ class TextEncoder:
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             encoded += self._encode([apply_style(text, self.style) for text in texts[start : start + _TEXTS_AT_ONCE]])
         return encoded
+
+    def survey(self, texts: Sequence[str]) -> Survey:
+        """How long texts are, and which of their words are unknown."""
+        lengths: list[int] = []
+        total = 0
+        words: list[str] = []
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            styled = [apply_style(text, self.style) for text in texts[start : start + _TEXTS_AT_ONCE]]
+            encodings = self.tokenizer(styled, add_special_tokens=self.style != "plain").encodings
+            lengths += map(len, encodings)
+            tokens, unknown = unknown_words(self.tokenizer, styled, encodings)
+            total, words = total + tokens, words + unknown
+        return Survey(np.array(lengths, np.int64), total, words)
 
     def _encode(self, texts: list[str]) -> list[Tokens]:
         plain = self.style == "plain"
@@ -83,8 +107,6 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
     Raises:
         ModelError: no usable tokenizer, or one with tokens for which the network has no embeddings.
     """
-    import ig_worker.models.runtime  # noqa: F401  transformers looks for TensorFlow when it is imported
-
     try:
         tokenizer = _read_tokenizer(Path(directory))
     except Exception as error:
@@ -103,22 +125,22 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
             f"the tokenizer in {directory} cannot read an unknown word ({error})",
             expected="a tokenizer that can read any text",
         ) from error
+    declare_special_tokens(tokenizer)
     return tokenizer
 
 
 def _read_tokenizer(directory: Path) -> Any:
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
+    transformers = quiet_transformers()
     path = directory / "tokenizer_config.json"
     config = json.loads(path.read_bytes()) if path.is_file() else {}
     if not isinstance(config, dict):
         raise ValueError("tokenizer_config.json holds no JSON object")
     newer = newer_settings(config)
     if newer is None:
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        return transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     if not (directory / "tokenizer.json").is_file():
         raise ValueError("transformers 5 wrote tokenizer_config.json, but there is no tokenizer.json beside it")
-    return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True, **newer)
+    return transformers.PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True, **newer)
 
 
 def newer_settings(config: Mapping[str, Any]) -> dict[str, Any] | None:

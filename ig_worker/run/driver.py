@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from typing import Any
 
@@ -20,6 +21,7 @@ from ig_worker.run.ending import conclude, ends_recorded
 from ig_worker.run.lease import Lease
 from ig_worker.run.policy import Action
 from ig_worker.run.prepare import Prepared, is_complete, prepare
+from ig_worker.run.preview import Preview
 from ig_worker.run.progress import meter
 from ig_worker.run.result import RunResult
 from ig_worker.run.search import Control, Probe
@@ -62,11 +64,34 @@ def explain_run(place: str, config: ExplainConfig, deadline: Deadline | None = N
             return conclude(run)
 
 
+def check_input(config: ExplainConfig) -> Preview:
+    """What a run of this configuration is about to do, found without Ray and without writing anything.
+
+    Raises:
+        UsageError: wrong settings or bad input, as `explain_run` raises it before it starts.
+    """
+    from ig_worker.run.trial import preview
+
+    config.check()
+    config = with_gpus(config)
+    files, documents = _open(config, Deadline(config.deadline))
+    with meter("loading the model", None):
+        return preview(config, files, documents, network=True)
+
+
 def _check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> tuple[ExplainConfig, ModelFiles, Documents]:
     """Everything that can be checked before anything is written."""
     config = with_gpus(config)
     if not is_complete(store):  # which needs no Ray
         check_ray(config.address, deadline)
+    files, documents = _open(config, deadline)
+    if not store.committed():  # somebody who resumes has seen it
+        _tell(config, files, documents)
+        deadline.check()
+    return config, files, documents
+
+
+def _open(config: ExplainConfig, deadline: Deadline) -> tuple[ModelFiles, Documents]:
     files = find_model(config.model, config.revision)
     deadline.check()
     check_model(config, files)
@@ -74,8 +99,16 @@ def _check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> tuple[
     with meter("reading the data set", None):
         documents = open_documents(config.spec(), files.shape.labels)
     deadline.check()
-    logs.tell_assumed(assumptions(files, documents))
-    return config, files, documents
+    return files, documents
+
+
+def _tell(config: ExplainConfig, files: ModelFiles, documents: Documents) -> None:
+    """Say what the run is about to do, so that a wrong assumption is seen before it costs an hour."""
+    from ig_worker.run.trial import preview  # TensorFlow: seconds
+
+    with meter("looking at the first rows", None):
+        found = preview(config, files, documents, network=False)
+    logs.tell("\n".join(found.lines(texts=sys.stderr.isatty())))  # a night's log is read by more people than its data
 
 
 def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: Lease, deadline: Deadline) -> Prepared:

@@ -1,0 +1,217 @@
+"""What a run is about to do, in some lines: what was understood, what was assumed, what it will cost. All pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ig_worker.explain.rules import ADAPTIVE
+from ig_worker.models.layers import NetworkShape
+from ig_worker.run.config import ExplainConfig
+
+MOST_UNKNOWN = 0.05  # share of the tokens that is suspicious
+_ADAPTIVE_EVALUATIONS = 12.0  # a row: between the 8 and 16 that reviews took on the networks that were measured
+_CPU_PACE, _GPU_PACE = 4e10, 2e13  # operations a second of one CPU thread and of one GPU, for want of a measurement
+_SHOWN_TOKENS = 12
+_WIDTH = 12  # columns of a line's name
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What is known of a run before it starts.
+
+    A sample is its first rows that have a text.
+    """
+
+    config: ExplainConfig
+    shape: NetworkShape
+    model: str  # as the user named it
+    data: str  # the data set, for people
+    rows: int
+    labels: str  # classes and their counts, for people; "" where there are none
+    first_tokens: tuple[tuple[str, ...], ...]  # of the first texts
+    before: tuple[str, ...]  # special tokens before every text
+    behind: tuple[str, ...]  # and behind it
+    special: tuple[str, ...]  # all special tokens
+    baseline: str  # the token that takes the place of each token; "" where --baseline is zeros
+    lengths: npt.NDArray[np.int64]  # [sample], in tokens, before they are cut
+    tokens: int  # of the sample, special ones apart
+    unknown: int  # of these
+    suspicion: str = ""  # which setting makes them unknown
+    assumed: tuple[str, ...] = ()
+    trial: Trial | None = None
+
+    @property
+    def suspicious(self) -> list[str]:
+        """What is likely to be a mistake, each as one line."""
+        lines = []
+        if self.unknown > MOST_UNKNOWN * self.tokens:
+            share = f"{self.unknown / self.tokens:.1%} of the first {self.tokens:,} tokens are unknown to the tokenizer"
+            cause = self.suspicion or "the texts, or the vocabulary, may be of another language or another model"
+            lines.append(f"{share}: {cause}")
+        if self.trial is not None and self.trial.worse_than_chance(self.shape.classes):
+            lines.append(
+                f"the model is right in {self.trial.right} of {self.trial.labelled} labelled rows: are the labels the "
+                "model's classes (see --label-map)?"
+            )
+        return lines
+
+    def lines(self, texts: bool = True) -> list[str]:
+        """The preview for people.
+
+        Args:
+            texts: whether to show how the first texts begin.
+        """
+        config, shape = self.config, self.shape
+        told = [
+            ("data", f"{self.data}, {self.rows:,} rows"),
+            ("labels", self.labels or "none"),
+            ("model", f"{self.model}: {_network(shape)}"),
+            ("classes", _classes(shape)),
+        ]
+        if texts:
+            told += [("tokens", " ".join(tokens[:_SHOWN_TOKENS])) for tokens in self.first_tokens]
+        told += [
+            ("special", _special(self.before, self.behind, self.special)),
+            ("unknown", f"{self.unknown:,} of the first {self.tokens:,} tokens ({_share(self.unknown, self.tokens)})"),
+            ("lengths", self._lengths()),
+            ("method", f"{_method(config)}, at {_layer(config.layer)}, from {self._baseline()} to the text"),
+            ("target", _target(config.target, shape.labels)),
+        ]
+        if self.trial is not None:
+            told.append(("trial", self.trial.line()))
+        told.append(("cost", self._cost()))
+        told += [("assumed", line) for line in self.assumed]
+        told += [("suspicious", line) for line in self.suspicious]
+        return [f"{name:<{_WIDTH}}{text}" for name, text in told]
+
+    def _lengths(self) -> str:
+        if not self.lengths.size:
+            return "no text"
+        median, most = (int(np.quantile(self.lengths, share, method="lower")) for share in (0.5, 1.0))
+        limit = self.config.max_length
+        cut = int((self.lengths > limit).sum())
+        padded = ", each padded to it" if self.config.text_style == "plain" else ""
+        return (
+            f"{median} tokens in the median, {most} at most; {cut} of {self.lengths.size:,} "
+            f"({_share(cut, self.lengths.size)}) are cut at --max-length {limit}{padded}"
+        )
+
+    def _baseline(self) -> str:
+        return f"{self.baseline} in each token's place" if self.baseline else "zeros in place of all token numbers"
+
+    def _cost(self) -> str:
+        each = evaluations(self.config)
+        about = "about " if self.config.method == ADAPTIVE else ""
+        work = operations(self.shape, self._used()) * each * self.rows
+        said = f"{self.rows:,} rows, {about}{each:g} evaluations each"
+        if self.trial is not None:
+            seconds, guess = self.trial.seconds_a_token * float(self._used().mean()) * each * self.rows, "measured here"
+            return f"{said}: about {duration(seconds)} of one actor like this process ({guess})"
+        gpus = self.config.gpus_per_actor or 0
+        pace = _GPU_PACE * gpus if gpus else _CPU_PACE * self.config.cpus_per_actor
+        kind = "GPU" if gpus else "CPU"
+        return f"{said}: a guess of {duration(work / pace)} of one actor on a {kind}, divided by the actors"
+
+    def _used(self) -> npt.NDArray[np.int64]:
+        """Lengths of the sample as the network gets them."""
+        limit = self.config.max_length
+        if self.config.text_style == "plain" or not self.lengths.size:
+            return np.full(max(self.lengths.size, 1), limit)
+        return np.minimum(self.lengths, limit)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the network made of some of the sample."""
+
+    rows: int
+    labelled: int
+    right: int  # of the labelled ones
+    predicted: dict[str, int] = field(default_factory=dict)  # rows by class name
+    seconds_a_token: float = 0.0  # for one evaluation, forward and gradient
+
+    def line(self) -> str:
+        said = ", ".join(f"{name}: {count}" for name, count in self.predicted.items())
+        labels = f"; {self.right} of {self.labelled} labels are as predicted" if self.labelled else ""
+        return f"predictions of {self.rows} rows: {said}{labels}"
+
+    def worse_than_chance(self, classes: int) -> bool:
+        """Whether so few are right that guessing would hardly ever do as badly (three standard deviations)."""
+        chance = 1 / classes
+        expected, spread = self.labelled * chance, (self.labelled * chance * (1 - chance)) ** 0.5
+        return self.labelled > 0 and self.right < expected - 3 * spread
+
+
+def operations(shape: NetworkShape, lengths: npt.NDArray[np.int64]) -> float:
+    """Floating-point operations of one evaluation, forward and gradient, of a text: the mean over texts.
+
+    A multiplication and an addition for each weight of a block and each token, and for each pair of tokens in
+    attention; the gradient with respect to inputs costs what the forward pass does.
+
+    Args:
+        shape: of the network.
+        lengths: int64 [texts], in tokens.
+    """
+    weights = shape.blocks * (4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate)
+    pairs = shape.blocks * 2 * shape.hidden
+    return float(np.mean(2 * 2 * (weights * lengths + pairs * lengths.astype(np.float64) ** 2)))
+
+
+def evaluations(config: ExplainConfig) -> float:
+    """Of one row: what a fixed rule takes, or what the adaptive method takes as a rule."""
+    if config.method != ADAPTIVE:
+        return float(config.n_steps + 1)  # F(x) and F(x') are two halves
+    return min(_ADAPTIVE_EVALUATIONS, float(config.max_evaluations))
+
+
+def duration(seconds: float) -> str:
+    """A span of time for people, in one unit."""
+    for unit, name in ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}s"
+    return "a second" if seconds < 1.5 else f"{seconds:.0f} seconds"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "0%"
+
+
+def _network(shape: NetworkShape) -> str:
+    names = {"distilbert": "DistilBERT", "bert": "BERT"}
+    head = "a head on [CLS]" if shape.head is None else f"a head on all of {shape.head.length} positions"
+    return (
+        f"{names[shape.architecture]} of {shape.blocks} blocks, width {shape.hidden}, {shape.heads} heads, "
+        f"{shape.vocabulary:,} tokens, with {head}"
+    )
+
+
+def _classes(shape: NetworkShape) -> str:
+    named = ", ".join(f"{number} {name}" for number, name in enumerate(shape.labels[:20]))
+    more = f" and {len(shape.labels) - 20} more" if len(shape.labels) > 20 else ""
+    return f"{named}{more}, by {'one sigmoid' if shape.logits == 1 else 'softmax'}"
+
+
+def _special(before: Sequence[str], behind: Sequence[str], special: Sequence[str]) -> str:
+    around = " ".join([*before, "text", *behind]) if before or behind else "none around a text"
+    others = [token for token in special if token not in (*before, *behind)]
+    return f"{around}; also {' '.join(others[:10])}{' …' if len(others) > 10 else ''}" if others else around
+
+
+def _method(config: ExplainConfig) -> str:
+    if config.method == ADAPTIVE:
+        return f"integrated gradients to a relative L1 error of {config.tolerance:g}"
+    return f"integrated gradients by {config.method} with {config.n_steps} nodes"
+
+
+def _layer(layer: str) -> str:
+    return "the embeddings" if layer == "embeddings" else f"the output of {layer.replace(':', ' ')}"
+
+
+def _target(target: str, labels: Sequence[str]) -> str:
+    if target.isdecimal():
+        return f"class {target} {labels[int(target)]}, for every row"
+    return {"predicted": "the predicted class of each row", "label": "the labelled class of each row"}[target]

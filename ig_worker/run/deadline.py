@@ -1,7 +1,7 @@
 """The one clock of a job: started with it, and handed through all of its phases.
 
 What works in small steps looks at it between them (`Deadline.check`). What cannot, such as a storage or Ray's own code
-that hangs, is interrupted by the job's guard, where there is one: see `jobs._signals`.
+that hangs, is interrupted by the job's guard, where there is one: see `jobs/_signals.py`.
 """
 
 from __future__ import annotations

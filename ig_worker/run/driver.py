@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import ExitStack
 from typing import Any
@@ -21,7 +22,7 @@ from ig_worker.run.ending import conclude, ends_recorded
 from ig_worker.run.lease import Lease
 from ig_worker.run.policy import Action
 from ig_worker.run.prepare import Prepared, is_complete, prepare
-from ig_worker.run.preview import Preview
+from ig_worker.run.preview import CAUTIONS, Preview
 from ig_worker.run.progress import meter
 from ig_worker.run.result import RunResult
 from ig_worker.run.search import Control, Probe
@@ -108,7 +109,8 @@ def _tell(config: ExplainConfig, files: ModelFiles, documents: Documents) -> Non
 
     with meter("looking at the first rows", None):
         found = preview(config, files, documents, network=False)
-    logs.tell("\n".join(found.lines(texts=sys.stderr.isatty())))  # a night's log is read by more people than its data
+    for line in found.lines(texts=sys.stderr.isatty()):  # a night's log is read by more people than its data
+        logs.tell(line, logging.WARNING if line.startswith(CAUTIONS) else logging.INFO)
 
 
 def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: Lease, deadline: Deadline) -> Prepared:

@@ -12,6 +12,7 @@ from ig_worker.explain.rules import ADAPTIVE
 from ig_worker.models.layers import NetworkShape
 from ig_worker.run.config import ExplainConfig
 
+CAUTIONS = ("assumed", "suspicious")  # names of lines that a person should not overlook
 MOST_UNKNOWN = 0.05  # share of the tokens that is suspicious
 _ADAPTIVE_EVALUATIONS = 12.0  # a row: between the 8 and 16 that reviews took on the networks that were measured
 _CPU_PACE, _GPU_PACE = 4e10, 2e13  # operations a second of one CPU thread and of one GPU, for want of a measurement
@@ -84,8 +85,8 @@ class Preview:
         if self.trial is not None:
             told.append(("trial", self.trial.line()))
         told.append(("cost", self._cost()))
-        told += [("assumed", line) for line in self.assumed]
-        told += [("suspicious", line) for line in self.suspicious]
+        for name, lines in zip(CAUTIONS, (self.assumed, self.suspicious), strict=True):
+            told += [(name, line) for line in lines]
         return [f"{name:<{_WIDTH}}{text}" for name, text in told]
 
     def _lengths(self) -> str:
@@ -140,10 +141,10 @@ class Trial:
         return f"predictions of {self.rows} rows: {said}{labels}"
 
     def worse_than_chance(self, classes: int) -> bool:
-        """Whether so few are right that guessing would hardly ever do as badly (three standard deviations)."""
+        """Whether so few are right that guessing would rarely do as badly (two standard deviations)."""
         chance = 1 / classes
         expected, spread = self.labelled * chance, (self.labelled * chance * (1 - chance)) ** 0.5
-        return self.labelled > 0 and self.right < expected - 3 * spread
+        return self.labelled > 0 and self.right < expected - 2 * spread
 
 
 def operations(shape: NetworkShape, lengths: npt.NDArray[np.int64]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from ig_worker.data.sources import Documents, open_documents
@@ -31,6 +32,16 @@ from ig_worker.run.store import RunStore
 from ig_worker.run.underway import Run
 
 
+@dataclass(frozen=True)
+class _Input:
+    """What a run is given, checked."""
+
+    config: ExplainConfig
+    files: ModelFiles
+    documents: Documents
+    preview: Preview | None  # None where the run has results already
+
+
 def explain_run(place: str, config: ExplainConfig, deadline: Deadline | None = None) -> RunResult:
     """Explain every row of a data set into the run at `place`; a second call goes on where the first one stopped.
 
@@ -48,7 +59,7 @@ def explain_run(place: str, config: ExplainConfig, deadline: Deadline | None = N
     deadline = deadline or Deadline(config.deadline)
     with deadline.enforced(), ExitStack() as stack:
         store = RunStore(place)
-        config, files, documents = _check(config, store, deadline)
+        given = _check(config, store, deadline)
         with meter("starting", None) as shown:
 
             def waiting(text: str) -> None:
@@ -56,8 +67,8 @@ def explain_run(place: str, config: ExplainConfig, deadline: Deadline | None = N
                 shown.update(0, text)
 
             lease = stack.enter_context(Lease(Storage(store.uri)).held(waiting))
-        prepared = _shard(store, config, documents, lease, deadline)
-        run = _bind(config, files, store, prepared, documents, lease, deadline)
+        prepared = _shard(store, given, lease, deadline)
+        run = _bind(given, store, prepared, lease, deadline)
         with ends_recorded(run):
             if run.todo or run.audit_due:
                 run.check()
@@ -80,16 +91,17 @@ def check_input(config: ExplainConfig) -> Preview:
         return preview(config, files, documents, network=True)
 
 
-def _check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> tuple[ExplainConfig, ModelFiles, Documents]:
+def _check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> _Input:
     """Everything that can be checked before anything is written."""
     config = with_gpus(config)
     if not is_complete(store):  # which needs no Ray
         check_ray(config.address, deadline)
     files, documents = _open(config, deadline)
+    found = None
     if not store.committed():  # somebody who resumes has seen it
-        _tell(config, files, documents)
+        found = _preview(config, files, documents)
         deadline.check()
-    return config, files, documents
+    return _Input(config, files, documents, found)
 
 
 def _open(config: ExplainConfig, deadline: Deadline) -> tuple[ModelFiles, Documents]:
@@ -103,7 +115,7 @@ def _open(config: ExplainConfig, deadline: Deadline) -> tuple[ModelFiles, Docume
     return files, documents
 
 
-def _tell(config: ExplainConfig, files: ModelFiles, documents: Documents) -> None:
+def _preview(config: ExplainConfig, files: ModelFiles, documents: Documents) -> Preview:
     """Say what the run is about to do, so that a wrong assumption is seen before it costs an hour."""
     from ig_worker.run.trial import preview  # TensorFlow: seconds
 
@@ -111,9 +123,10 @@ def _tell(config: ExplainConfig, files: ModelFiles, documents: Documents) -> Non
         found = preview(config, files, documents, network=False)
     for line in found.lines(texts=sys.stderr.isatty()):  # a night's log is read by more people than its data
         logs.tell(line, logging.WARNING if line.startswith(CAUTIONS) else logging.INFO)
+    return found
 
 
-def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: Lease, deadline: Deadline) -> Prepared:
+def _shard(store: RunStore, given: _Input, lease: Lease, deadline: Deadline) -> Prepared:
     with meter("preparing, rows", None) as shown:
 
         def progress(rows: int, total: int) -> None:
@@ -121,19 +134,12 @@ def _shard(store: RunStore, config: ExplainConfig, documents: Documents, lease: 
             deadline.check()
             shown.update(rows, total=total)
 
-        return prepare(store, config, progress, documents)
+        return prepare(store, given.config, progress, given.documents)
 
 
-def _bind(
-    config: ExplainConfig,
-    files: ModelFiles,
-    store: RunStore,
-    prepared: Prepared,
-    documents: Documents,
-    lease: Lease,
-    deadline: Deadline,
-) -> Run:
+def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, deadline: Deadline) -> Run:
     """Bind the run to its identity, or refuse to go on with another one's."""
+    config, files, documents = given.config, given.files, given.documents
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
     manifest, commits = store.manifest(), store.commits()
     if commits:  # until there is a result, the settings may still change
@@ -148,6 +154,8 @@ def _bind(
         "data": manifest["data"] | {"class_names": list(documents.class_names)},
         "assumed": assumptions(files, documents),
     }
+    if given.preview is not None:
+        manifest["suspicious"] = given.preview.suspicious
     todo = missing_chunks(prepared.chunks, commits)
     run = Run(store, config, files, prepared, identity, manifest, todo, lease, deadline)
     check_commits(store, commits, run.mark, prepared, config.chunk_rows)

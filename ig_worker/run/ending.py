@@ -71,6 +71,7 @@ def conclude(run: Run) -> RunResult:
         largest_refined_difference=_largest(audits, "refined_relative_l1"),
         audit_beyond=beyond,
         fault=fault,
+        suspicious=run.manifest.get("suspicious", []),
     )
     reason = fault or (f"{result.quarantined} rows are quarantined" if result.quarantined else "")
     last = run.store.read_summary()

@@ -55,6 +55,7 @@ class RunResult:
     largest_refined_difference: float | None = None  # relative L1; None for fixed rules
     audit_beyond: Beyond | None = None  # the row that is furthest beyond --max-audit-error
     fault: str = ""  # why the exit code is 5, for a person
+    suspicious: list[str] = field(default_factory=list)  # what is likely to be a mistake; see `preview`
 
     @property
     def rate(self) -> float:
@@ -84,4 +85,4 @@ class RunResult:
             )
             if self.largest_refined_difference is not None:
                 lines.append(f"error against the refined reference: at most {self.largest_refined_difference:.2e}")
-        return lines
+        return lines + [f"suspicious: {line}" for line in self.suspicious]

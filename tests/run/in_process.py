@@ -14,6 +14,7 @@ from ig_worker.models.files import ModelFiles
 from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
+from ig_worker.run.result import RunResult
 from ig_worker.run.underway import Run
 
 
@@ -28,11 +29,11 @@ def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
         run.totals.add(worker.explain_chunk(run.store, index, run.mark, run.batch_tokens))
 
 
-def explain_here(place: Path, config: ExplainConfig, worker_of: Callable[..., Any] | None = None) -> None:
+def explain_here(place: Path, config: ExplainConfig, worker_of: Callable[..., Any] | None = None) -> RunResult:
     """Explain into the run at `place`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver, "_run_pool", lambda run: work(run, worker_of))
-        explain_run(str(place), config)
+        return explain_run(str(place), config)
 
 
 def shared_worker(config: ExplainConfig, files: ModelFiles) -> Any:

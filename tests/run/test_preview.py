@@ -219,6 +219,8 @@ def test_explain_tells_it_when_a_run_begins_and_not_when_it_goes_on(tiny_models,
     told = capsys.readouterr().err
     assert "rows.csv, 2 rows" in told
     assert "labels      0: 1, 1: 1" in told
+    assert "16.7% of the first 6 tokens are unknown" in told
     assert "movie" not in told  # stderr is no terminal here, but somebody's log
-    explain_here(tmp_path / "run", config, shared_worker)
+    result = explain_here(tmp_path / "run", config, shared_worker)
     assert "rows.csv, 2 rows" not in capsys.readouterr().err
+    assert result.lines()[-1].startswith("suspicious: 16.7% of")  # which the end of every start repeats

@@ -140,7 +140,9 @@ def _read_tokenizer(directory: Path) -> Any:
         return transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     if not (directory / "tokenizer.json").is_file():
         raise ValueError("transformers 5 wrote tokenizer_config.json, but there is no tokenizer.json beside it")
-    return transformers.PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True, **newer)
+    return transformers.PreTrainedTokenizerFast.from_pretrained(
+        directory, local_files_only=True, trust_remote_code=False, **newer
+    )
 
 
 def newer_settings(config: Mapping[str, Any]) -> dict[str, Any] | None:

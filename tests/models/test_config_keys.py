@@ -44,8 +44,8 @@ def test_a_key_that_transformers_would_learn_is_missed() -> None:
     from transformers import BertConfig
 
     class Later(BertConfig):
-        def __init__(self, rotary: bool = False, **rest: Any) -> None:
-            super().__init__(**rest)
+        def __init__(self, rotary: bool = False, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
             self.rotary = rotary
 
     assert known_to_transformers(Later) - KEYS["bert"].keys() == {"rotary"}

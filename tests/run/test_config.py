@@ -27,6 +27,7 @@ NOT_IDENTITY |= {
     "actors",
     "gpus_per_actor",
     "audit",
+    "max_audit_error",
     "address",
     "deadline",
     "chunk_timeout",

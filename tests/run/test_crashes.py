@@ -31,6 +31,7 @@ from ig_worker.errors import RunDamagedError, RunStoppedError
 from ig_worker.run import driver
 from ig_worker.run import storage as storage_module
 from ig_worker.run.config import DataConfig, ExplainConfig
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.driver import explain_run
 from ig_worker.run.lease import Lease
 from ig_worker.run.prepare import prepare
@@ -128,7 +129,11 @@ def work(store: RunStore, index: int, mark: str, guilty: tuple[int, ...] = ()) -
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model, no actors."""
     files = SimpleNamespace(weights_digest="w", tokenizer_digest="t")
-    monkeypatch.setattr(driver, "_check", lambda config: (config, files, open_documents(config.spec())))
+
+    def check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> driver._Input:
+        return driver._Input(config, files, open_documents(config.spec()), None)
+
+    monkeypatch.setattr(driver, "_check", check)
 
     def explain(run: Run) -> None:
         for index in run.todo:

@@ -101,7 +101,15 @@ def explained(place: Path, model: Path, **changes: Any) -> Path:
 
 
 def work_here(
-    done: list[int], explain: Any, files: Any, store: RunStore, todo: list[int], config: Any, add: Any, tick: Any
+    done: list[int],
+    explain: Any,
+    files: Any,
+    store: RunStore,
+    todo: list[int],
+    config: Any,
+    add: Any,
+    tick: Any,
+    _: Any,
 ) -> None:
     """What the actors do, in this process and without Ray; enters the chunks into `done`."""
     evaluator = shared_worker(explain, files).evaluator(config)

@@ -27,15 +27,15 @@ GOOD = Surroundings(
     descriptors=1024,
     processes=4096,
 )
-LONG = "/" + "x" * 39
+LONG = "/" + "x" * 38
 WRITE = "expected a folder that this user can write"
 
 
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"ray_value": LONG + "x"}, [f"TMPDIR is '{LONG}x', 41 characters; expected at most 40: ", "set RAY_TMPDIR"]),
-        ({"ray_variable": "RAY_TMPDIR", "ray_value": LONG + "x"}, ["RAY_TMPDIR is '/xxx", "41 characters"]),
+        ({"ray_value": LONG + "x"}, [f"TMPDIR is '{LONG}x', 40 characters; expected at most 39: ", "set RAY_TMPDIR"]),
+        ({"ray_variable": "RAY_TMPDIR", "ray_value": LONG + "x"}, ["RAY_TMPDIR is '/xxx", "40 characters"]),
         ({"ray_value": "tmp"}, ["TMPDIR is 'tmp'; expected an absolute path"]),
         ({"ray_value": ""}, ["TMPDIR is ''; expected an absolute path"]),
         ({"ray_value": "/tmpü"}, ["TMPDIR is '/tmpü'; expected an absolute path of ASCII characters"]),

@@ -212,10 +212,9 @@ def plain_name(name: str) -> str:
 
 
 def _no_column(names: Sequence[str], name: str, where: str, flag: str) -> DataError:
-    suggestion = suggested(names, name, _TEXT_NAMES if flag == "--text-column" else ())
-    header = (
-        " (is there a line of column names at its top?)" if any(len(n) > 40 or n.isdecimal() for n in names) else ""
-    )
+    headless = any(len(n) > 40 or n.isdecimal() for n in names)
+    header = " (is there a line of column names at its top?)" if headless else ""
+    suggestion = None if headless else suggested(names, name, _TEXT_NAMES if flag == "--text-column" else ())
     return DataError(
         f"{where} has no column {shown(name)}{header}",
         expected=f"one of its columns: {', '.join(map(shown, names[:20]))}" + (" ..." if len(names) > 20 else ""),

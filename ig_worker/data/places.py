@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 
 from ig_worker.data.files import DataFile, file_faults, find_place, printable, suffixes_of, without_query
 from ig_worker.data.saved import is_saved, saved_files
-from ig_worker.errors import DataError
+from ig_worker.errors import DataError, did_you_mean
 
 _MOST_FILES = 100_000
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -70,6 +70,8 @@ def find_parts(datasets: Sequence[str], split: str, format_of: Format) -> Place:
     Raises:
         DataError: something is not there, or it is not clear what is meant.
     """
+    if not all(map(str.strip, datasets)):  # which would be the current folder
+        raise DataError("--dataset is '', among others", expected="demo, imdb, or a path")
     places = [_expanded(place, split, format_of) for place in dict.fromkeys(datasets)]
     if len(places) == 1 and len(datasets) == 1:
         return places[0]
@@ -100,6 +102,12 @@ def _expanded(place: str, split: str, format_of: Format) -> Place:
         return _folder(place, filesystem, path.rstrip("/"), split, format_of)
     if "*" in without_query(place):
         return _pattern(place, filesystem, path, format_of)
+    if not format_of(suffixes_of(path)[0]) and "://" not in place and "/" not in place:
+        raise DataError(
+            f"--dataset {printable(place)} is the name of no data set, file or folder",
+            expected="demo, imdb, or a path",
+            remedy=did_you_mean(place, ("demo", "imdb")) or "check it",
+        )
     raise DataError(
         f"{printable(place)} does not exist",
         expected="a file or a folder",

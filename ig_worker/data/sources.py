@@ -54,6 +54,7 @@ class Documents:
 
     name: str  # for people, such as "imdb.npz (test split)"
     digest: str  # sha256 hex of all that determines the rows
+    content: str = field(default="", kw_only=True)  # sha256 hex of the files' bytes, however they are read
     batches: Callable[[], Iterator[pa.RecordBatch]]  # batches of `faults.DOCUMENTS`, a few thousand rows at most
     class_names: tuple[str, ...] = ()  # by class number, where the model or the data set names them
     rows: int = 0  # rows that `batches` yields in all
@@ -118,6 +119,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Docu
     return Documents(
         name=source.name,
         digest=_digest(source, spec.offset, end, labels),
+        content=hashlib.sha256(json.dumps(source.content).encode()).hexdigest(),
         batches=lambda: _numbered(_window(source, spec.offset, end), labels),
         class_names=labels.class_names,
         rows=end - spec.offset,

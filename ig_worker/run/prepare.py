@@ -72,8 +72,10 @@ def prepare(
     manifest = store.read_manifest() or {}
     store.storage.patience_s = PATIENCE_S  # that the place can be reached is known by now
     done = Prepared.of(manifest)
-    if done is not None and not _reads_otherwise(store, manifest.get("data_identity", {}), asked):
-        refuse_differences(store.place, manifest.get("data_identity", {}), asked)
+    same_files = manifest.get("content") == documents.content
+    before = manifest.get("data_identity", {})
+    if done is not None and not (same_files and _reads_otherwise(store, before, asked)):
+        refuse_differences(store.place, before, asked)
         missing = set(range(done.chunks)) - store.chunk_indexes()
         if missing:  # someone deleted a damaged one, as they were told to
             _write_chunks(store, config, documents, progress, missing)
@@ -84,7 +86,8 @@ def prepare(
     for index in sorted(store.chunk_indexes() - set(range(prepared.chunks))):  # of a sharding that was given up
         store.delete_chunk(index)
     data = {**asdict(prepared), "class_names": list(documents.class_names)}
-    store.write_manifest({"state": PREPARED, "config": settings(config), "data_identity": asked, "data": data})
+    what = {"config": settings(config), "data_identity": asked, "content": documents.content, "data": data}
+    store.write_manifest({"state": PREPARED, **what})
     return prepared
 
 

@@ -232,6 +232,7 @@ def test_a_file_that_unpacks_to_what_no_text_would_is_refused(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(streams, "_UNPACKED_TIMES", 1)
     lines = b"text\n" + b"fine\n" * 500_000 if name == "d.csv.gz" else b'{"text": "fine"}\n' * 200_000
     (tmp_path / name).write_bytes(gzip.compress(lines))
     assert "and unpacks to more than 1048576; expected a file of texts" in refused(DataSpec(str(tmp_path / name)))
@@ -336,10 +337,10 @@ def test_a_data_set_that_is_no_file_of_rows_stands_alone(tmp_path: Path, name: s
 
 
 def test_partitions_are_columns(tmp_path: Path) -> None:
-    parts(tmp_path / "e", "label=1/lang=d%20e/p.csv", "label=0/lang=en/p.csv", "label=__HIVE_DEFAULT_PARTITION__/p.csv")
+    parts(tmp_path / "e", "label=1/lang=d%20e/p.csv", "label=0/lang=en/p.csv", "label=__HIVE_DEFAULT_PARTITION__/lang=fr/p.csv")
     assert column(opened(tmp_path / "e"), "label") == [0, 0, 1, 1, None, None]
     assert column(opened(tmp_path / "e", text_column="lang", limit=4), "text") == ["en", "en", "d e", "d e"]
-    assert column(opened(f"{tmp_path}/e/label=*/*/*.csv"), "label") == [0, 0, 1, 1]
+    assert column(opened(f"{tmp_path}/e/label=*/*/*.csv"), "label") == [0, 0, 1, 1, None, None]
 
 
 def test_an_equals_sign_in_the_path_of_one_file_is_no_partition(tmp_path: Path) -> None:

@@ -69,15 +69,11 @@ ODD = {
     "id of odd characters": Odd(row(id="../é\n\t\"'🎬\0")),
     "no label": Odd('{"text": "good"}'),
     "null label": Odd(row(label=None)),
-    "label of a class that the model lacks": Odd(row(label=7)),
     "negative label": Odd(row(label=-1)),
     "whole fraction as label": Odd(row(label=1.0)),
     "label in quotes": Odd(row(label="1")),
     "label is NaN": Odd('{"text": "good", "label": NaN}'),
-    "label is a fraction": Odd(row(label=0.5), "bad_label"),
-    "label is a word": Odd(row(label="good"), "bad_label"),
-    "label is infinite": Odd('{"text": "good", "label": 1e999}', "bad_label"),
-    "label of 4,000 digits": Odd('{"text": "good", "label": ' + "9" * 4000 + "}", "bad_label"),
+    "label is a list": Odd(row(label=[1]), "bad_label"),
     "label is an object": Odd(row(label={}), "bad_label"),
     "more keys": Odd(row(stars=5, nested={"a": [1]})),
     "no object": Odd('["good", 1]', "unreadable_row"),
@@ -85,6 +81,15 @@ ODD = {
     "no JSON": Odd("{broken", "unreadable_row"),
     "deep": Odd('{"text": ' + "[" * 20_000, "unreadable_row"),
     **{f"good {i}": Odd(row()) for i in range(6)},
+}
+
+
+NO_CLASSES = {  # which are no matter of their rows: labels are the classes of another model, or no classes
+    "7": "7",
+    "0.5": "'0.5'",
+    '"good"': "'good'",
+    "1e999": "'inf'",
+    "9" * 4000: "'999999999",
 }
 
 
@@ -183,3 +188,18 @@ def test_the_same_command_again_finds_everything_done(ended: Ended) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in ended.run.rglob("*.parquet")}
     assert explain.main(ended.command) == 3
     assert {path: path.stat().st_mtime_ns for path in ended.run.rglob("*.parquet") if path in stamps} == stamps
+
+
+@pytest.mark.parametrize("label", NO_CLASSES)
+def test_labels_that_are_no_classes_start_nothing(label: str, tmp_path: Path, tiny_models, capsys) -> None:
+    """Whether they say something else than the classes is for a person to decide, not for each row."""
+    (tmp_path / "rows.jsonl").write_text('{"text": "good", "label": 1}\n' * 2 + f'{{"text": "bad", "label": {label}}}\n')
+    command = ["--dataset", str(tmp_path / "rows.jsonl"), "--model", str(tiny_models["distilbert"])]
+    command += ["--max-length", "32", "--run", str(tmp_path / "run")]
+    assert explain.main(command) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the labels of rows.jsonl are 1 (2 rows), ")
+    assert NO_CLASSES[label] in line
+    assert "(1 row)" in line
+    assert "say which is which, such as --label-map" in line
+    assert not (tmp_path / "run").exists()

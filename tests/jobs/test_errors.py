@@ -36,7 +36,8 @@ def place(tmp_path: Path, tiny_models: dict[str, Path]) -> Path:
 
 
 def run(place: Path, *changes: str) -> int:
-    usual = ["--dataset", str(place / "reviews.jsonl"), "--model", str(place / "model"), "--run", str(place / "run")]
+    usual = ["--model", str(place / "model"), "--run", str(place / "run")]
+    usual += [] if "--dataset" in changes else ["--dataset", str(place / "reviews.jsonl")]
     return explain.main([*usual, *changes])
 
 
@@ -56,11 +57,12 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--dataset", "reviews.xml"], "reviews.xml"),
         (["--dataset", "hf:imdb"], "hf:imdb"),
         (["--dataset", ""], "--dataset is missing"),
+        (["--dataset", "demo.csv", ""], "--dataset is ''"),
         (["--offset", "5"], "offset"),
         (["--model", ""], "--model is missing"),
         (["--preset", "best"], "--preset is 'best'"),
         (["--preset", "sst-2022"], "did you mean sst2-2022?"),
-        (["--dataset", "imbd"], "--dataset imbd is of no known format"),
+        (["--dataset", "imbd"], "--dataset imbd is the name of no data set, file or folder"),
         (["--dataset", "imbd"], "did you mean imdb?"),
         (["--config", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["--method", "gausslegendre", "--n-steps", "0"], "--n-steps is 0; expected at least 1"),
@@ -169,7 +171,7 @@ def test_help_shows_every_setting_with_its_default(capsys) -> None:
         explain.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "--n-steps INT nodes of a fixed rule (default: 50)" in text
-    assert "--dataset DATASET demo, imdb, or a path or URI to .npz, .parquet, .csv or .jsonl (required)" in text
+    assert "--dataset DATASET [DATASET ...] demo, imdb, or paths or URIs of .npz, .parquet," in text
 
 
 def test_prepare_and_status_tell_what_there_is(place: Path, capsys) -> None:

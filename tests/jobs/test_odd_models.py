@@ -39,7 +39,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., list[str]]:
-    rows = [{"id": f"r{i}", "text": text, "label": i % 3} for i, text in enumerate(TEXTS)]
+    rows = [{"id": f"r{i}", "text": text, "label": i % 2} for i, text in enumerate(TEXTS)]
     (tmp_path / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def with_model(model: Path, *flags: str) -> list[str]:
@@ -72,12 +72,13 @@ def test_networks_of_one_logit_and_of_three_classes(tmp_path, command, logits, c
         assert job.main([str(tmp_path / "run")]) == 0
 
 
-def test_a_label_that_the_network_has_no_class_for_costs_its_row_where_labels_are_targets(
+def test_a_row_without_a_label_is_quarantined_where_labels_are_targets(
     tmp_path: Path, command, tiny_models: dict[str, Path]
 ) -> None:
-    assert explain.main(command(tiny_models["distilbert"], "--target", "label", *FIXED)) == 3
-    assert RunStore(str(tmp_path / "run")).read_quarantine().column("reason").to_pylist() == ["bad_label"] * 2
-    assert {row["target"] for row in results(tmp_path / "run")} == {0, 1}
+    flags = ["--target", "label", "--label-map", "0=,1=1", *FIXED]
+    assert explain.main(command(tiny_models["distilbert"], *flags)) == 3
+    assert RunStore(str(tmp_path / "run")).read_quarantine().column("reason").to_pylist() == ["bad_label"] * 4
+    assert [row["target"] for row in results(tmp_path / "run")] == [1] * 4
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def work(store: RunStore, index: int, mark: str, guilty: tuple[int, ...] = ()) -
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model, no actors."""
-    files = SimpleNamespace(weights_digest="w", tokenizer_digest="t")
+    files = SimpleNamespace(weights_digest="w", tokenizer_digest="t", shape=SimpleNamespace(logits=2))
 
     def check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> driver._Input:
         return driver._Input(config, files, open_documents(config.spec()), None)

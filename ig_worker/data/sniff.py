@@ -77,7 +77,13 @@ def find_encoding(name: str | None) -> str | None:
         known = found._is_text_encoding and isinstance(b"a".decode(found.name, "replace"), str)
     except (LookupError, ValueError, UnicodeError):
         known = False
-    if not known or found.name.replace("-", "_") in ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"):
+    if not known or found.name.replace("-", "_") in (
+        "idna",
+        "punycode",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "undefined",
+    ):
         raise DataError(
             f"--encoding is {name!r}", expected="an encoding such as utf-8, latin-1, windows-1252 or utf-16"
         )

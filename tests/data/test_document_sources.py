@@ -149,7 +149,9 @@ def test_a_missing_file_a_folder_and_unknown_names_are_refused(tmp_path: Path) -
     (tmp_path / "folder.parquet").mkdir()
     assert "gone.csv does not exist" in refused(DataSpec(str(tmp_path / "gone.csv")))
     assert "folder.parquet has no data files: it is empty" in refused(DataSpec(str(tmp_path / "folder.parquet")))
-    assert "reviews.xlsx is the name of no data set, file or folder; expected demo, imdb" in refused(DataSpec("reviews.xlsx"))
+    assert "reviews.xlsx is the name of no data set, file or folder; expected demo, imdb" in refused(
+        DataSpec("reviews.xlsx")
+    )
     assert "cannot be reached" in refused(DataSpec("gopher://host/reviews.csv"))
     assert "export the data set to Parquet" in refused(DataSpec("hf:stanfordnlp/imdb"))
 

@@ -337,7 +337,12 @@ def test_a_data_set_that_is_no_file_of_rows_stands_alone(tmp_path: Path, name: s
 
 
 def test_partitions_are_columns(tmp_path: Path) -> None:
-    parts(tmp_path / "e", "label=1/lang=d%20e/p.csv", "label=0/lang=en/p.csv", "label=__HIVE_DEFAULT_PARTITION__/lang=fr/p.csv")
+    parts(
+        tmp_path / "e",
+        "label=1/lang=d%20e/p.csv",
+        "label=0/lang=en/p.csv",
+        "label=__HIVE_DEFAULT_PARTITION__/lang=fr/p.csv",
+    )
     assert column(opened(tmp_path / "e"), "label") == [0, 0, 1, 1, None, None]
     assert column(opened(tmp_path / "e", text_column="lang", limit=4), "text") == ["en", "en", "d e", "d e"]
     assert column(opened(f"{tmp_path}/e/label=*/*/*.csv"), "label") == [0, 0, 1, 1, None, None]

@@ -193,7 +193,9 @@ def test_the_same_command_again_finds_everything_done(ended: Ended) -> None:
 @pytest.mark.parametrize("label", NO_CLASSES)
 def test_labels_that_are_no_classes_start_nothing(label: str, tmp_path: Path, tiny_models, capsys) -> None:
     """Whether they say something else than the classes is for a person to decide, not for each row."""
-    (tmp_path / "rows.jsonl").write_text('{"text": "good", "label": 1}\n' * 2 + f'{{"text": "bad", "label": {label}}}\n')
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "good", "label": 1}\n' * 2 + f'{{"text": "bad", "label": {label}}}\n'
+    )
     command = ["--dataset", str(tmp_path / "rows.jsonl"), "--model", str(tiny_models["distilbert"])]
     command += ["--max-length", "32", "--run", str(tmp_path / "run")]
     assert explain.main(command) == 1

@@ -19,9 +19,11 @@ from ig_worker.insight.night import Night, NightConfig, run_night
 from ig_worker.insight.night_rules import Thresholds
 from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.store import RunStore
 from jobs import nightly
 from tests.run import in_process
+from tests.run.clocks import Clock
 from tests.run.clusters import one_node
 
 DAY = datetime.date(2026, 11, 24)
@@ -106,9 +108,16 @@ def listener() -> Iterator[Listener]:
     made.server.server_close()
 
 
-def night(folder: Path, explain: ExplainConfig, days: int = 0, limits: Thresholds = LIMITS, **changes: Any) -> Night:
+def night(
+    folder: Path,
+    explain: ExplainConfig,
+    days: int = 0,
+    limits: Thresholds = LIMITS,
+    clock: Deadline | None = None,
+    **changes: Any,
+) -> Night:
     config = NightConfig(**{"runs": str(folder), "line": "imdb", "evaluate": False} | changes)
-    return run_night(config, explain, limits, lambda _: None, DAY + datetime.timedelta(days))
+    return run_night(config, explain, limits, lambda _: None, DAY + datetime.timedelta(days), deadline=clock)
 
 
 @pytest.mark.usefixtures("here")
@@ -133,9 +142,26 @@ def test_a_regression_is_caught_and_named(tmp_path: Path, explain, spoiled_model
 
 
 @pytest.mark.usefixtures("here")
-def test_a_deadline_ends_a_night_cleanly_and_the_next_goes_on_with_it(tmp_path: Path, explain, listener) -> None:
-    stopped = night(tmp_path, explain, deadline=1e-3, heartbeat=listener.url)
+def test_a_deadline_ends_a_night_cleanly_and_the_next_goes_on_with_it(
+    tmp_path: Path, explain, listener, monkeypatch
+) -> None:
+    clock = Clock()
+
+    class Slow:
+        """A worker that takes ten seconds for a chunk."""
+
+        def __init__(self, *arguments: Any) -> None:
+            self.worker = in_process.shared_worker(*arguments)
+
+        def explain_chunk(self, *arguments: Any) -> Any:
+            clock.pass_(10)
+            return self.worker.explain_chunk(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_run_pool", partial(in_process.work, worker_of=Slow))
+        stopped = night(tmp_path, explain, deadline=15.0, clock=Deadline(15.0, clock=clock), heartbeat=listener.url)
     assert stopped.exit_code == 4
+    assert len(list((tmp_path / "imdb-2026-11-24" / "attributions").iterdir())) == 2
     assert "--deadline" in stopped.reasons[0]
     assert listener.told == [], "a dead-man's switch has to go off"
     assert night(tmp_path, explain, days=1, unfinished="anew").run == "imdb-2026-11-25"

@@ -25,6 +25,12 @@ def work():
     while True:
         time.sleep(0.01)
 
+def work_and_hang():
+    try:
+        work()
+    finally:
+        hang()
+
 def overdue(what):
     with _cli.deadline(given[0], 0.6).enforced():
         what()
@@ -120,7 +126,7 @@ def test_a_deadline_interrupts_what_does_not_look_at_the_clock() -> None:
     assert Job(work="overdue(work)").end() == (4, "cleaning up\nclean\n", told)
 
 
-@pytest.mark.parametrize("stuck", [{"work": "overdue(hang)"}, {"work": "overdue(work)", "clean_up": "hang()"}])
+@pytest.mark.parametrize("stuck", [{"work": "overdue(hang)"}, {"work": "overdue(work_and_hang)"}])
 def test_a_deadline_ends_what_is_stuck(stuck: dict[str, str]) -> None:
     code, _, lines = Job(**stuck, grace=1.0).end()
     assert code == 4

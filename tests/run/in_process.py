@@ -12,6 +12,7 @@ import pytest
 
 from ig_worker.models.files import ModelFiles
 from ig_worker.run import driver
+from ig_worker.run.audit import write_audit
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.driver import explain_run
 from ig_worker.run.result import RunResult
@@ -19,7 +20,7 @@ from ig_worker.run.underway import Run
 
 
 def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
-    """Explain what is to do; stands in for `driver._run_pool`."""
+    """Explain and audit what is to do; stands in for `driver._run_pool`."""
     from ig_worker.run.worker import ChunkWorker
 
     run.bind(run.batch_tokens or 2048)
@@ -27,6 +28,9 @@ def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
     for index in run.todo:
         run.check()
         run.totals.add(worker.explain_chunk(run.store, index, run.mark, run.batch_tokens))
+    if run.audit_due:
+        audited = (worker.audit_chunk(run.store, index, run.config.audit) for index in run.store.committed())
+        write_audit(run.store, run.mark, run.config.audit, [record for records in audited for record in records])
 
 
 def explain_here(place: Path, config: ExplainConfig, worker_of: Callable[..., Any] | None = None) -> RunResult:

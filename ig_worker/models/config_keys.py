@@ -50,7 +50,7 @@ def _fixed(why: str, only: tuple[Any, ...], *names: str) -> dict[str, Key]:
 
 _COMMON = {
     **_honoured("layers.read_shape: the architecture", "model_type"),
-    **_honoured("this module: another head than a sequence classifier's is refused", "architectures"),
+    **_honoured("another head than a sequence classifier's is refused", "architectures"),
     **_honoured("layers.read_shape: sizes, which the tensors have to have", "vocab_size", "max_position_embeddings"),
     **_honoured("layers.read_shape: class names, as many as the head's tensors have rows", "id2label"),
     **_honoured("layers.read_shape: the number of classes where id2label is not there", "num_labels"),
@@ -96,13 +96,13 @@ _COMMON = {
 _BERT = {
     **_honoured("layers.read_shape: sizes, which the tensors have to have", "hidden_size", "num_hidden_layers"),
     **_honoured("layers.read_shape: sizes, which the tensors have to have", "intermediate_size", "type_vocab_size"),
-    **_honoured("layers.read_shape", "num_attention_heads", "hidden_act", "layer_norm_eps"),
+    **_honoured("layers.read_shape: part of the arithmetic", "num_attention_heads", "hidden_act", "layer_norm_eps"),
     **_harmless("only training drops units", "hidden_dropout_prob", "attention_probs_dropout_prob"),
     **_harmless("only training drops units", "classifier_dropout"),
 }
 _DISTILBERT = {
     **_honoured("layers.read_shape: sizes, which the tensors have to have", "dim", "n_layers", "hidden_dim"),
-    **_honoured("layers.read_shape", "n_heads", "activation"),
+    **_honoured("layers.read_shape: part of the arithmetic", "n_heads", "activation"),
     **_honoured("layers.read_shape: transformers' second names of sizes", "hidden_size", "num_hidden_layers"),
     **_honoured("layers.read_shape: transformers' second names of sizes", "num_attention_heads"),
     **_harmless("only how positions begin before training: their embeddings are the file's", "sinusoidal_pos_embds"),

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ig_worker.errors import ModelError
-from ig_worker.models.config_keys import KEYS, Use, check_keys
+from ig_worker.models.config_keys import KEYS, Use, check_keys, json_name
 from ig_worker.models.files import ModelFiles, find_model
 from tests.fuzz import quick
 from tests.models.checkpoints import copy_of
+from tests.pages import between
 
 IDS = np.array([[2, 5, 8, 11, 3], [2, 30, 3, 0, 0]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
@@ -173,3 +174,27 @@ def test_a_network_that_is_not_transformers_own_is_refused(tiny_models, architec
     for wrong in (replace(found.shape, activation="gelu_new"), replace(found.shape, heads=2)):
         with pytest.raises(ModelError, match=r"logits that differ by .*; expected at most 0\.0001"):
             require_agreement(found.keras_model, found.weights, wrong)
+
+
+def keys_table() -> str:
+    """The table of the page on models."""
+    becomes = {Use.HONOURED: "followed", Use.HARMLESS: "no effect"}
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for name in sorted(KEYS["bert"].keys() | KEYS["distilbert"].keys()):
+        entries = {kind: KEYS[kind][name] for kind in KEYS if name in KEYS[kind]}
+        for kind, key in entries.items():
+            shared = len(entries) == 2 and entries["bert"] == entries["distilbert"]
+            of = "both" if shared else {"bert": "BERT", "distilbert": "DistilBERT"}[kind]
+            wanted = " or ".join(f"`{json_name(value)}`" for value in reversed(key.only))
+            names = rows.setdefault((becomes.get(key.use, f"refused, unless {wanted}"), key.why, of), [])
+            if name not in names:
+                names.append(name)
+    lines = ["| keys | network | what becomes of them | why |", "|---|---|---|---|"]
+    for (fate, why, of), names in sorted(rows.items(), key=lambda row: (row[0][0], row[0][2], row[1])):
+        shown = ", ".join(f"`{name}`" for name in names)
+        lines.append(f"| {shown} | {of} | {fate} | {why.replace('layers.read_shape: ', '')} |")
+    return "\n".join(lines)
+
+
+def test_the_page_has_every_key_and_what_becomes_of_it() -> None:
+    assert between("keys") == keys_table()

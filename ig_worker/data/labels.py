@@ -203,7 +203,9 @@ def _notes(counts: Mapping[str, int], numbers: Mapping[str, int | None], meaning
         said = ", ".join(map(str, found[:10]))
         notes.append(f"labels are taken for numbers of classes, though they are {said} only (see --label-map)")
     if nothing:
-        notes.append(f"rows labelled {in_words(nothing)} are taken for rows without a label")
+        signs = UNKNOWN in nothing and found == [1] and not meanings.mapped
+        hint = " (if -1 is a class, say --label-map=-1=0,1=1)" if signs else ""
+        notes.append(f"rows labelled {in_words(nothing)} are taken for rows without a label{hint}")
     if other and not meanings.mapped:
         said = ", ".join(f"{shown(value)} = {meanings.called(numbers[value])}" for value in other[:10])
         notes.append(f"labels are taken for classes by name: {said}{' ...' if len(other) > 10 else ''}")

@@ -266,7 +266,8 @@ def _letters(name: str) -> str:
 
 def _suggestion(labels: list[str], classes: tuple[str, ...] | None) -> str:
     """A value for --label-map to begin with, such as ``neg=negative,pos=positive``."""
-    labels = [label for label in labels if label != UNKNOWN][:_SUGGESTED]
+    each = {label.casefold(): label for label in reversed(labels) if label != UNKNOWN}  # a map takes any case
+    labels = [label for label in labels if each.get(label.casefold()) == label][:_SUGGESTED]
     if any({"=", ","} & set(label) for label in labels):
         return "FILE.toml, with lines such as " + " and ".join(f'"{label}" = ...' for label in labels[:2])
     if classes is None:

@@ -18,7 +18,7 @@ from ig_worker.data.places import Part, Place, find_parts
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.saved import saved_class_names
 from ig_worker.data.sniff import find_encoding
-from ig_worker.errors import DataError
+from ig_worker.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from ig_worker.data.sources import DataSpec
@@ -35,6 +35,10 @@ FORMATS: dict[str, tuple[str, Callable[[DataFile, Reading], Rows]]] = {
     ".ndjson": (".jsonl", jsonl_rows),
     ".json": (".jsonl", jsonl_rows),
 }
+# What to do with files of other formats.
+_OTHERS = dict.fromkeys((".xlsx", ".xls", ".ods", ".xml", ".sqlite", ".db"), "export it as CSV in UTF-8")
+_OTHERS |= dict.fromkeys((".zip", ".tar", ".7z", ".rar", ".xz", ".tgz"), "unpack it")
+_OTHERS |= dict.fromkeys((".feather", ".orc", ".avro", ".pkl", ".pickle", ".h5", ".hdf5"), "write it as Parquet")
 _TEXT_FORMATS = (".csv", ".jsonl")  # which can be packed, and in any encoding
 _NAMED = ".npz, .parquet, .arrow, .csv, .tsv, .jsonl or .ndjson, the last four also with .gz, .zst or .bz2"
 
@@ -64,16 +68,28 @@ def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -
     parts = [_part_rows(part, place, reading) for part in place.parts]
     if place.folder is not None:
         label = parts[0].used.label
-        names = saved_class_names(place.folder.filesystem, place.folder.path, place.names, label)
+        first = place.parts[0].name
+        names = saved_class_names(place.folder.filesystem, place.folder.path, place.names, first, label)
         parts = [replace(rows, class_names=rows.class_names or names) for rows in parts]
+    content = tuple(part.file.digest() for part in place.parts)
     return Tables(
         name=place.name,
         rows=_joined(parts, place),
-        content=tuple(part.file.digest() for part in place.parts),
+        content=content,
         settings=_settings(place, parts, reading.columns),
         splits=place.splits,
-        notes=(*place.notes, *_notes(place, parts, reading.columns)),
+        notes=(*place.notes, *_notes(place, parts, reading.columns), *_copies(place, parts, content)),
     )
+
+
+def _copies(place: Place, parts: Sequence[Rows], content: Sequence[str]) -> list[str]:
+    """What to say of a file that is there twice, under another name."""
+    first: dict[str, str] = {}
+    for part, rows, digest in zip(place.parts, parts, content, strict=True):
+        if rows.count and not part.constants and digest in first:
+            return [f"{part.file.name} holds the same bytes as {first[digest]}: its rows are read again"]
+        first.setdefault(digest, part.file.name)
+    return []
 
 
 def _check_format(file: DataFile) -> None:
@@ -81,10 +97,13 @@ def _check_format(file: DataFile) -> None:
     kind = FORMATS.get(suffix, ("",))[0]
     if not kind or (packing and kind not in _TEXT_FORMATS):
         what = f"packed by {file.packing}" if kind else "of no known format"
+        stem = file.short_name[: -len(packing)] if packing else ""
+        named = f"give it the name of its format, such as {stem}.csv{packing}" if stem and not suffix else ""
+        known = named or _OTHERS.get(suffix) or did_you_mean(suffix, FORMATS) if suffix or named else ""
         raise DataError(
             f"--dataset {file.name} is {what}",
             expected=f"demo, imdb, or a file ending in {_NAMED}",
-            remedy="unpack it" if kind else "rename or convert it",
+            remedy="unpack it" if kind else known or "rename or convert it",
         )
 
 

@@ -114,7 +114,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Docu
     if spec.offset >= count:
         raise DataError(f"--offset is {spec.offset}", expected=f"less than the {count} rows of {source.name}")
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
-    _check_first_texts(source)
+    _check_first_rows(source, spec.encoding)
     labels = number_labels(counter, source.name, classes, source.class_names, label_map)
     return Documents(
         name=source.name,
@@ -180,7 +180,7 @@ def _archive(spec: DataSpec, file: DataFile, word_index: str | None, counter: La
     words = imdb.rank_words(index, spec.imdb_decode)
     counter.add(len(splits[spec.split].labels), imdb.review_labels(splits, spec.split))
     return _Source(
-        name=f"{file.path.rpartition('/')[2]} ({spec.split} split)",
+        name=f"{file.short_name} ({spec.split} split)",
         rows=Rows(
             count=len(splits[spec.split].labels),
             batches=lambda: imdb.review_batches(splits, spec.split, words, spec.imdb_decode),
@@ -257,13 +257,18 @@ def _check_split(spec: DataSpec) -> None:
         raise DataError(f"--split is {spec.split!r}", expected=" or ".join(SPLITS))
 
 
-def _check_first_texts(source: _Source) -> None:
-    """A file none of whose first texts can be read was meant otherwise: better said now than row by row."""
+def _check_first_rows(source: _Source, encoding: str | None) -> None:
+    """A file none of whose first texts or ids can be read was meant otherwise: better said now than row by row."""
     batch = next(iter(source.rows.batches()), None)
-    faults = [] if batch is None else [f for f in batch.column(FAULT_COLUMN).to_pylist() if f and f.startswith("text ")]
-    if batch is not None and batch.num_rows > 1 and len(faults) == batch.num_rows:
-        raise DataError(
-            f"no text in the first {batch.num_rows} rows of {source.name} can be read; the first: {faults[0]}",
-            expected="texts in UTF-8",
-            remedy="name another column with --text-column, or another encoding with --encoding",
-        )
+    notes = [] if batch is None or batch.num_rows < 2 else batch.column(FAULT_COLUMN).to_pylist()
+    for what, expected, remedy in (
+        ("text", "texts in UTF-8", ", or another encoding with --encoding" if encoding else ", or write it in UTF-8"),
+        ("id", "strings or integers", ", or make ids with --id-column ''"),
+    ):
+        faults = [note for note in notes if note and note.startswith(f"{what} ")]
+        if notes and len(faults) == len(notes):
+            raise DataError(
+                f"no {what} in the first {len(notes)} rows of {source.name} can be read; the first: {faults[0]}",
+                expected=expected,
+                remedy=f"name another column with --{what}-column{remedy}",
+            )

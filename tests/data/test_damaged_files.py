@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ig_worker.data.faults import DOCUMENTS, FaultFinder
 from ig_worker.data.sources import DataSpec, open_documents
+from ig_worker.data.spelling import NOTHING
 from tests.fuzz import damaged, one_line, quick
 
 ROWS = [{"id": f"r{i}", "text": text, "label": i % 2} for i, text in enumerate(["good film", 'é\n"x", y', "", "dull"])]

@@ -217,7 +217,7 @@ def _no_column(names: Sequence[str], name: str, where: str, flag: str) -> DataEr
     header = " (is there a line of column names at its top?)" if headless else ""
     suggestion = None if headless else suggested(names, name, _TEXT_NAMES if flag == "--text-column" else ())
     uncut = len(names) == 1 and any(mark in names[0] for mark in _MARKS)
-    if uncut:
+    if uncut or any(n.startswith(("{", "[", "<")) for n in names):  # the lines of another format
         suggestion = None
     return DataError(
         f"{where} has no column {shown(name)}{header}",

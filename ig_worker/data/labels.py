@@ -196,7 +196,7 @@ def _notes(counts: Mapping[str, int], numbers: Mapping[str, int | None], meaning
     """What was assumed of single values, for people."""
     nothing = {value: rows for value, rows in counts.items() if numbers[value] is None and not meanings.named(value)[0]}
     other = [value for value in counts if numbers[value] is not None and as_number(value) is None]
-    notes = []
+    notes = ["--label-map maps nothing: no row has a label"] if meanings.mapped and not counts else []
     found = sorted({number for number in numbers.values() if number is not None})
     gaps = len(found) < max(found, default=0) + 1 < MOST_LABELS and len(found) > 1
     if gaps and meanings.classes is None and not meanings.mapped:

@@ -23,6 +23,7 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _LAKES = {"_delta_log": "a Delta Lake table", ".hoodie": "a Hudi table"}
 # Names of files of splits, as on Hugging Face's hub and as people call them; and of folders of them.
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
+SPLIT = "test"  # that is read where nobody says which
 _SPLIT = re.compile(r"(train|test|validation|valid|val|dev|unsupervised)(?:[-_ ].*)?", re.IGNORECASE)
 
 Format = Callable[[str], str]  # suffix -> the format that it means, such as ".parquet"; empty for none
@@ -110,6 +111,12 @@ def _expanded(place: str, split: str, format_of: Format) -> Place:
             expected="demo, imdb, or a path",
             remedy=did_you_mean(place, ("demo", "imdb")) or "check it",
         )
+    if info.type == pafs.FileType.Unknown:
+        raise DataError(
+            f"{printable(place)} is a pipe or a device",
+            expected="a file or a folder, as rows are read more than once",
+            remedy="write it to a file first",
+        )
     odd = {"?", "["} & set(without_query(place))
     raise DataError(
         f"{printable(place)} does not exist",
@@ -154,6 +161,12 @@ def _pattern(place: str, filesystem: pafs.FileSystem, path: str, format_of: Form
     base = without_query(place).rstrip("/")
     folder = DataFile("/".join(base.split("/")[: -len(wanted)]) + place[len(without_query(place)) :], root, filesystem)
     parts = tuple(Part(_inner(folder, name, sizes[name]), name) for name in chosen)
+    splits = sorted({_split_in(name) for name in chosen} - {""})
+    if len(splits) > 1:
+        notes = [
+            *notes,
+            f"{where} fits files of the splits {', '.join(map(printable, splits))}, which are read together",
+        ]
     title = f"{printable('/'.join(wanted))} ({len(parts)} file{'s' if len(parts) > 1 else ''})"
     return Place(title, parts, one=False, notes=(*_of_links(links, where), *notes))
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ig_worker.data.columnar import arrow_rows, parquet_rows
-from ig_worker.data.columns import DEFAULT_LABEL_COLUMN, ColumnNames, suggested
+from ig_worker.data.columns import DEFAULT_LABEL_COLUMN, ColumnNames, plain_name, suggested
 from ig_worker.data.delimited import csv_rows
 from ig_worker.data.files import DataFile
 from ig_worker.data.jsonlines import jsonl_rows
 from ig_worker.data.labels import LabelCounter
-from ig_worker.data.places import Part, Place, find_parts
+from ig_worker.data.places import SPLIT, Part, Place, find_parts
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.saved import saved_class_names
 from ig_worker.data.sniff import find_encoding
@@ -78,7 +78,16 @@ def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -
         content=content,
         settings=_settings(place, parts, reading.columns),
         splits=place.splits,
-        notes=(*place.notes, *_notes(place, parts, reading.columns), *_copies(place, parts, content)),
+        notes=(
+            *place.notes,
+            *(
+                []
+                if place.splits or spec.split == SPLIT
+                else [f"{place.name} has no splits: --split {spec.split} chooses nothing"]
+            ),
+            *_notes(place, parts, reading.columns),
+            *_copies(place, parts, content),
+        ),
     )
 
 
@@ -192,9 +201,13 @@ def _notes(place: Place, parts: list[Rows], wanted: ColumnNames) -> list[str]:
         if wanted.label == DEFAULT_LABEL_COLUMN and rows.used.label is None and rows.count:
             others = [name for name in rows.columns if name not in rows.used.present()]
             close = suggested(others, wanted.label)
-            if others:
+            if others or any(other.used.label is not None for other in parts):
                 hint = f" (with --label-column {close} they have)" if close else ""
                 notes[f"{part.file.name} has no column 'label': its rows have no labels{hint}"] = None
+        for name in rows.columns:
+            same = [used for used in rows.used.present() if plain_name(used) == plain_name(name)]
+            if same and name not in same:
+                notes[f"the column {name!r} of {part.file.name} is not read: {same[0]!r} is"] = None
         notes.update(dict.fromkeys(rows.notes))
     told = list(notes)
     return told if len(told) <= 5 else [*told[:4], f"and {len(told) - 4} such things of other files"]

@@ -19,6 +19,7 @@ from ig_worker.data.faults import DOCUMENTS, FAULT_COLUMN, shown
 from ig_worker.data.files import DataFile, file_faults, find_file, printable, suffixes_of, without_query
 from ig_worker.data.label_map import read_label_map
 from ig_worker.data.labels import LabelCounter, Labelling, number_labels, numbered
+from ig_worker.data.places import SPLIT
 from ig_worker.data.reading import Rows
 from ig_worker.data.safe_npz import read_reviews
 from ig_worker.data.several import table_rows
@@ -35,7 +36,7 @@ class DataSpec:
 
     # "demo", "imdb", or a path or URI of a file or folder, or a pattern with "*"; several of them are read as one.
     dataset: str | tuple[str, ...]
-    split: str = "test"  # of demo, imdb, .npz, and folders with named splits; other files are read whole
+    split: str = SPLIT  # of demo, imdb, .npz, and folders with named splits; other files are read whole
     limit: int | None = None  # at most so many rows, after `offset`
     offset: int = 0  # rows to skip
     text_column: str = "text"

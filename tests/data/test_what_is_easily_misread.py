@@ -282,3 +282,51 @@ def test_a_damaged_arrow_file_is_refused_wherever_it_is_cut_or_changed(tmp_path:
         file.write_bytes(whole[:length])
         with suppress(DataError):  # the mark at the end may be missing, which writers leave out that were ended
             assert rows_of(opened(folder)) == good
+
+
+# What nothing reads.
+
+
+def test_a_split_of_what_has_none_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.csv", ROWS)
+    assert any("has no splits: --split train chooses nothing" in note for note in opened(path, split="train").notes)
+    assert opened(path).notes == ()
+
+
+def test_a_pattern_that_fits_files_of_several_splits_says_so(tmp_path: Path) -> None:
+    parts(tmp_path / "d", "train.csv", "test.csv")
+    documents = opened(f"{tmp_path}/d/*.csv")
+    assert documents.rows == 4
+    assert any("fits files of the splits test, train, which are read together" in note for note in documents.notes)
+
+
+def test_a_map_where_no_row_has_a_label_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", [{"text": "fine"}])
+    assert "--label-map maps nothing: no row has a label" in opened(path, label_map="0=1").notes
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.parquet", "d.csv"])
+def test_a_column_that_is_called_almost_like_one_that_is_read_is_told(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, [{"text": "fine", "label": 1, "Label": 0}])
+    assert any(
+        note.startswith("the column 'Label' of") and note.endswith("is not read: 'label' is")
+        for note in opened(path).notes
+    )
+
+
+def test_a_file_without_labels_among_others_with_labels_is_told(tmp_path: Path) -> None:
+    parts(tmp_path / "d", "a.csv", label=["0", "1"])
+    parts(tmp_path / "d", "b.csv")
+    assert any("b.csv has no column 'label': its rows have no labels" in note for note in opened(tmp_path / "d").notes)
+
+
+def test_a_pipe_is_called_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.csv")
+    message = refused(DataSpec(str(tmp_path / "d.csv")))
+    assert "d.csv is a pipe or a device" in message
+    assert "write it to a file first" in message
+
+
+def test_json_that_is_called_csv_suggests_no_column_of_braces(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text('{"text": "fine"}\n')
+    assert "such as --text-column" not in refused(DataSpec(str(tmp_path / "d.csv")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import posixpath
-import re
 import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,16 +14,13 @@ import pyarrow.fs as pafs
 
 from ig_worker.data.files import DataFile, file_faults, find_place, printable, suffixes_of, without_query
 from ig_worker.data.saved import is_saved, saved_files
+from ig_worker.data.splits import of_split, split_in
 from ig_worker.errors import DataError, did_you_mean
 
 _MOST_FILES = 100_000
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # What keeps its rows in files like ours, but says elsewhere which of them count.
 _LAKES = {"_delta_log": "a Delta Lake table", ".hoodie": "a Hudi table"}
-# Names of files of splits, as on Hugging Face's hub and as people call them; and of folders of them.
-_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
-SPLIT = "test"  # that is read where nobody says which
-_SPLIT = re.compile(r"(train|test|validation|valid|val|dev|unsupervised)(?:[-_ ].*)?", re.IGNORECASE)
 
 Format = Callable[[str], str]  # suffix -> the format that it means, such as ".parquet"; empty for none
 
@@ -138,7 +134,7 @@ def _folder(place: str, filesystem: pafs.FileSystem, path: str, split: str, form
         return Place(title, parts, True, splits, (), folder, [*sizes])
     names = [name for name in sizes if not _is_hidden(name)]
     chosen = _of_one_format(names, where, format_of)
-    chosen, splits = _of_split(chosen, where, split)
+    chosen, splits = of_split(chosen, where, split)
     chosen, empty = _without_empty(chosen, sizes, where)
     told = [f"of the splits {', '.join(splits)} of {where}, {split} is read"] if splits else []
     notes = (*told, *_of_links(links, where), *empty)
@@ -161,7 +157,7 @@ def _pattern(place: str, filesystem: pafs.FileSystem, path: str, format_of: Form
     base = without_query(place).rstrip("/")
     folder = DataFile("/".join(base.split("/")[: -len(wanted)]) + place[len(without_query(place)) :], root, filesystem)
     parts = tuple(Part(_inner(folder, name, sizes[name]), name) for name in chosen)
-    splits = sorted({_split_in(name) for name in chosen} - {""})
+    splits = sorted({split_in(name) for name in chosen} - {""})
     if len(splits) > 1:
         notes = [
             *notes,
@@ -286,35 +282,3 @@ def _of_one_format(names: Sequence[str], where: str, format_of: Format) -> list[
             remedy="check the path given with --dataset",
         )
     return next(iter(by_format.values()))
-
-
-def _of_split(names: list[str], where: str, split: str) -> tuple[list[str], tuple[str, ...]]:
-    """(files of a split, all splits), where files, or the folders that they are in, are named after several."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(_split_in(name), []).append(name)
-    others = found.pop("", [])
-    splits = tuple(sorted(found))
-    if len(found) < 2:
-        return names, ()
-    if others:
-        raise DataError(
-            f"{where} holds files of the splits {', '.join(map(printable, splits))} and others, such as "
-            f"{printable(others[0])}",
-            expected="files of splits only, or none",
-            remedy="name those that are meant with --dataset",
-        )
-    if split not in found:
-        named = ", ".join(map(printable, splits))
-        raise DataError(f"--split is {split!r}", expected=f"one of the splits of {where}: {named}")
-    return found[split], splits
-
-
-def _split_in(name: str) -> str:
-    """The split that a path is named after, or an empty string: the file's name counts more than its folders'."""
-    *folders, file = name.split("/")
-    stem = file.partition(".")[0]
-    if shard := _SHARD.fullmatch(stem):
-        return shard[1]
-    matches = [_SPLIT.fullmatch(part) for part in (stem, *reversed(folders))]
-    return next((match[1].lower() for match in matches if match), "")

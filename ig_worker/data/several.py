@@ -11,13 +11,15 @@ import pyarrow as pa
 from ig_worker.data.columnar import arrow_rows, parquet_rows
 from ig_worker.data.columns import DEFAULT_LABEL_COLUMN, ColumnNames, plain_name, suggested
 from ig_worker.data.delimited import csv_rows
+from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile
 from ig_worker.data.jsonlines import jsonl_rows
 from ig_worker.data.labels import LabelCounter
-from ig_worker.data.places import SPLIT, Part, Place, find_parts
+from ig_worker.data.places import Part, Place, find_parts
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.saved import saved_class_names
 from ig_worker.data.sniff import find_encoding
+from ig_worker.data.splits import SPLIT
 from ig_worker.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ FORMATS: dict[str, tuple[str, Callable[[DataFile, Reading], Rows]]] = {
 _OTHERS = dict.fromkeys((".xlsx", ".xls", ".ods", ".xml", ".sqlite", ".db"), "export it as CSV in UTF-8")
 _OTHERS |= dict.fromkeys((".zip", ".tar", ".7z", ".rar", ".xz", ".tgz"), "unpack it")
 _OTHERS |= dict.fromkeys((".feather", ".orc", ".avro", ".pkl", ".pickle", ".h5", ".hdf5"), "write it as Parquet")
+_FILES_COMPARED = 20
 _TEXT_FORMATS = (".csv", ".jsonl")  # which can be packed, and in any encoding
 _NAMED = ".npz, .parquet, .arrow, .csv, .tsv, .jsonl or .ndjson, the last four also with .gz, .zst or .bz2"
 
@@ -86,7 +89,7 @@ def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -
                 else [f"{place.name} has no splits: --split {spec.split} chooses nothing"]
             ),
             *_notes(place, parts, reading.columns),
-            *_copies(place, parts, content),
+            *(_copies(place, parts, content) or _shared_ids(place, parts)),
         ),
     )
 
@@ -98,6 +101,21 @@ def _copies(place: Place, parts: Sequence[Rows], content: Sequence[str]) -> list
         if rows.count and not part.constants and digest in first:
             return [f"{part.file.name} holds the same bytes as {first[digest]}: its rows are read again"]
         first.setdefault(digest, part.file.name)
+    return []
+
+
+def _shared_ids(place: Place, parts: Sequence[Rows]) -> list[str]:
+    """What to say of a file whose rows have the ids of another's: of the first rows of the first files."""
+    first: dict[str, str] = {}
+    for part, rows in list(zip(place.parts, parts, strict=True))[:_FILES_COMPARED]:
+        batch = None if rows.used.id is None or len(parts) == 1 else next(iter(rows.batches()), None)
+        ids = [] if batch is None else batch.column("id").drop_null().to_pylist()
+        if shared := [row_id for row_id in ids if row_id in first]:
+            return [
+                f"{part.file.name} has ids of {first[shared[0]]}, such as {shown(shared[0])}: of equal ids only the first is "
+                "explained (--id-column '' makes ids that stay unique)"
+            ]
+        first |= dict.fromkeys(ids, part.file.name)
     return []
 
 

@@ -19,10 +19,10 @@ from ig_worker.data.faults import DOCUMENTS, FAULT_COLUMN, shown
 from ig_worker.data.files import DataFile, file_faults, find_file, printable, suffixes_of, without_query
 from ig_worker.data.label_map import read_label_map
 from ig_worker.data.labels import LabelCounter, Labelling, number_labels, numbered
-from ig_worker.data.places import SPLIT
 from ig_worker.data.reading import Rows
 from ig_worker.data.safe_npz import read_reviews
 from ig_worker.data.several import table_rows
+from ig_worker.data.splits import SPLIT
 from ig_worker.errors import DataError
 
 SPLITS = ("train", "test")  # of demo, imdb and .npz files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ig_worker.data import files, places, spelling
+from ig_worker.data import files, spelling, splits
 from ig_worker.data.several import FORMATS
 from tests.pages import PAGES, table_after
 
@@ -33,4 +33,4 @@ def test_the_page_lists_the_words_for_nothing() -> None:
 
 def test_the_splits_that_the_page_names_are_splits() -> None:
     line = next(line for line in PAGES[PAGE].splitlines() if "`--split` chooses" in line)
-    assert {places._split_in(f"{name}/a.csv") for name in quoted(line) - {"--split"}} == {"train", "test"}
+    assert {splits.split_in(f"{name}/a.csv") for name in quoted(line) - {"--split"}} == {"train", "test"}

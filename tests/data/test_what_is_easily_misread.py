@@ -330,3 +330,16 @@ def test_a_pipe_is_called_what_it_is(tmp_path: Path) -> None:
 def test_json_that_is_called_csv_suggests_no_column_of_braces(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text('{"text": "fine"}\n')
     assert "such as --text-column" not in refused(DataSpec(str(tmp_path / "d.csv")))
+
+
+def test_files_that_number_their_rows_alike_are_told_with_the_remedy(tmp_path: Path) -> None:
+    parts(tmp_path / "d", "a.csv", "b.csv", id=["0", "1"])
+    documents = opened(tmp_path / "d")
+    note = next(note for note in documents.notes if "has ids of" in note)
+    assert "b.csv has ids of " in note
+    assert "such as '0'" in note
+    assert reasons(documents) == {2: "duplicate_id", 3: "duplicate_id"}
+    assert reasons(opened(tmp_path / "d", id_column="")) == {}
+    parts(tmp_path / "e", "a.csv", id=["0", "1"])
+    parts(tmp_path / "e", "b.csv", id=["2", "3"])
+    assert opened(tmp_path / "e").notes == ()

@@ -26,9 +26,6 @@ _BATCH_ROWS = 2048
 _BLOCK_BYTES = 16 << 20  # also the longest row that can be read
 _MAX_COLUMNS = 10_000  # Arrow's time for each is no trifle
 _DELIMITERS = (",", ";", "\t", "|")
-_NOTHING, _MAYBE_NOTHING = (
-    pa.array([word.encode() for word in words], pa.binary()) for words in (NOTHING, MAYBE_NOTHING)
-)
 _EXCEL = "sep="  # the first line of a file that was made for Excel may say how cells are separated
 
 
@@ -107,7 +104,7 @@ class _Missing:
     def add(self, columns: Columns) -> None:
         """Look at the next batch."""
         for what, column in (("texts", columns.text), ("ids", columns.id)):
-            for missing, words in ((True, _NOTHING), (False, _MAYBE_NOTHING)):
+            for missing, words in ((True, NOTHING), (False, MAYBE_NOTHING)):
                 found = None if column is None else column.filter(_is_any(column, words))
                 if found:
                     self.rows[what, missing] += len(found)
@@ -122,14 +119,14 @@ class _Missing:
         ]
 
 
-def _is_any(column: pa.Array, words: pa.Array) -> pa.Array:
-    return pc.is_in(column.cast(pa.binary()), words)
+def _is_any(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
+    return pc.is_in(column.cast(pa.binary()), pa.array([word.encode() for word in words], pa.binary()))
 
 
 def _with_nulls(columns: Columns) -> Columns:
     """Null in place of texts and ids that are only a word for nothing; what labels mean is for `labels` to say."""
     text, row_id = (
-        None if column is None else pc.if_else(_is_any(column, _NOTHING), pa.scalar(None, column.type), column)
+        None if column is None else pc.if_else(_is_any(column, NOTHING), pa.scalar(None, column.type), column)
         for column in (columns.text, columns.id)
     )
     return Columns(text, columns.label, row_id)

@@ -112,8 +112,8 @@ def _shared_ids(place: Place, parts: Sequence[Rows]) -> list[str]:
         ids = [] if batch is None else batch.column("id").drop_null().to_pylist()
         if shared := [row_id for row_id in ids if row_id in first]:
             return [
-                f"{part.file.name} has ids of {first[shared[0]]}, such as {shown(shared[0])}: of equal ids only the first "
-                "is explained (--id-column '' makes ids that stay unique)"
+                f"{part.file.name} has ids of {first[shared[0]]}, such as {shown(shared[0])}: of equal ids only the "
+                "first is explained (--id-column '' makes ids that stay unique)"
             ]
         first |= dict.fromkeys(ids, part.file.name)
     return []

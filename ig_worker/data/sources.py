@@ -148,6 +148,9 @@ def _open(spec: DataSpec, counter: LabelCounter) -> _Source:
         return _Source(
             found.name, found.rows, found.content, found.settings, found.rows.class_names, found.splits, found.notes
         )
+    for name, value in (("encoding", spec.encoding), ("delimiter", spec.delimiter)):
+        if value is not None:
+            raise DataError(f"--{name} is {value!r}, which {printable(alone)} does not have", remedy="leave it out")
     return _demo(spec, counter) if alone == "demo" else _archive_of(spec, alone, counter)
 
 

@@ -343,3 +343,9 @@ def test_files_that_number_their_rows_alike_are_told_with_the_remedy(tmp_path: P
     parts(tmp_path / "e", "a.csv", id=["0", "1"])
     parts(tmp_path / "e", "b.csv", id=["2", "3"])
     assert opened(tmp_path / "e").notes == ()
+
+
+@pytest.mark.parametrize("setting", ["encoding", "delimiter"])
+@pytest.mark.parametrize("name", ["demo", "imdb", "d.npz"])
+def test_a_setting_of_text_files_is_refused_for_what_is_none(name: str, setting: str) -> None:
+    assert f"--{setting} is ';', which {name} does not have; leave it out" in refused(DataSpec(name, **{setting: ";"}))

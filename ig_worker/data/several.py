@@ -19,7 +19,7 @@ from ig_worker.data.places import Part, Place, find_parts
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.saved import saved_class_names
 from ig_worker.data.sniff import find_encoding
-from ig_worker.data.splits import SPLIT
+from ig_worker.data.splits import NO_SPLITS, SPLIT
 from ig_worker.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -
             *(
                 []
                 if place.splits or spec.split == SPLIT
-                else [f"{place.name} has no splits: --split {spec.split} chooses nothing"]
+                else [f"{place.name} {NO_SPLITS}: --split {spec.split} chooses nothing"]
             ),
             *_notes(place, parts, reading.columns),
             *(_copies(place, parts, content) or _shared_ids(place, parts)),

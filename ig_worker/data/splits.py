@@ -10,6 +10,7 @@ from ig_worker.errors import DataError
 # Names of files of splits, as on Hugging Face's hub and as people call them; and of folders of them.
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
 SPLIT = "test"  # that is read where nobody says which
+NO_SPLITS = "has no splits"  # in the note on a split that nothing reads
 _SPLIT = re.compile(r"(train|test|validation|valid|val|dev|unsupervised)(?:[-_ ].*)?", re.IGNORECASE)
 
 

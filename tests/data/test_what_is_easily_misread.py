@@ -15,6 +15,7 @@ import pytest
 
 from ig_worker.data.sources import DataSpec, open_documents
 from ig_worker.errors import DataError
+from ig_worker.models.examples import read_examples
 from tests.data.test_document_sources import ROWS, reasons, refused, rows_of, write
 from tests.data.test_files_as_people_have_them import column, opened, parts
 
@@ -291,6 +292,14 @@ def test_a_split_of_what_has_none_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "d.csv", ROWS)
     assert any("has no splits: --split train chooses nothing" in note for note in opened(path, split="train").notes)
     assert opened(path).notes == ()
+
+
+def test_learning_from_a_file_without_splits_tells_of_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "d.csv", [{"text": "fine", "LABEL": number % 2} for number in range(20)])
+    read_examples(DataSpec(str(path)))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"assumed: the column 'LABEL' of {path} is taken for 'label'"
+    ]
 
 
 def test_a_pattern_that_fits_files_of_several_splits_says_so(tmp_path: Path) -> None:

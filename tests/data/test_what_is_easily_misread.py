@@ -12,12 +12,15 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ig_worker.data.sources import DataSpec, open_documents
 from ig_worker.errors import DataError
 from ig_worker.models.examples import read_examples
 from tests.data.test_document_sources import ROWS, reasons, refused, rows_of, write
 from tests.data.test_files_as_people_have_them import column, opened, parts
+from tests.fuzz import quick
 
 ONE_LABEL = {"info": {"features": {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}}}
 
@@ -358,3 +361,36 @@ def test_files_that_number_their_rows_alike_are_told_with_the_remedy(tmp_path: P
 @pytest.mark.parametrize("name", ["demo", "imdb", "d.npz"])
 def test_a_setting_of_text_files_is_refused_for_what_is_none(name: str, setting: str) -> None:
     assert f"--{setting} is ';', which {name} does not have; leave it out" in refused(DataSpec(name, **{setting: ";"}))
+
+
+# Whatever the format.
+
+words = st.sampled_from(
+    ["0", "1", "-1", "1.0", " 1", "True", "false", "NaN", "null", "N/A", "negative", "POSITIVE", "4", "0.5", "x"]
+)
+SENTIMENT = ("negative", "positive")
+
+
+def meaning(path: Path) -> object:
+    """(class numbers, notes) of a file, or why it is refused; without its name."""
+    try:
+        documents = open_documents(DataSpec(str(path)), SENTIMENT)
+    except DataError as error:
+        return str(error).replace(str(path), "FILE").replace(path.name, "FILE")
+    return column(documents, "label"), [note.replace(str(path), "FILE") for note in documents.notes]
+
+
+@quick
+@given(labels=st.lists(words, min_size=1, max_size=5))
+def test_labels_mean_the_same_in_every_format(tmp_path: Path, labels: list[str]) -> None:
+    rows: list[dict[str, object]] = [{"text": "fine", "label": label} for label in labels]
+    found = [meaning(write(tmp_path / name, rows)) for name in ("d.csv", "d.jsonl", "d.parquet")]
+    assert found[0] == found[1] == found[2]
+
+
+@quick
+@given(label=st.sampled_from([0, 1, 0.0, 1.0, True, False, None, -1, -1.0, 4, 0.5]))
+def test_a_value_means_the_same_in_every_format(tmp_path: Path, label: object) -> None:
+    rows: list[dict[str, object]] = [{"text": "fine", "label": label}, {"text": "dull", "label": label}]
+    found = [meaning(write(tmp_path / name, rows)) for name in ("d.csv", "d.jsonl", "d.parquet")]
+    assert found[0] == found[1] == found[2]

@@ -305,6 +305,24 @@ def test_learning_from_a_file_without_splits_tells_of_none(tmp_path: Path, caplo
     ]
 
 
+@pytest.mark.parametrize("judged", ["test", "validation", "dev"])
+def test_learning_is_judged_on_the_split_that_is_there(tmp_path: Path, judged: str) -> None:
+    parts(tmp_path / "d", "train.csv", f"{judged}.csv", label=["0", "1"])
+    train, test, _ = read_examples(DataSpec(str(tmp_path / "d")))
+    assert (list(train.texts), list(test.texts)) == (
+        ["train.csv 0", "train.csv 1"],
+        [f"{judged}.csv 0", f"{judged}.csv 1"],
+    )
+
+
+def test_learning_without_a_split_to_be_judged_on_keeps_one_row_in_ten(tmp_path: Path) -> None:
+    for split in ("train", "unsupervised"):
+        (tmp_path / f"{split}.csv").write_text("text,label\n" + f"{split},1\n" * 20)
+    train, test, _ = read_examples(DataSpec(str(tmp_path)))
+    assert [*train.texts, *test.texts] == ["train"] * 20
+    assert len(test.texts) == 2
+
+
 def test_a_pattern_that_fits_files_of_several_splits_says_so(tmp_path: Path) -> None:
     parts(tmp_path / "d", "train.csv", "test.csv")
     documents = opened(f"{tmp_path}/d/*.csv")

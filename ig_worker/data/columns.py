@@ -35,6 +35,7 @@ _TEXT_NAMES = (
     "description",
 )
 _LABEL_NAMES = ("label", "sentiment", "target", "class", "category", "polarity", "stars", "rating", "score", "y")
+_MARKS = ",;\t|"  # that usually separate the cells of CSV
 _INVISIBLE = "\ufeff\u200b"  # a byte order mark, and a blank without width
 
 # A column of dates has no row with a label; and what Arrow makes of some dates, Python's cannot hold.
@@ -215,10 +216,14 @@ def _no_column(names: Sequence[str], name: str, where: str, flag: str) -> DataEr
     headless = any(len(n) > 40 or n.isdecimal() for n in names)
     header = " (is there a line of column names at its top?)" if headless else ""
     suggestion = None if headless else suggested(names, name, _TEXT_NAMES if flag == "--text-column" else ())
+    uncut = len(names) == 1 and any(mark in names[0] for mark in _MARKS)
+    if uncut or any(n.startswith(("{", "[", "<")) for n in names):  # the lines of another format
+        suggestion = None
     return DataError(
         f"{where} has no column {shown(name)}{header}",
         expected=f"one of its columns: {', '.join(map(shown, names[:20]))}" + (" ..." if len(names) > 20 else ""),
-        remedy=f"name it with {flag}{f', such as {flag} {suggestion}' if suggestion else ''}",
+        remedy=f"name it with {flag}{f', such as {flag} {suggestion}' if suggestion else ''}"
+        + (", or cut the lines by another --delimiter" if uncut else ""),
     )
 
 
@@ -249,7 +254,7 @@ def check_types(text: pa.DataType, row_id: pa.DataType | None, label: pa.DataTyp
         raise DataError(
             f"the id column of {where} has type {row_id}",
             expected="strings or integers",
-            remedy="name another with --id-column",
+            remedy="name another with --id-column, or make ids with --id-column ''",
         )
     if label is not None and not (_is_string(label) or any(fits(label) for fits in _LABELS)):
         raise DataError(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from ig_worker.data.columns import ColumnNames, columns_of, columns_used, raw_batch, resliced
+from ig_worker.data.columns import ColumnNames, Columns, columns_of, columns_used, raw_batch, resliced
+from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile, brief, file_faults
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.sniff import Utf8Check, keeps_ascii
+from ig_worker.data.spelling import MAYBE_NOTHING, NOTHING
 from ig_worker.data.streams import check_text, open_text
 from ig_worker.errors import DataError
 
@@ -40,7 +44,8 @@ def csv_rows(file: DataFile, reading: Reading) -> Rows:
     Cells are separated by commas (in a ``.tsv`` file by tabs), unless the file, the header or the user says otherwise.
     The whole file is read here. Rows of another length than the header, or a quote that nothing closes, mean that the
     quoting is broken; then no row after it can be trusted, so that is a fault of the file. A text that is not UTF-8 is
-    a fault of its row. An empty cell is an empty text, or a null label. A blank line is nothing.
+    a fault of its row. An empty cell is an empty text, or a null label; one of the words `spelling.NOTHING` is null. A
+    blank line is nothing.
 
     Raises:
         DataError: not CSV, ragged, in another encoding, or without usable columns.
@@ -63,9 +68,11 @@ def csv_rows(file: DataFile, reading: Reading) -> Rows:
         ):
             yield from reader
 
-    parsed = 0
+    parsed, missing = 0, _Missing()
     for batch in batches():
-        reading.counter.add(batch.num_rows, columns_of(batch, used, constants).label)
+        columns = columns_of(batch, used, constants)
+        reading.counter.add(batch.num_rows, columns.label)
+        missing.add(columns)
         parsed += batch.num_rows
     if parsed != count:
         raise _broken_quotes(file, f"it could be read as {parsed} rows or as {count}")
@@ -73,14 +80,56 @@ def csv_rows(file: DataFile, reading: Reading) -> Rows:
     def documents() -> Iterator[pa.RecordBatch]:
         first_row = reading.made_first
         for batch in resliced(batches(), _BATCH_ROWS):
-            yield raw_batch(columns_of(batch, used, constants), first_row, reading.made_prefix)
+            columns = _with_nulls(columns_of(batch, used, constants))
+            yield raw_batch(columns, first_row, reading.made_prefix)
             first_row += batch.num_rows
 
     settings = {} if dialect.delimiter == "," else {"delimiter": dialect.delimiter}
     if reading.encoding is not None and not (check.ascii and keeps_ascii(reading.encoding)):
         settings["encoding"] = reading.encoding
-    notes = (dialect.note,) if dialect.note else ()
-    return Rows(count, documents, used, (*names, *constants), settings=settings, notes=notes)
+    notes = [dialect.note] if dialect.note else []
+    notes += missing.notes(file.name)
+    if any(taken for _, taken in missing.rows):
+        settings["words for nothing"] = "null"
+    return Rows(count, documents, used, (*names, *constants), settings=settings, notes=tuple(notes))
+
+
+class _Missing:
+    """Counts the texts and ids that are only a word for nothing."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[tuple[str, bool]] = Counter()  # (texts or ids, whether they are taken for missing) -> rows
+        self._first: dict[tuple[str, bool], str] = {}
+
+    def add(self, columns: Columns) -> None:
+        """Look at the next batch."""
+        for what, column in (("texts", columns.text), ("ids", columns.id)):
+            for missing, words in ((True, NOTHING), (False, MAYBE_NOTHING)):
+                found = None if column is None else column.filter(_is_any(column, words))
+                if found:
+                    self.rows[what, missing] += len(found)
+                    self._first.setdefault((what, missing), found.cast(pa.string())[0].as_py())
+
+    def notes(self, name: str) -> list[str]:
+        """What was assumed of them, for people."""
+        return [
+            f"{what} of {name} ({rows:,} row{'' if rows == 1 else 's'}) that are only a word such as "
+            f"{shown(self._first[what, missing])} are taken for {'missing' if missing else what}"
+            for (what, missing), rows in self.rows.items()
+        ]
+
+
+def _is_any(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
+    return pc.is_in(column.cast(pa.binary()), pa.array([word.encode() for word in words], pa.binary()))
+
+
+def _with_nulls(columns: Columns) -> Columns:
+    """Null in place of texts and ids that are only a word for nothing; what labels mean is for `labels` to say."""
+    text, row_id = (
+        None if column is None else pc.if_else(_is_any(column, NOTHING), pa.scalar(None, column.type), column)
+        for column in (columns.text, columns.id)
+    )
+    return Columns(text, columns.label, row_id)
 
 
 def _dialect(file: DataFile, reading: Reading) -> _Dialect:
@@ -98,7 +147,10 @@ def _dialect(file: DataFile, reading: Reading) -> _Dialect:
     if reading.delimiter or skipped or _has_text(line, chosen, reading.columns):
         return _Dialect(chosen, skipped, "")
     # Only where one other mark gives the very column that is asked for, and more than that one.
-    fitting = [mark for mark in _DELIMITERS if len(_header(line, mark)) > 1 and _has_text(line, mark, reading.columns)]
+    several = [mark for mark in _DELIMITERS if len(_header(line, mark)) > 1]
+    fitting = [mark for mark in several if _has_text(line, mark, reading.columns)]
+    if not fitting and chosen not in several:  # then at least its columns can be told
+        fitting = several
     if len(fitting) != 1:
         return _Dialect(chosen, skipped, "")
     return _Dialect(fitting[0], skipped, f"the cells of {file.name} are taken to be separated by {fitting[0]!r}")

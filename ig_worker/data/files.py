@@ -48,8 +48,8 @@ class DataFile:
 
     @property
     def short_name(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition("/")[2]
+        """The last part of the path, as messages show it."""
+        return printable(self.path.rpartition("/")[2])
 
     def open(self) -> pa.NativeFile:
         """For reading at any position; the caller closes it."""

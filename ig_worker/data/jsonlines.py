@@ -8,6 +8,7 @@ dates for dates), whereas here each line stands alone and a broken one costs onl
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class _Survey:
         self.check = Utf8Check()
         self.text_types: dict[str, set[str]] = {}  # of each key that may be the texts', of those that are not null
         self.labels: dict[str, LabelCounter] = {}  # of each key that may be the labels'
+        self.label_types: dict[str, set[str]] = {}  # the same as for texts
         self._counter = reading.counter
         self._text, self._label, self._id = (plain_name(name) if name else None for name in reading.columns)
 
@@ -61,7 +63,10 @@ class _Survey:
             if value is not None:
                 types.add(type(value).__name__)
         for key, counter in self.labels.items():
-            counter.add_value(_value(record, key))
+            value = _value(record, key)
+            counter.add_value(value)
+            if value is not None:
+                self.label_types[key].add(type(value).__name__)
         self.count += 1
 
     def _register(self, record: dict[str, Any], path: str) -> None:
@@ -81,6 +86,7 @@ class _Survey:
             self.text_types[name] = set()
         if plain == self._label:
             self.labels[name] = self._counter.behind(self.count)
+            self.label_types[name] = set()
 
 
 def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
@@ -108,6 +114,7 @@ def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
             expected="strings",
             remedy="name another with --text-column",
         )
+    _refuse_labels(file, used.label, found)
     if used.label in found.labels:
         reading.counter.absorb(found.labels[used.label])
     else:
@@ -120,6 +127,19 @@ def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
     transcoded = reading.encoding is not None and not (found.check.ascii and keeps_ascii(reading.encoding))
     settings = {"encoding": str(reading.encoding)} if transcoded else {}
     return Rows(found.count, batches, used, tuple(names), settings=settings)
+
+
+def _refuse_labels(file: DataFile, label: str | None, found: _Survey) -> None:
+    """Raise DataError where no label is a scalar, as for the type of a column in other formats."""
+    types = found.label_types.get(label or "", set())
+    if types and types <= {"dict", "list"}:
+        inner = next((name for name in found.keys if name.startswith(f"{label}.")), None)
+        raise DataError(
+            f"the label column of {file.name} holds {', '.join(sorted(types))}",
+            expected="numbers or names of classes",
+            remedy="name another with --label-column"
+            + (f", such as --label-column {inner}" if inner else ", or read no labels with --label-column ''"),
+        )
 
 
 def parse_line(line: bytes, number: int) -> tuple[dict[str, Any] | None, str | None]:
@@ -149,9 +169,13 @@ def row_from(
 
 
 def _value(record: dict[str, Any], name: str) -> Any:
-    """What `record` has under a key, or inside of its objects under a path of keys; None where it has nothing there."""
+    """What `record` has under a key, or inside of its objects under a path of keys; None where it has nothing there.
+
+    NaN, which Python writes into JSON though it is none, is nothing.
+    """
     if name in record or "." not in name:
-        return record.get(name)
+        value = record.get(name)
+        return None if isinstance(value, float) and math.isnan(value) else value
     outer, _, inner = name.partition(".")
     found = record.get(outer)
     return _value(found, inner) if isinstance(found, dict) else None

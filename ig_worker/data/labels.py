@@ -196,14 +196,16 @@ def _notes(counts: Mapping[str, int], numbers: Mapping[str, int | None], meaning
     """What was assumed of single values, for people."""
     nothing = {value: rows for value, rows in counts.items() if numbers[value] is None and not meanings.named(value)[0]}
     other = [value for value in counts if numbers[value] is not None and as_number(value) is None]
-    notes = []
+    notes = ["--label-map maps nothing: no row has a label"] if meanings.mapped and not counts else []
     found = sorted({number for number in numbers.values() if number is not None})
     gaps = len(found) < max(found, default=0) + 1 < MOST_LABELS and len(found) > 1
     if gaps and meanings.classes is None and not meanings.mapped:
         said = ", ".join(map(str, found[:10]))
         notes.append(f"labels are taken for numbers of classes, though they are {said} only (see --label-map)")
     if nothing:
-        notes.append(f"rows labelled {in_words(nothing)} are taken for rows without a label")
+        signs = UNKNOWN in nothing and found == [1] and not meanings.mapped
+        hint = " (if -1 is a class, say --label-map=-1=0,1=1)" if signs else ""
+        notes.append(f"rows labelled {in_words(nothing)} are taken for rows without a label{hint}")
     if other and not meanings.mapped:
         said = ", ".join(f"{shown(value)} = {meanings.called(numbers[value])}" for value in other[:10])
         notes.append(f"labels are taken for classes by name: {said}{' ...' if len(other) > 10 else ''}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -112,7 +113,7 @@ class Meanings:
         return DataError(
             f"the labels of {self.where} are {in_words(counts)}: {_enumerated(outside)} {verb}",
             expected=f"{self._expected()}, or -1 or nothing where a label is not known",
-            remedy=f"{'add' if self.mapped else 'say which is which, such as'} --label-map {suggestion}"
+            remedy=f"{'add' if self.mapped else 'say which is which, such as'} --label-map{suggestion}"
             + (" to it" if self.mapped else ", or read no labels with --label-column ''"),
         )
 
@@ -265,20 +266,30 @@ def _letters(name: str) -> str:
 
 
 def _suggestion(labels: list[str], classes: tuple[str, ...] | None) -> str:
-    """A value for --label-map to begin with, such as ``neg=negative,pos=positive``."""
-    labels = [label for label in labels if label != UNKNOWN][:_SUGGESTED]
+    """What to write after ``--label-map``, to begin with, such as `` neg=negative,pos=positive``."""
+    each = {label.casefold(): label for label in reversed(labels) if label != UNKNOWN}  # a map takes any case
+    labels = [label for label in labels if each.get(label.casefold()) == label][:_SUGGESTED]
     if any({"=", ","} & set(label) for label in labels):
-        return "FILE.toml, with lines such as " + " and ".join(f'"{label}" = ...' for label in labels[:2])
+        return " FILE.toml, with lines such as " + " and ".join(f'"{label}" = ...' for label in labels[:2])
     if classes is None:
         named = None if any(label[0] in "+-.0123456789" for label in labels) else range(len(labels))
-        return ",".join(f"{label}={'CLASS' if named is None else named[i]}" for i, label in enumerate(labels))
+        return _as_typed(
+            ",".join(f"{label}={'CLASS' if named is None else named[i]}" for i, label in enumerate(labels))
+        )
     plain = are_placeholders(classes) or any({"=", ","} & set(name) for name in classes)
     found = [matching(label, classes) if as_number(label) is None or not plain else None for label in labels]
     if None in found and len(labels) == len(classes) and None not in map(as_number, labels):
         found = list(range(len(classes)))
     if len(set(found)) < len(found) and None not in found:
         found = [None] * len(labels)
-    return ",".join(
-        f"{label}={'CLASS' if number is None else number if plain else classes[number]}"
-        for label, number in zip(labels, found, strict=True)
+    return _as_typed(
+        ",".join(
+            f"{label}={'CLASS' if number is None else number if plain else classes[number]}"
+            for label, number in zip(labels, found, strict=True)
+        )
     )
+
+
+def _as_typed(text: str) -> str:
+    """The value of a flag as a shell takes it, with what separates it from the flag."""
+    return f"{'=' if text.startswith('-') else ' '}{shlex.quote(text)}"

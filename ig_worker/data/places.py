@@ -5,23 +5,22 @@ from __future__ import annotations
 import fnmatch
 import os
 import posixpath
-import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.fs as pafs
 
 from ig_worker.data.files import DataFile, file_faults, find_place, printable, suffixes_of, without_query
 from ig_worker.data.saved import is_saved, saved_files
+from ig_worker.data.splits import of_split, split_in
 from ig_worker.errors import DataError, did_you_mean
 
 _MOST_FILES = 100_000
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # What keeps its rows in files like ours, but says elsewhere which of them count.
 _LAKES = {"_delta_log": "a Delta Lake table", ".hoodie": "a Hudi table"}
-_SPLIT = re.compile(r"(.+)-\d{5}-of-\d{5}|(train|test|validation|valid|val|dev|unsupervised)")  # names of split files
 
 Format = Callable[[str], str]  # suffix -> the format that it means, such as ".parquet"; empty for none
 
@@ -81,7 +80,7 @@ def find_parts(datasets: Sequence[str], split: str, format_of: Format) -> Place:
         twice = next((path for (_, path), count in paths.items() if count > 1), datasets[0])
         raise DataError(f"--dataset names {printable(twice)} twice", remedy="name every file once")
     parts = sorted(_together(parts), key=lambda part: part.name)
-    name = f"{parts[0].name} and {len(parts) - 1} more"
+    name = f"{printable(parts[0].name)} and {len(parts) - 1} more"
     return Place(name, tuple(parts), one=False, notes=tuple(note for place in places for note in place.notes))
 
 
@@ -97,7 +96,7 @@ def _expanded(place: str, split: str, format_of: Format) -> Place:
     filesystem, path, info = find_place(place)
     if info.type == pafs.FileType.File:
         file = DataFile(place, path, filesystem, info.size)
-        return Place(file.short_name, (Part(file, file.short_name),))
+        return Place(file.short_name, (Part(file, posixpath.basename(path)),))
     if info.type == pafs.FileType.Directory:
         return _folder(place, filesystem, path.rstrip("/"), split, format_of)
     if "*" in without_query(place):
@@ -108,46 +107,64 @@ def _expanded(place: str, split: str, format_of: Format) -> Place:
             expected="demo, imdb, or a path",
             remedy=did_you_mean(place, ("demo", "imdb")) or "check it",
         )
+    if info.type == pafs.FileType.Unknown:
+        raise DataError(
+            f"{printable(place)} is a pipe or a device",
+            expected="a file or a folder, as rows are read more than once",
+            remedy="write it to a file first",
+        )
+    odd = {"?", "["} & set(without_query(place))
     raise DataError(
         f"{printable(place)} does not exist",
         expected="a file or a folder",
-        remedy="check the path given with --dataset",
+        remedy="check the path given with --dataset"
+        + ("; in a pattern only * stands for other characters" if odd else ""),
     )
 
 
 def _folder(place: str, filesystem: pafs.FileSystem, path: str, split: str, format_of: Format) -> Place:
     where, name = printable(place), posixpath.basename(path)
-    sizes = _files_below(filesystem, path, where)
+    sizes, links = _files_below(filesystem, path, where)
     _refuse_lakes(sizes, where)
     if is_saved(sizes):
         chosen, splits = saved_files(filesystem, path, where, sizes, split)
         folder = DataFile(place, path, filesystem)
         parts = tuple(Part(_inner(folder, name, sizes[name]), name) for name in chosen)
-        title = f"{name} ({split} split)" if splits else name
+        title = printable(f"{name} ({split} split)" if splits else name)
         return Place(title, parts, True, splits, (), folder, [*sizes])
     names = [name for name in sizes if not _is_hidden(name)]
     chosen = _of_one_format(names, where, format_of)
-    chosen, splits = _of_split(chosen, where, split)
-    notes = (f"of the splits {', '.join(splits)} of {where}, {split} is read",) if splits else ()
+    chosen, splits = of_split(chosen, where, split)
+    chosen, empty = _without_empty(chosen, sizes, where)
+    told = [f"of the splits {', '.join(splits)} of {where}, {split} is read"] if splits else []
+    notes = (*told, *_of_links(links, where), *empty)
     folder = DataFile(place, path, filesystem)
     parts = tuple(Part(_inner(folder, name, sizes[name]), name) for name in sorted(chosen))
     title = f"{name} ({f'{split} split, ' if splits else ''}{len(parts)} file{'s' if len(parts) > 1 else ''})"
-    return Place(title, parts, False, splits, notes)
+    return Place(printable(title), parts, False, splits, notes)
 
 
 def _pattern(place: str, filesystem: pafs.FileSystem, path: str, format_of: Format) -> Place:
     where, segments = printable(place), path.rstrip("/").split("/")
     first = next(number for number, segment in enumerate(segments) if "*" in segment)
     root, wanted = "/".join(segments[:first]), segments[first:]
-    sizes = _files_below(filesystem, root or "/", where)
+    sizes, links = _files_below(filesystem, root or "/", where)
     named = [name for name in sizes if _fits(name.split("/"), wanted)]
     if not named:
         raise DataError(f"{where} names no file", expected="a pattern that some files fit")
-    chosen = sorted(_of_one_format(named, where, format_of))
+    chosen, notes = _without_empty(sorted(_of_one_format(named, where, format_of)), sizes, where)
+    links = [link for link in links if _fits(link.split("/"), wanted[: link.count("/") + 1])]
     base = without_query(place).rstrip("/")
     folder = DataFile("/".join(base.split("/")[: -len(wanted)]) + place[len(without_query(place)) :], root, filesystem)
     parts = tuple(Part(_inner(folder, name, sizes[name]), name) for name in chosen)
-    return Place(f"{'/'.join(wanted)} ({len(parts)} file{'s' if len(parts) > 1 else ''})", parts, one=False)
+    splits = sorted({split_in(name) for name in chosen} - {""})
+    if len(splits) > 1:
+        notes = [
+            *notes,
+            f"{where} fits files of the splits {', '.join(map(printable, splits))}, which are read together",
+        ]
+    title = f"{printable('/'.join(wanted))} ({len(parts)} file{'s' if len(parts) > 1 else ''})"
+    return Place(title, parts, one=False, notes=(*_of_links(links, where), *notes))
 
 
 def _inner(folder: DataFile, name: str, size: int) -> DataFile:
@@ -172,34 +189,55 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "_")) and "=" not in part for part in name.split("/"))
 
 
-def _files_below(filesystem: pafs.FileSystem, path: str, where: str) -> dict[str, int]:
-    """Relative path -> bytes, of all files below a folder, in the order of their names."""
+def _files_below(filesystem: pafs.FileSystem, path: str, where: str) -> tuple[dict[str, int], list[str]]:
+    """(relative path -> bytes of all files below a folder, in the order of their names; links not followed)."""
     found: dict[str, int] = {}
+    links: list[str] = []
     with file_faults(where):
         if isinstance(filesystem, pafs.LocalFileSystem):
-            _walk(path, found)
+            links = _walk(path, found)
         else:
             for info in filesystem.get_file_info(pafs.FileSelector(path, recursive=True)):
                 if info.type == pafs.FileType.File:
                     found[info.path[len(path) :].lstrip("/")] = info.size
     if len(found) > _MOST_FILES:
         raise DataError(f"{where} holds more than {_MOST_FILES:,} files", expected="fewer", remedy="merge some of them")
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), sorted(links)
 
 
-def _walk(path: str, found: dict[str, int]) -> None:
-    """As for `_files_below`; links to folders are not followed: they may lead round in a circle."""
+def _walk(path: str, found: dict[str, int]) -> list[str]:
+    """As for `_files_below`; links to folders are not followed: they may lead in a circle, or to the same rows."""
+    links = []
 
     def fail(error: OSError) -> None:
         raise error
 
-    for folder, _, names in os.walk(path, onerror=fail):
+    for folder, inner, names in os.walk(path, onerror=fail):
+        linked = (os.path.join(folder, name) for name in inner)
+        links += [os.path.relpath(whole, path) for whole in linked if os.path.islink(whole)]
         for name in names:
             whole = os.path.join(folder, name)
             if os.path.isfile(whole):
                 found[os.path.relpath(whole, path)] = os.path.getsize(whole)
         if len(found) > _MOST_FILES:
-            return
+            break
+    return links
+
+
+def _of_links(links: Sequence[str], where: str) -> list[str]:
+    """What to say of links to folders."""
+    seen = [link for link in links if not _is_hidden(link)]
+    more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
+    return [f"{printable(seen[0])}{more} in {where}, a link to a folder, is not followed"] if seen else []
+
+
+def _without_empty(names: Sequence[str], sizes: Mapping[str, int], where: str) -> tuple[list[str], list[str]]:
+    """(files, what to say) without those of no byte, which Spark writes where a partition has no rows."""
+    empty = [name for name in names if not sizes[name]]
+    if len(empty) == len(names) or not empty:
+        return list(names), []
+    more = f", and so are {len(empty) - 1} more" if len(empty) > 1 else ""
+    return [name for name in names if sizes[name]], [f"{printable(empty[0])} in {where} is empty{more}: left out"]
 
 
 def _refuse_lakes(names: Collection[str], where: str) -> None:
@@ -244,18 +282,3 @@ def _of_one_format(names: Sequence[str], where: str, format_of: Format) -> list[
             remedy="check the path given with --dataset",
         )
     return next(iter(by_format.values()))
-
-
-def _of_split(names: list[str], where: str, split: str) -> tuple[list[str], tuple[str, ...]]:
-    """(files of a split, all splits), where every file is named after one of several, as on Hugging Face's hub."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        match = _SPLIT.fullmatch(posixpath.basename(name).partition(".")[0])
-        if match is None:
-            return names, ()
-        found.setdefault(match[1] or match[2], []).append(name)
-    if len(found) < 2:
-        return names, ()
-    if split not in found:
-        raise DataError(f"--split is {split!r}", expected=f"one of the splits of {where}: {', '.join(sorted(found))}")
-    return found[split], tuple(sorted(found))

@@ -61,12 +61,11 @@ def saved_files(
 
 
 def saved_class_names(
-    filesystem: pafs.FileSystem, folder: str, names: Collection[str], label: str | None
+    filesystem: pafs.FileSystem, folder: str, names: Collection[str], file: str, label: str | None
 ) -> tuple[str, ...]:
-    """Names of the classes of a label column, by number, that ``dataset_info.json`` beside the files has."""
-    if _INFO not in names:
-        return ()
-    return class_names_of(_read(filesystem, folder, _INFO, folder), label)
+    """Names of the classes of a label column, by number, that ``dataset_info.json`` beside a file of the folder has."""
+    info = posixpath.join(posixpath.dirname(file), _INFO)
+    return class_names_of(_read(filesystem, folder, info, folder), label) if info in names else ()
 
 
 def class_names_of(info: Any, label: str | None) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ig_worker.data.columnar import arrow_rows, parquet_rows
-from ig_worker.data.columns import DEFAULT_LABEL_COLUMN, ColumnNames, suggested
+from ig_worker.data.columns import DEFAULT_LABEL_COLUMN, ColumnNames, plain_name, suggested
 from ig_worker.data.delimited import csv_rows
+from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile
 from ig_worker.data.jsonlines import jsonl_rows
 from ig_worker.data.labels import LabelCounter
@@ -18,7 +19,8 @@ from ig_worker.data.places import Part, Place, find_parts
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.saved import saved_class_names
 from ig_worker.data.sniff import find_encoding
-from ig_worker.errors import DataError
+from ig_worker.data.splits import NO_SPLITS, SPLIT
+from ig_worker.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from ig_worker.data.sources import DataSpec
@@ -35,6 +37,11 @@ FORMATS: dict[str, tuple[str, Callable[[DataFile, Reading], Rows]]] = {
     ".ndjson": (".jsonl", jsonl_rows),
     ".json": (".jsonl", jsonl_rows),
 }
+# What to do with files of other formats.
+_OTHERS = dict.fromkeys((".xlsx", ".xls", ".ods", ".xml", ".sqlite", ".db"), "export it as CSV in UTF-8")
+_OTHERS |= dict.fromkeys((".zip", ".tar", ".7z", ".rar", ".xz", ".tgz"), "unpack it")
+_OTHERS |= dict.fromkeys((".feather", ".orc", ".avro", ".pkl", ".pickle", ".h5", ".hdf5"), "write it as Parquet")
+_FILES_COMPARED = 20
 _TEXT_FORMATS = (".csv", ".jsonl")  # which can be packed, and in any encoding
 _NAMED = ".npz, .parquet, .arrow, .csv, .tsv, .jsonl or .ndjson, the last four also with .gz, .zst or .bz2"
 
@@ -64,16 +71,52 @@ def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -
     parts = [_part_rows(part, place, reading) for part in place.parts]
     if place.folder is not None:
         label = parts[0].used.label
-        names = saved_class_names(place.folder.filesystem, place.folder.path, place.names, label)
+        first = place.parts[0].name
+        names = saved_class_names(place.folder.filesystem, place.folder.path, place.names, first, label)
         parts = [replace(rows, class_names=rows.class_names or names) for rows in parts]
+    content = tuple(part.file.digest() for part in place.parts)
     return Tables(
         name=place.name,
         rows=_joined(parts, place),
-        content=tuple(part.file.digest() for part in place.parts),
+        content=content,
         settings=_settings(place, parts, reading.columns),
         splits=place.splits,
-        notes=(*place.notes, *_notes(place, parts, reading.columns)),
+        notes=(
+            *place.notes,
+            *(
+                []
+                if place.splits or spec.split == SPLIT
+                else [f"{place.name} {NO_SPLITS}: --split {spec.split} chooses nothing"]
+            ),
+            *_notes(place, parts, reading.columns),
+            *(_copies(place, parts, content) or _shared_ids(place, parts)),
+        ),
     )
+
+
+def _copies(place: Place, parts: Sequence[Rows], content: Sequence[str]) -> list[str]:
+    """What to say of a file that is there twice, under another name."""
+    first: dict[str, str] = {}
+    for part, rows, digest in zip(place.parts, parts, content, strict=True):
+        if rows.count and not part.constants and digest in first:
+            return [f"{part.file.name} holds the same bytes as {first[digest]}: its rows are read again"]
+        first.setdefault(digest, part.file.name)
+    return []
+
+
+def _shared_ids(place: Place, parts: Sequence[Rows]) -> list[str]:
+    """What to say of a file whose rows have the ids of another's: of the first rows of the first files."""
+    first: dict[str, str] = {}
+    for part, rows in list(zip(place.parts, parts, strict=True))[:_FILES_COMPARED]:
+        batch = None if rows.used.id is None or len(parts) == 1 else next(iter(rows.batches()), None)
+        ids = [] if batch is None else batch.column("id").drop_null().to_pylist()
+        if shared := [row_id for row_id in ids if row_id in first]:
+            return [
+                f"{part.file.name} has ids of {first[shared[0]]}, such as {shown(shared[0])}: of equal ids only the "
+                "first is explained (--id-column '' makes ids that stay unique)"
+            ]
+        first |= dict.fromkeys(ids, part.file.name)
+    return []
 
 
 def _check_format(file: DataFile) -> None:
@@ -81,10 +124,13 @@ def _check_format(file: DataFile) -> None:
     kind = FORMATS.get(suffix, ("",))[0]
     if not kind or (packing and kind not in _TEXT_FORMATS):
         what = f"packed by {file.packing}" if kind else "of no known format"
+        stem = file.short_name[: -len(packing)] if packing else ""
+        named = f"give it the name of its format, such as {stem}.csv{packing}" if stem and not suffix else ""
+        known = named or _OTHERS.get(suffix) or did_you_mean(suffix, FORMATS) if suffix or named else ""
         raise DataError(
             f"--dataset {file.name} is {what}",
             expected=f"demo, imdb, or a file ending in {_NAMED}",
-            remedy="unpack it" if kind else "rename or convert it",
+            remedy="unpack it" if kind else known or "rename or convert it",
         )
 
 
@@ -173,9 +219,13 @@ def _notes(place: Place, parts: list[Rows], wanted: ColumnNames) -> list[str]:
         if wanted.label == DEFAULT_LABEL_COLUMN and rows.used.label is None and rows.count:
             others = [name for name in rows.columns if name not in rows.used.present()]
             close = suggested(others, wanted.label)
-            if others:
+            if others or any(other.used.label is not None for other in parts):
                 hint = f" (with --label-column {close} they have)" if close else ""
                 notes[f"{part.file.name} has no column 'label': its rows have no labels{hint}"] = None
+        for name in rows.columns:
+            same = [used for used in rows.used.present() if plain_name(used) == plain_name(name)]
+            if same and name not in same:
+                notes[f"the column {name!r} of {part.file.name} is not read: {same[0]!r} is"] = None
         notes.update(dict.fromkeys(rows.notes))
     told = list(notes)
     return told if len(told) <= 5 else [*told[:4], f"and {len(told) - 4} such things of other files"]

@@ -27,6 +27,7 @@ _FORMATS = (  # how a file begins, what it then is, and what to do
         "fetch the file by git lfs pull",
     ),
     (b"<!doctype html", "a web page", "download the file itself"),
+    (b"<?xml", "XML", "export it as CSV in UTF-8"),
     (b"<html", "a web page", "download the file itself"),
 )
 _MARKS = (

@@ -22,6 +22,7 @@ from ig_worker.data.labels import LabelCounter, Labelling, number_labels, number
 from ig_worker.data.reading import Rows
 from ig_worker.data.safe_npz import read_reviews
 from ig_worker.data.several import table_rows
+from ig_worker.data.splits import SPLIT
 from ig_worker.errors import DataError
 
 SPLITS = ("train", "test")  # of demo, imdb and .npz files
@@ -35,7 +36,7 @@ class DataSpec:
 
     # "demo", "imdb", or a path or URI of a file or folder, or a pattern with "*"; several of them are read as one.
     dataset: str | tuple[str, ...]
-    split: str = "test"  # of demo, imdb, .npz, and folders with named splits; other files are read whole
+    split: str = SPLIT  # of demo, imdb, .npz, and folders with named splits; other files are read whole
     limit: int | None = None  # at most so many rows, after `offset`
     offset: int = 0  # rows to skip
     text_column: str = "text"
@@ -114,7 +115,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Docu
     if spec.offset >= count:
         raise DataError(f"--offset is {spec.offset}", expected=f"less than the {count} rows of {source.name}")
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
-    _check_first_texts(source)
+    _check_first_rows(source, spec.encoding)
     labels = number_labels(counter, source.name, classes, source.class_names, label_map)
     return Documents(
         name=source.name,
@@ -147,6 +148,9 @@ def _open(spec: DataSpec, counter: LabelCounter) -> _Source:
         return _Source(
             found.name, found.rows, found.content, found.settings, found.rows.class_names, found.splits, found.notes
         )
+    for name, value in (("encoding", spec.encoding), ("delimiter", spec.delimiter)):
+        if value is not None:
+            raise DataError(f"--{name} is {value!r}, which {printable(alone)} does not have", remedy="leave it out")
     return _demo(spec, counter) if alone == "demo" else _archive_of(spec, alone, counter)
 
 
@@ -180,7 +184,7 @@ def _archive(spec: DataSpec, file: DataFile, word_index: str | None, counter: La
     words = imdb.rank_words(index, spec.imdb_decode)
     counter.add(len(splits[spec.split].labels), imdb.review_labels(splits, spec.split))
     return _Source(
-        name=f"{file.path.rpartition('/')[2]} ({spec.split} split)",
+        name=f"{file.short_name} ({spec.split} split)",
         rows=Rows(
             count=len(splits[spec.split].labels),
             batches=lambda: imdb.review_batches(splits, spec.split, words, spec.imdb_decode),
@@ -257,13 +261,18 @@ def _check_split(spec: DataSpec) -> None:
         raise DataError(f"--split is {spec.split!r}", expected=" or ".join(SPLITS))
 
 
-def _check_first_texts(source: _Source) -> None:
-    """A file none of whose first texts can be read was meant otherwise: better said now than row by row."""
+def _check_first_rows(source: _Source, encoding: str | None) -> None:
+    """A file none of whose first texts or ids can be read was meant otherwise: better said now than row by row."""
     batch = next(iter(source.rows.batches()), None)
-    faults = [] if batch is None else [f for f in batch.column(FAULT_COLUMN).to_pylist() if f and f.startswith("text ")]
-    if batch is not None and batch.num_rows > 1 and len(faults) == batch.num_rows:
-        raise DataError(
-            f"no text in the first {batch.num_rows} rows of {source.name} can be read; the first: {faults[0]}",
-            expected="texts in UTF-8",
-            remedy="name another column with --text-column, or another encoding with --encoding",
-        )
+    notes = [] if batch is None or batch.num_rows < 2 else batch.column(FAULT_COLUMN).to_pylist()
+    for what, expected, remedy in (
+        ("text", "texts in UTF-8", ", or another encoding with --encoding" if encoding else ", or write it in UTF-8"),
+        ("id", "strings or integers", ", or make ids with --id-column ''"),
+    ):
+        faults = [note for note in notes if note and note.startswith(f"{what} ")]
+        if notes and len(faults) == len(notes):
+            raise DataError(
+                f"no {what} in the first {len(notes)} rows of {source.name} can be read; the first: {faults[0]}",
+                expected=expected,
+                remedy=f"name another column with --{what}-column{remedy}",
+            )

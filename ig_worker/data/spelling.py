@@ -13,7 +13,12 @@ from ig_worker.data.faults import shown
 WHOLE = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*", re.ASCII)  # "1.0": how pandas writes integers beside nulls
 UNKNOWN = "-1"  # a label that is not known, as Hugging Face's data sets write it
 _LONGEST = 100  # characters of a label
-_MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null", "none"})  # as CSV files spell it
+# What programs write into a cell of CSV that is missing, in their spelling; and words that people may also write.
+NOTHING = ("NaN", "nan", "-nan", "<NA>", "None", "NULL", "NaT", "\\N", "#N/A", "#NA")
+MAYBE_NOTHING = ("NA", "N/A", "n/a", "na", "null", "none")
+_MISSING = frozenset(
+    {"nan", "na", "n/a", "#n/a", "<na>", "null", "none", "#na", "-nan", "nat", "\\n"}
+)  # as CSV files spell it
 
 
 def spelling(value: object) -> str | None:

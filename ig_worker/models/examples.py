@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ig_worker.data.faults import FaultFinder
 from ig_worker.data.sources import DataSpec, Documents, open_documents
+from ig_worker.data.splits import NO_SPLITS, SPLIT
 from ig_worker.errors import DataError
 from ig_worker.models.tokenize import TextEncoder
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _ROUND_TO = 32  # lengths of batches, in tokens: a handful of shapes
 _WINDOW_BATCHES = 50  # texts are sorted by length within so many batches, so that little is padding
+_JUDGED = (SPLIT, "validation", "valid", "val", "dev")  # splits to test on, the first that is there
 _HOLD_OUT = 10  # without a test split, one row in so many is kept for it
 _MAX_TEXT_BYTES = 500_000
 
@@ -62,16 +64,21 @@ class TokenRows:
 def read_examples(spec: DataSpec) -> tuple[Examples, Examples, Documents]:
     """Training and test examples of a data set; rows without label or with a fault are left out.
 
-    A file without splits gives one row in ten to the test.
+    The test examples are those of the test split, or of a validation split where there is no other; a data set without
+    either gives one row in ten.
 
     Raises:
         DataError: no labelled rows for either.
     """
     documents = open_documents(replace(spec, split="train"))
     for note in documents.notes:
-        log.warning("assumed: %s", note)
-    if documents.splits:
-        train, test = list(_rows(documents)), list(_rows(open_documents(replace(spec, split="test"))))
+        if NO_SPLITS not in note:  # nobody has asked for one
+            log.warning("assumed: %s", note)
+    judged = next((split for split in _JUDGED if split in documents.splits), None)
+    if judged is not None:
+        if judged != SPLIT:
+            log.warning("assumed: the split %s of %s is the one to test on", judged, documents.name)
+        train, test = list(_rows(documents)), list(_rows(open_documents(replace(spec, split=judged))))
     else:
         train, test = [], []
         for number, row in enumerate(_rows(documents)):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ig_worker.data.plan import chunk_count, chunk_name, parse_chunk_name, rechunk
 from ig_worker.errors import UsageError
+from tests.fuzz import quick
 
 sizes = st.lists(st.integers(0, 9), max_size=12)
 
@@ -14,6 +15,7 @@ def batches_of(counts: list[int]) -> list[pa.RecordBatch]:
     return [pa.record_batch({"row": pa.array([next(rows) for _ in range(count)], pa.int64())}) for count in counts]
 
 
+@quick
 @given(sizes, st.integers(1, 20))
 def test_every_row_ends_in_exactly_one_chunk_in_order(counts: list[int], chunk_rows: int) -> None:
     chunks = list(rechunk(batches_of(counts), chunk_rows))
@@ -23,6 +25,7 @@ def test_every_row_ends_in_exactly_one_chunk_in_order(counts: list[int], chunk_r
     assert len(chunks) == chunk_count(sum(counts), chunk_rows)
 
 
+@quick
 @given(sizes, st.integers(1, 20))
 def test_chunks_do_not_depend_on_the_readers_batches(counts: list[int], chunk_rows: int) -> None:
     one_batch = list(rechunk(batches_of([sum(counts)]), chunk_rows))
@@ -55,11 +58,13 @@ def test_chunks_without_rows_are_refused_before_anything_is_read(chunk_rows: int
         chunk_count(10, chunk_rows)
 
 
+@quick
 @given(st.integers(0, 10**9))
 def test_a_chunk_name_gives_its_index_back(index: int) -> None:
     assert parse_chunk_name(chunk_name(index)) == index
 
 
+@quick
 @given(st.integers(0, 99_999), st.integers(0, 99_999))
 def test_names_of_up_to_five_digits_sort_like_their_numbers(one: int, other: int) -> None:
     assert (chunk_name(one) < chunk_name(other)) == (one < other)

@@ -82,18 +82,19 @@ def test_one_label_outside_the_classes_among_many_is_enough(value: object) -> No
 @pytest.mark.parametrize(
     ("values", "classes", "suggestion"),
     [
-        (["pos", "neg"], SENTIMENT, "neg=negative,pos=positive"),
-        ([1, 2], SENTIMENT, "1=negative,2=positive"),
-        ([1, 2, 3], ("1 star", "2 stars", "3 stars"), "1=1 star,2=2 stars,3=3 stars"),
-        (["yes", "no"], SENTIMENT, "no=CLASS,yes=CLASS"),
-        (["very bad", "good"], ("very_bad", "good"), "good=good,very bad=very_bad"),
-        ([1, 2, 3, 4, 5], SENTIMENT, "1=CLASS,2=CLASS,3=CLASS,4=CLASS,5=CLASS"),
-        ([0, 4], ("LABEL_0", "LABEL_1"), "0=0,4=1"),
-        (["a=b", "c"], SENTIMENT, 'FILE.toml, with lines such as "a=b" = ...'),
+        (["pos", "neg"], SENTIMENT, " neg=negative,pos=positive"),
+        ([1, 2], SENTIMENT, " 1=negative,2=positive"),
+        ([1, 2, 3], ("1 star", "2 stars", "3 stars"), " '1=1 star,2=2 stars,3=3 stars'"),
+        (["yes", "no"], SENTIMENT, " no=CLASS,yes=CLASS"),
+        (["very bad", "good"], ("very_bad", "good"), " 'good=good,very bad=very_bad'"),
+        ([1, 2, 3, 4, 5], SENTIMENT, " 1=CLASS,2=CLASS,3=CLASS,4=CLASS,5=CLASS"),
+        ([0, 4], ("LABEL_0", "LABEL_1"), " 0=0,4=1"),
+        ([-2, 2], SENTIMENT, "=-2=negative,2=positive"),
+        (["a=b", "c"], SENTIMENT, ' FILE.toml, with lines such as "a=b" = ...'),
     ],
 )
 def test_a_refusal_suggests_a_map_to_begin_with(values: list[object], classes: Sequence[str], suggestion: str) -> None:
-    assert f"--label-map {suggestion}" in refused(values, classes)
+    assert f"--label-map{suggestion}" in refused(values, classes)
 
 
 def test_a_map_gives_labels_to_names_and_numbers_of_classes_or_to_none() -> None:

@@ -13,7 +13,6 @@ In a notebook::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from os import PathLike, fspath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ __version__ = "0.1.0"
 class _Explain(ModuleType):
     """The room `ig_worker.explain`, which can also be called."""
 
-    def __call__(self, texts: Sequence[str | None], *, model: str, **config: Any) -> TextExplanations:
+    def __call__(self, texts: Any, *, model: str | PathLike[str], **config: Any) -> TextExplanations:
         """Explain texts in this process; see `ig_worker.insight.notebook.explain_texts`."""
         from ig_worker.insight.notebook import explain_texts
 

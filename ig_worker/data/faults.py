@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -128,5 +129,7 @@ class FaultFinder:
         )
         suspects: set[int] = set()
         for mask in masks:
-            suspects.update(pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist())
+            # Not by pc.indices_nonzero, which ends the process where a column has no chunks (pyarrow 25).
+            found = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
+            suspects.update(np.flatnonzero(found).tolist())
         return suspects

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -246,9 +246,18 @@ def _encoded(labels: pa.Array) -> tuple[np.ndarray, list[object]]:
 
 
 def class_numbers(
-    values: Iterable[object], classes: Sequence[str], label_map: Mapping[str, int | str] | None = None
+    values: Iterable[object],
+    classes: Sequence[str],
+    label_map: Mapping[str, int | str] | LabelMap | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[int | None]:
     """Class numbers of labels that are in memory, as `number_labels` gives them to those of a file.
+
+    Args:
+        values: the labels; None and NaN where one is missing.
+        classes: names of the model's classes, by number.
+        label_map: what the user says of labels.
+        tell: told what was assumed, each time in one line.
 
     Raises:
         DataError: some are no classes.
@@ -261,6 +270,8 @@ def class_numbers(
         except TypeError as error:
             raise DataError(str(error), expected="numbers or names of classes") from error
         counter.add_value(value)
-    said = None if label_map is None else LabelMap(label_map)
-    numbers = number_labels(counter, "the texts", classes, (), said).numbers
-    return [None if value is None else numbers[value] for value in spelled]
+    said = LabelMap(label_map) if isinstance(label_map, Mapping) else label_map
+    found = number_labels(counter, "the texts", classes, (), said)
+    for note in found.notes:
+        tell(note)
+    return [None if value is None else found.numbers[value] for value in spelled]

@@ -21,13 +21,15 @@ def as_alibi(
     float32 [documents, classes]; `X`, `baselines` and `forward_kwargs` are what alibi would have been called with.
 
     Raises:
-        UsageError: the explanations were made without the hidden axis.
+        UsageError: there are none, or they were made without the hidden axis.
     """
     from alibi.api.defaults import DEFAULT_DATA_INTGRAD, DEFAULT_META_INTGRAD
     from alibi.api.interfaces import Explanation as AlibiExplanation
 
+    if not explanations:
+        raise UsageError("no text is explained", expected="at least one, for alibi's explanation")
     kept = [explanation.hidden for explanation in explanations]
-    if not kept or any(hidden is None for hidden in kept):
+    if any(hidden is None for hidden in kept):
         raise UsageError(
             "alibi's attributions have a hidden axis, and these explanations have none",
             expected="texts explained with keep_hidden=True",

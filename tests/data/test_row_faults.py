@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -91,3 +93,8 @@ def test_checking_columns_agrees_with_checking_rows(rows: list[tuple[str, str]])
         if (fault := row_fault(row_id, text, duplicate=row_id in ids[:position], max_text_bytes=6))
     }
     assert found == one_by_one
+
+
+@pytest.mark.parametrize("make", [pa.Table.from_batches, lambda _, schema: schema.empty_table()])
+def test_no_rows_have_no_faults(make: Callable[..., pa.Table]) -> None:
+    assert FaultFinder().check(make([], schema=DOCUMENTS)) == {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ig_worker.data.columnar import arrow_rows, parquet_rows
 from ig_worker.data.columns import DEFAULT_LABEL_COLUMN, ColumnNames, plain_name, suggested
@@ -75,11 +76,18 @@ def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -
         names = saved_class_names(place.folder.filesystem, place.folder.path, place.names, first, label)
         parts = [replace(rows, class_names=rows.class_names or names) for rows in parts]
     content = tuple(part.file.digest() for part in place.parts)
+    settings, notes = _settings(place, parts, reading.columns), _notes(place, parts, reading.columns)
+    copies = _copies(place, parts, content)
+    notes += copies
+    if not copies and (alike := _numbered_alike(place, parts)):
+        parts = [_told_apart(rows, part.name) for part, rows in zip(place.parts, parts, strict=True)]
+        settings["ids"] = "begin with the name of their file"
+        notes.append(alike)
     return Tables(
         name=place.name,
         rows=_joined(parts, place),
         content=content,
-        settings=_settings(place, parts, reading.columns),
+        settings=settings,
         splits=place.splits,
         notes=(
             *place.notes,
@@ -88,8 +96,7 @@ def table_rows(datasets: Sequence[str], spec: DataSpec, counter: LabelCounter) -
                 if place.splits or spec.split == SPLIT
                 else [f"{place.name} {NO_SPLITS}: --split {spec.split} chooses nothing"]
             ),
-            *_notes(place, parts, reading.columns),
-            *(_copies(place, parts, content) or _shared_ids(place, parts)),
+            *notes,
         ),
     )
 
@@ -104,19 +111,33 @@ def _copies(place: Place, parts: Sequence[Rows], content: Sequence[str]) -> list
     return []
 
 
-def _shared_ids(place: Place, parts: Sequence[Rows]) -> list[str]:
-    """What to say of a file whose rows have the ids of another's: of the first rows of the first files."""
+def _numbered_alike(place: Place, parts: Sequence[Rows]) -> str:
+    """What to say where first rows of a file have ids of another's first rows; "" where none of the first files do."""
     first: dict[str, str] = {}
     for part, rows in list(zip(place.parts, parts, strict=True))[:_FILES_COMPARED]:
         batch = None if rows.used.id is None or len(parts) == 1 else next(iter(rows.batches()), None)
         ids = [] if batch is None else batch.column("id").drop_null().to_pylist()
         if shared := [row_id for row_id in ids if row_id in first]:
-            return [
-                f"{part.file.name} has ids of {first[shared[0]]}, such as {shown(shared[0])}: of equal ids only the "
-                "first is explained (--id-column '' makes ids that stay unique)"
-            ]
+            return (
+                f"{part.file.name} has ids of {first[shared[0]]}, such as {shown(shared[0])}: to tell them apart, the "
+                "ids of all rows begin with the name of their file"
+            )
         first |= dict.fromkeys(ids, part.file.name)
-    return []
+    return ""
+
+
+def _told_apart(rows: Rows, name: str) -> Rows:
+    """The same rows with ids that begin with the name of their file."""
+    if rows.used.id is None:  # then they do
+        return rows
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows.batches():
+            given = batch.column("id")
+            ids = pc.if_else(pc.equal(given, ""), "", pc.binary_join_element_wise(f"{name}:", given, ""))  # null: null
+            yield batch.set_column(batch.schema.get_field_index("id"), "id", ids)
+
+    return replace(rows, batches=batches)
 
 
 def _check_format(file: DataFile) -> None:

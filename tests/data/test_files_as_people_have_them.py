@@ -312,9 +312,10 @@ def test_several_data_sets_are_one_with_ids_that_stay_unique(tmp_path: Path) -> 
     assert documents.name == "a/x.jsonl and 2 more"
 
 
-def test_the_same_given_id_in_two_files_is_a_duplicate(tmp_path: Path) -> None:
-    parts(tmp_path / "d", "a.csv", "b.csv", id=["0", "1"])
-    assert reasons(opened(tmp_path / "d")) == {2: "duplicate_id", 3: "duplicate_id"}
+def test_the_same_given_id_twice_in_one_of_several_files_is_a_duplicate(tmp_path: Path) -> None:
+    parts(tmp_path / "d", "a.csv", "b.csv", id=["7", "7"])
+    assert column(opened(tmp_path / "d"), "id") == ["a.csv:7", "a.csv:7", "b.csv:7", "b.csv:7"]
+    assert reasons(opened(tmp_path / "d")) == {1: "duplicate_id", 3: "duplicate_id"}
 
 
 def test_limit_offset_and_labels_run_over_all_files(tmp_path: Path) -> None:

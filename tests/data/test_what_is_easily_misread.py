@@ -362,17 +362,24 @@ def test_json_that_is_called_csv_suggests_no_column_of_braces(tmp_path: Path) ->
     assert "such as --text-column" not in refused(DataSpec(str(tmp_path / "d.csv")))
 
 
-def test_files_that_number_their_rows_alike_are_told_with_the_remedy(tmp_path: Path) -> None:
+def test_files_that_number_their_rows_alike_are_told_apart(tmp_path: Path) -> None:
     parts(tmp_path / "d", "a.csv", "b.csv", id=["0", "1"])
     documents = opened(tmp_path / "d")
-    note = next(note for note in documents.notes if "has ids of" in note)
-    assert "b.csv has ids of " in note
-    assert "such as '0'" in note
-    assert reasons(documents) == {2: "duplicate_id", 3: "duplicate_id"}
-    assert reasons(opened(tmp_path / "d", id_column="")) == {}
+    assert column(documents, "id") == ["a.csv:0", "a.csv:1", "b.csv:0", "b.csv:1"]
+    assert reasons(documents) == {}
+    (note,) = documents.notes
+    assert f"{tmp_path}/d/b.csv has ids of {tmp_path}/d/a.csv, such as '0': to tell them apart" in note
+    assert documents.digest != opened(tmp_path / "d", id_column="").digest
+
+
+def test_ids_of_files_that_do_not_share_any_stay_as_they_are(tmp_path: Path) -> None:
     parts(tmp_path / "e", "a.csv", id=["0", "1"])
-    parts(tmp_path / "e", "b.csv", id=["2", "3"])
-    assert opened(tmp_path / "e").notes == ()
+    parts(tmp_path / "e", "b.csv", id=["2", ""])
+    documents = opened(tmp_path / "e")
+    assert column(documents, "id") == ["0", "1", "2", ""]
+    assert documents.notes == ()
+    parts(tmp_path / "e", "c.csv", id=["0", ""])
+    assert column(opened(tmp_path / "e"), "id") == ["a.csv:0", "a.csv:1", "b.csv:2", "", "c.csv:0", ""]
 
 
 @pytest.mark.parametrize("setting", ["encoding", "delimiter"])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ig_worker.data.access import reason_of
 from ig_worker.errors import ModelError
 from ig_worker.models.tensors import Source, Stored
 
@@ -147,6 +148,12 @@ def _unreadable(name: str, path: Path, error: Exception) -> ModelError:
     try:
         with path.open("rb") as stream:
             pointer = stream.read(len(_POINTER)) == _POINTER
+    except PermissionError as denied:  # which HDF5 tells in a paragraph, without the owner
+        return ModelError(
+            f"model file {path} cannot be read ({reason_of(denied, path)})",
+            expected="files that this user may read",
+            remedy=f"as their owner: chmod -R a+rX {path.parent}",
+        )
     except OSError:
         pointer = False
     if pointer:

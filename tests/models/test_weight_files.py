@@ -236,3 +236,25 @@ def test_a_model_on_a_store_brings_all_that_decides_it(tiny_models, tmp_path: Pa
 
     assert all(any(fnmatch.fnmatch(name, pattern) for pattern in files._PATTERNS) for name in wanted)
     assert not any(fnmatch.fnmatch("pytorch_model.bin", pattern) for pattern in files._PATTERNS)
+
+
+@pytest.mark.parametrize("file", ["tf_model.h5", "model.safetensors"])
+def test_a_file_that_this_user_may_not_read_is_told_with_its_owner(
+    tiny_models, tmp_path: Path, monkeypatch, file
+) -> None:
+    model = copy_of(tiny_models["distilbert"], tmp_path / "model")
+    (model / "tf_model.h5").unlink()
+    (model / file).write_bytes(b"")  # whoever runs this, such as root, must not get on
+    (model / file).chmod(0o600)
+    opened = Path.open
+
+    def denied(path: Path, *arguments, **more):
+        if path.name == file:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(
+        ModelError, match=f"{file} cannot be read .Permission denied; mode 0600 of .*; as their owner: chmod"
+    ):
+        find_model(str(model))

@@ -16,11 +16,18 @@ from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
 from ig_worker.models.config_keys import check_keys
 from ig_worker.models.layers import HEAD_KEY, NetworkShape, read_shape
-from ig_worker.models.network_weights import choice_of_files, find_head, find_weights
+from ig_worker.models.network_weights import HEAD_WEIGHTS, choice_of_files, find_head, find_weights
+from ig_worker.models.stand_ins import models_below, refuse_stand_ins
+from ig_worker.models.stored import ORDER
 
 log = logging.getLogger(__name__)
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+_TOKENIZER = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_TEXTS = ("config.json", "adapter_config.json", *_TOKENIZER)
+# More embeddings than tokens: tables are padded to multiples of up to 1024. Those of a BERT with capital letters and of
+# one without differ by 1526.
+_MOST_SPARE = 1024
 _PATTERNS = [
     "config.json",
     "*.safetensors",
@@ -110,6 +117,7 @@ def _read(name: str, directory: Path, source: str | None, revision: str | None, 
 
 
 def _read_all(name: str, directory: Path, source: str | None, revision: str | None, base: bool) -> ModelFiles:
+    refuse_stand_ins(name, directory, (*_TEXTS, *ORDER, HEAD_WEIGHTS), _TEXTS)
     config = _read_config(directory)
     if (directory / "adapter_config.json").is_file():
         raise ModelError(
@@ -131,7 +139,7 @@ def _read_all(name: str, directory: Path, source: str | None, revision: str | No
             expected=" or ".join(TOKENIZER_FILES),
             remedy="save the tokenizer beside the weights with tokenizer.save_pretrained",
         )
-    _check_vocabulary(directory, name, shape.vocabulary)
+    notes += _check_vocabulary(directory, name, shape.vocabulary)
     return ModelFiles(
         name=name,
         directory=str(directory.absolute()),
@@ -145,8 +153,7 @@ def _read_all(name: str, directory: Path, source: str | None, revision: str | No
 
 
 def _is_tokenizer(path: Path) -> bool:
-    names = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-    return path.is_file() and path.name in names
+    return path.is_file() and path.name in _TOKENIZER
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
@@ -154,9 +161,11 @@ def _read_config(directory: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
     except FileNotFoundError as error:
+        below = models_below(directory)
         raise ModelError(
             f"model directory {directory} has no readable config.json ({error.strerror})",
             expected="a directory written by save_pretrained or jobs.finetune",
+            remedy=f"there is one in {' and in '.join(below[-3:])}" if below else "",
         ) from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON ({error})", expected="a transformers configuration") from error
@@ -165,10 +174,11 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _check_vocabulary(directory: Path, name: str, embeddings: int) -> None:
+def _check_vocabulary(directory: Path, name: str, embeddings: int) -> list[str]:
     """What can be known of a tokenizer that does not fit, before TensorFlow is loaded; `models.tokenize` knows all."""
     try:
         ids, lost = _read_vocabulary(directory)
+        differing = _differing(directory)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"the tokenizer in {name} cannot be read ({type(error).__name__}: {error})",
@@ -180,6 +190,28 @@ def _check_vocabulary(directory: Path, name: str, embeddings: int) -> None:
             expected="a tokenizer that can read any text",
         )
     refuse_token_ids(name, max(ids, default=-1), embeddings)
+    notes = []
+    if differing:
+        notes.append(
+            f"tokenizer.json and vocab.txt disagree on {differing} tokens; tokenizer.json is read, as transformers does"
+        )
+    spare = embeddings - max(ids, default=-1) - 1
+    if spare > _MOST_SPARE:
+        notes.append(f"it has {spare} embeddings more than its tokenizer has tokens: is the tokenizer another model's?")
+    return notes
+
+
+def _differing(directory: Path) -> int:
+    """How many lines of vocab.txt are not the tokens of tokenizer.json, where there are both."""
+    paths = [directory / file for file in TOKENIZER_FILES]
+    if not all(path.is_file() for path in paths):
+        return 0
+    vocabulary = json.loads(paths[0].read_bytes())["model"]["vocab"]
+    pieces = paths[1].read_bytes().decode(errors="replace").split("\n")
+    numbers = {piece.rstrip("\r"): number for number, piece in enumerate(pieces)}  # of a doubled one, the last counts
+    if not isinstance(vocabulary, dict):
+        return 0
+    return sum(vocabulary.get(piece) != number for piece, number in numbers.items() if piece)
 
 
 def _read_vocabulary(directory: Path) -> tuple[list[int], str]:

@@ -128,13 +128,25 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
             expected="a tokenizer that can read any text",
         ) from error
     declare_special_tokens(tokenizer)
-    _refuse_token_types(directory, tokenizer)
+    _refuse_other_tokens(directory, tokenizer)
     return tokenizer
 
 
-def _refuse_token_types(directory: str, tokenizer: Any) -> None:
-    """Raise ModelError where transformers would add another token type's embedding than the first to a text."""
-    types = set(tokenizer("a").encodings[0].type_ids) if "token_type_ids" in tokenizer.model_input_names else set()
+def _refuse_other_tokens(directory: str, tokenizer: Any) -> None:
+    """Raise ModelError where what is put around a text is not what it is called, or of another token type.
+
+    transformers would add another type's embedding to a text's.
+    """
+    encoding, numbers = tokenizer("a").encodings[0], tokenizer.get_vocab()
+    for token, number in zip(encoding.tokens, encoding.ids, strict=True):
+        if numbers.get(token) != number:
+            raise ModelError(
+                f"the tokenizer in {directory} gives {token} the number {number}, which is "
+                f"{tokenizer.convert_ids_to_tokens(number)!r} in its vocabulary",
+                expected=str(numbers.get(token, f"a vocabulary with {token}")),
+                remedy="give files of one tokenizer",
+            )
+    types = set(encoding.type_ids) if "token_type_ids" in tokenizer.model_input_names else set()
     if types - {0}:
         raise ModelError(
             f"the tokenizer in {directory} gives a text token type {max(types)}",
@@ -158,7 +170,7 @@ def _refuse_made_up(directory: Path, tokenizer: Any) -> None:
             stored = {token["content"]: number for number, token in stored.get("added_tokens_decoder", {}).items()}
         # What was added has numbers behind the lines; others are those of lines that are gone.
         known |= {token for token, number in stored.items() if numbers.get(token) == int(number) >= len(lines)}
-    needed = [tokenizer.pad_token, tokenizer.unk_token, *tokenizer.convert_ids_to_tokens(tokenizer("")["input_ids"])]
+    needed = [tokenizer.pad_token, tokenizer.unk_token, *tokenizer("").encodings[0].tokens]
     lost = [token for token in needed if token is not None and token not in known]
     if lost:
         mark = ", since it begins with a byte order mark" if content.startswith(b"\xef\xbb\xbf") else ""

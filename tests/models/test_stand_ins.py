@@ -132,6 +132,17 @@ def test_a_whole_vocabulary_is_all_that_a_tokenizer_needs(model: Path, ending: s
     assert tokenizer.tokenize("a good film") == ["a", "good", "film"]
 
 
+def test_a_tokenizer_that_puts_other_tokens_around_a_text_than_it_says_is_refused(tiny_models, tmp_path: Path) -> None:
+    """The post-processor's numbers are of the vocabulary that it was made for."""
+    model = Path(shutil.copytree(tiny_models["bert"], tmp_path / "it"))
+    content = json.loads((model / "tokenizer.json").read_text())
+    content["post_processor"] = {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 12]}
+    (model / "tokenizer.json").write_text(json.dumps(content))
+    (model / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with pytest.raises(ModelError, match=rf"gives \[CLS\] the number 12, which is '{PIECES[12]}'.*expected 2"):
+        load_tokenizer(str(model), vocabulary=1000)
+
+
 def test_a_tokenizer_that_gives_texts_another_token_type_is_refused(tiny_models, tmp_path: Path) -> None:
     """BERT would add the other type's embedding."""
     model = Path(shutil.copytree(tiny_models["bert"], tmp_path / "it"))

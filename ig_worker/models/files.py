@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ig_worker.data.access import reason_of
 from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
-from ig_worker.models.config_keys import check_keys
+from ig_worker.models.config_keys import check_keys, json_name
 from ig_worker.models.layers import HEAD_KEY, NetworkShape, read_shape
 from ig_worker.models.network_weights import HEAD_WEIGHTS, choice_of_files, find_head, find_weights
 from ig_worker.models.stand_ins import models_below, refuse_stand_ins
@@ -28,6 +29,8 @@ _TEXTS = ("config.json", "adapter_config.json", *_TOKENIZER)
 # More embeddings than tokens: tables are padded to multiples of up to 1024. Those of a BERT with capital letters and of
 # one without differ by 1526.
 _MOST_SPARE = 1024
+# transformers' classes that set right, as they see it, what tokenizer.json says of capitals and accents.
+_OWN_SETTINGS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", None)
 _PATTERNS = [
     "config.json",
     "*.safetensors",
@@ -178,7 +181,7 @@ def _check_vocabulary(directory: Path, name: str, embeddings: int) -> list[str]:
     """What can be known of a tokenizer that does not fit, before TensorFlow is loaded; `models.tokenize` knows all."""
     try:
         ids, lost = _read_vocabulary(directory)
-        differing = _differing(directory)
+        notes = list(_contradictions(directory))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"the tokenizer in {name} cannot be read ({type(error).__name__}: {error})",
@@ -190,15 +193,40 @@ def _check_vocabulary(directory: Path, name: str, embeddings: int) -> list[str]:
             expected="a tokenizer that can read any text",
         )
     refuse_token_ids(name, max(ids, default=-1), embeddings)
-    notes = []
-    if differing:
-        notes.append(
-            f"tokenizer.json and vocab.txt disagree on {differing} tokens; tokenizer.json is read, as transformers does"
-        )
     spare = embeddings - max(ids, default=-1) - 1
     if spare > _MOST_SPARE:
         notes.append(f"it has {spare} embeddings more than its tokenizer has tokens: is the tokenizer another model's?")
     return notes
+
+
+def _contradictions(directory: Path) -> Iterator[str]:
+    """What a tokenizer's files say otherwise than each other, or than they may mean, each as one line."""
+    differing = _differing(directory)
+    if differing:
+        yield f"tokenizer.json and vocab.txt disagree on {differing} tokens; transformers reads tokenizer.json"
+    if not (directory / "tokenizer.json").is_file():
+        lines = (directory / "vocab.txt").read_bytes().rstrip(b"\r\n").splitlines()
+        blank = next((number for number, line in enumerate(lines, 1) if not line), None)
+        if blank is not None:
+            yield f"line {blank} of vocab.txt is blank; it counts as a token, as it does in transformers"
+        return
+    normalizer = json.loads((directory / "tokenizer.json").read_bytes()).get("normalizer") or {}
+    path = directory / "tokenizer_config.json"
+    settings = json.loads(path.read_bytes()) if path.is_file() else {}
+    if normalizer.get("type") != "BertNormalizer" or settings.get("tokenizer_class") not in _OWN_SETTINGS:
+        return
+    for name, own, usual in (("do_lower_case", "lowercase", True), ("strip_accents", "strip_accents", None)):
+        said, meant = settings.get(name, usual), normalizer.get(own)
+        if said != meant:
+            where = (
+                "tokenizer_config.json"
+                if name in settings
+                else "transformers, which tokenizer_config.json leaves it to"
+            )
+            yield (
+                f"its tokenizer has {own} {json_name(meant)} in tokenizer.json and {name} {json_name(said)} by {where}"
+                "; transformers follows the second"
+            )
 
 
 def _differing(directory: Path) -> int:

@@ -98,7 +98,32 @@ def test_two_vocabularies_that_differ_are_told(model: Path) -> None:
     (model / "vocab.txt").write_text("\n".join([*SPECIAL, *reversed(WORDS)]) + "\n")
     (note,) = find_model(str(model)).notes
     assert "disagree on" in note
-    assert "tokenizer.json is read" in note
+    assert "transformers reads tokenizer.json" in note
+
+
+def test_settings_of_a_tokenizer_that_contradict_its_own_file_are_told(model: Path) -> None:
+    """transformers' BERT tokenizer lower-cases unless tokenizer_config.json says no, whatever tokenizer.json says."""
+    content = json.loads((model / "tokenizer.json").read_text())
+    content["normalizer"]["lowercase"] = False
+    (model / "tokenizer.json").write_text(json.dumps(content))
+    settings = json.loads((model / "tokenizer_config.json").read_text())
+    del settings["do_lower_case"]
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_tokenizer(str(model), vocabulary=1000).tokenize("Good") == ["good"]
+    (note,) = find_model(str(model)).notes
+    assert "lowercase false in tokenizer.json" in note
+    assert "do_lower_case true" in note
+    (model / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    assert load_tokenizer(str(model), vocabulary=1000).tokenize("Good") == ["[UNK]"]
+    assert not find_model(str(model)).notes
+
+
+def test_a_blank_line_within_a_vocabulary_is_told_and_one_at_its_end_is_not(model: Path) -> None:
+    leave_vocabulary(model, "\n".join([*PIECES, "", ""]).encode())
+    assert not find_model(str(model)).notes
+    leave_vocabulary(model, "\n".join([*PIECES[:7], "", *PIECES[7:-1]]).encode())
+    (note,) = find_model(str(model)).notes
+    assert "line 8 of vocab.txt is blank" in note
 
 
 @pytest.mark.parametrize(("more", "told"), [(1000, False), (1500, True)])

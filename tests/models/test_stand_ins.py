@@ -190,3 +190,17 @@ def test_zeros_that_make_all_texts_alike_are_refused(tiny_models, tmp_path: Path
     model = copy_of(tiny_models["distilbert"], tmp_path / "it", state)
     with pytest.raises(ModelError, match="are all 0"):
         load_classifier(find_model(str(model)))
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_head_of_which_a_part_is_there_is_not_called_a_bare_encoder(
+    tiny_models, tmp_path, state: State, part
+) -> None:
+    del state[f"classifier.{part}"]
+    model = copy_of(tiny_models["distilbert"], tmp_path / "it", state)
+    with pytest.raises(ModelError, match=rf"lack classifier\.{part}; expected a whole classifier; copy or save it"):
+        find_model(str(model))
+    del state[f"classifier.{'bias' if part == 'weight' else 'weight'}"]
+    write_safetensors(model / "model.safetensors", state)
+    with pytest.raises(ModelError, match=r"not a bare encoder; fine-tune it first"):
+        find_model(str(model))

@@ -18,6 +18,9 @@ from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
 from ig_worker.models.weights import named_weights
 
+# Without these, a text does not reach the classes. Disks and downloads that were cut off leave zeros.
+_DECISIVE = ("embeddings/word", "head/hidden/kernel", "head/logits/kernel")
+
 
 @dataclass(frozen=True)
 class Classifier:
@@ -60,6 +63,13 @@ def load_classifier(files: ModelFiles) -> Classifier:
     """
     tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
     classifier = wrap(files.shape, load_complete(files), tokenizer)
+    for name in _DECISIVE:
+        if not tf.reduce_any(classifier.weights[name] != 0):
+            raise ModelError(
+                f"the weights {name} of model {files.name} are all 0, so that every text would get the same classes",
+                expected="a trained network",
+                remedy="train, copy or download it once more",
+            )
     require_agreement(classifier.keras_model, classifier.weights, files.shape)
     return classifier
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,22 @@ from ig_worker.data.access import reason_of
 from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
-from ig_worker.models.config_keys import check_keys
+from ig_worker.models.config_keys import check_keys, json_name
 from ig_worker.models.layers import HEAD_KEY, NetworkShape, read_shape
-from ig_worker.models.network_weights import choice_of_files, find_head, find_weights
+from ig_worker.models.network_weights import HEAD_WEIGHTS, choice_of_files, find_head, find_weights
+from ig_worker.models.stand_ins import models_below, refuse_stand_ins
+from ig_worker.models.stored import ORDER
 
 log = logging.getLogger(__name__)
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+_TOKENIZER = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_TEXTS = ("config.json", "adapter_config.json", *_TOKENIZER)
+# More embeddings than tokens: tables are padded to multiples of up to 1024. Those of a BERT with capital letters and of
+# one without differ by 1526.
+_MOST_SPARE = 1024
+# transformers' classes that set right, as they see it, what tokenizer.json says of capitals and accents.
+_OWN_SETTINGS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", None)
 _PATTERNS = [
     "config.json",
     "*.safetensors",
@@ -110,6 +120,7 @@ def _read(name: str, directory: Path, source: str | None, revision: str | None, 
 
 
 def _read_all(name: str, directory: Path, source: str | None, revision: str | None, base: bool) -> ModelFiles:
+    refuse_stand_ins(name, directory, (*_TEXTS, *ORDER, HEAD_WEIGHTS), _TEXTS)
     config = _read_config(directory)
     if (directory / "adapter_config.json").is_file():
         raise ModelError(
@@ -131,7 +142,7 @@ def _read_all(name: str, directory: Path, source: str | None, revision: str | No
             expected=" or ".join(TOKENIZER_FILES),
             remedy="save the tokenizer beside the weights with tokenizer.save_pretrained",
         )
-    _check_vocabulary(directory, name, shape.vocabulary)
+    notes += _check_vocabulary(directory, name, shape.vocabulary)
     return ModelFiles(
         name=name,
         directory=str(directory.absolute()),
@@ -145,8 +156,7 @@ def _read_all(name: str, directory: Path, source: str | None, revision: str | No
 
 
 def _is_tokenizer(path: Path) -> bool:
-    names = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-    return path.is_file() and path.name in names
+    return path.is_file() and path.name in _TOKENIZER
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
@@ -154,9 +164,11 @@ def _read_config(directory: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
     except FileNotFoundError as error:
+        below = models_below(directory)
         raise ModelError(
             f"model directory {directory} has no readable config.json ({error.strerror})",
             expected="a directory written by save_pretrained or jobs.finetune",
+            remedy=f"there is one in {' and in '.join(below[-3:])}" if below else "",
         ) from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON ({error})", expected="a transformers configuration") from error
@@ -165,10 +177,11 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _check_vocabulary(directory: Path, name: str, embeddings: int) -> None:
+def _check_vocabulary(directory: Path, name: str, embeddings: int) -> list[str]:
     """What can be known of a tokenizer that does not fit, before TensorFlow is loaded; `models.tokenize` knows all."""
     try:
         ids, lost = _read_vocabulary(directory)
+        notes = list(_contradictions(directory))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"the tokenizer in {name} cannot be read ({type(error).__name__}: {error})",
@@ -180,6 +193,53 @@ def _check_vocabulary(directory: Path, name: str, embeddings: int) -> None:
             expected="a tokenizer that can read any text",
         )
     refuse_token_ids(name, max(ids, default=-1), embeddings)
+    spare = embeddings - max(ids, default=-1) - 1
+    if spare > _MOST_SPARE:
+        notes.append(f"it has {spare} embeddings more than its tokenizer has tokens: is the tokenizer another model's?")
+    return notes
+
+
+def _contradictions(directory: Path) -> Iterator[str]:
+    """What a tokenizer's files say otherwise than each other, or than they may mean, each as one line."""
+    differing = _differing(directory)
+    if differing:
+        yield f"tokenizer.json and vocab.txt disagree on {differing} tokens; transformers reads tokenizer.json"
+    if not (directory / "tokenizer.json").is_file():
+        lines = (directory / "vocab.txt").read_bytes().rstrip(b"\r\n").splitlines()
+        blank = next((number for number, line in enumerate(lines, 1) if not line), None)
+        if blank is not None:
+            yield f"line {blank} of vocab.txt is blank; it counts as a token, as it does in transformers"
+        return
+    normalizer = json.loads((directory / "tokenizer.json").read_bytes()).get("normalizer") or {}
+    path = directory / "tokenizer_config.json"
+    settings = json.loads(path.read_bytes()) if path.is_file() else {}
+    if normalizer.get("type") != "BertNormalizer" or settings.get("tokenizer_class") not in _OWN_SETTINGS:
+        return
+    for name, own, usual in (("do_lower_case", "lowercase", True), ("strip_accents", "strip_accents", None)):
+        said, meant = settings.get(name, usual), normalizer.get(own)
+        if said != meant:
+            where = (
+                "tokenizer_config.json"
+                if name in settings
+                else "transformers, which tokenizer_config.json leaves it to"
+            )
+            yield (
+                f"its tokenizer has {own} {json_name(meant)} in tokenizer.json and {name} {json_name(said)} by {where}"
+                "; transformers follows the second"
+            )
+
+
+def _differing(directory: Path) -> int:
+    """How many lines of vocab.txt are not the tokens of tokenizer.json, where there are both."""
+    paths = [directory / file for file in TOKENIZER_FILES]
+    if not all(path.is_file() for path in paths):
+        return 0
+    vocabulary = json.loads(paths[0].read_bytes())["model"]["vocab"]
+    pieces = paths[1].read_bytes().decode(errors="replace").split("\n")
+    numbers = {piece.rstrip("\r"): number for number, piece in enumerate(pieces)}  # of a doubled one, the last counts
+    if not isinstance(vocabulary, dict):
+        return 0
+    return sum(vocabulary.get(piece) != number for piece, number in numbers.items() if piece)
 
 
 def _read_vocabulary(directory: Path) -> tuple[list[int], str]:

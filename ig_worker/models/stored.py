@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.data.access import reason_of
 from ig_worker.errors import ModelError
+from ig_worker.models.stand_ins import other_formats, unreadable
 from ig_worker.models.tensors import Source, Stored
 
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 H5, H5_INDEX = "tf_model.h5", "tf_model.h5.index.json"
-_ORDER = (SAFE, SAFE_INDEX, H5, H5_INDEX)
+ORDER = (SAFE, SAFE_INDEX, H5, H5_INDEX)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I8": "int8", "U8": "uint8"}
-_POINTER = b"version https://git-lfs"  # how a file begins that git has left for its large-file storage
 Floats = npt.NDArray[np.float32]
 
 
@@ -52,7 +51,7 @@ def choose_files(name: str, directory: Path) -> tuple[WeightFiles, list[str]]:
     Raises:
         ModelError: there are none that can be read.
     """
-    there = [file for file in _ORDER if (directory / file).is_file()]
+    there = [file for file in ORDER if (directory / file).is_file()]
     pickles = [file for file in PICKLES if (directory / file).is_file()]
     if there:
         return _files(name, directory / there[0]), [*there[1:], *pickles]
@@ -63,8 +62,11 @@ def choose_files(name: str, directory: Path) -> tuple[WeightFiles, list[str]]:
             remedy="where torch is installed, AutoModelForSequenceClassification.from_pretrained(DIR)"
             ".save_pretrained(DIR, safe_serialization=True) writes model.safetensors",
         )
-    variants = sorted(path.name for path in directory.glob("*.safetensors"))
+    variants = sorted(path.name for path in directory.glob("*.safetensors") if path.is_file())
     found = f", only {', '.join(variants[:3])}, which transformers does not read by itself" if variants else ""
+    others = other_formats(directory)
+    if others and not variants:
+        found = f", only {', '.join(others[:3])}, of a format that is not read here"
     raise ModelError(
         f"model directory {name} has no weights{found}",
         expected=f"{SAFE} or {H5}",
@@ -88,7 +90,7 @@ def _files(name: str, path: Path) -> WeightFiles:
         parts = sorted({str(part) for part in json.loads(path.read_bytes())["weight_map"].values()})
         inside = all(Path(part).name == part and Path(part).suffix in (".safetensors", ".h5") for part in parts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unreadable(name, path, error) from error
+        raise unreadable(name, path, error) from error
     if not parts or not inside:
         raise ModelError(f"{path.name} in {name} names no files of weights", expected="files beside it")
     lacking = [part for part in parts if not (path.parent / part).is_file()]
@@ -141,32 +143,7 @@ def _readable(name: str, path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, SafetensorError) as error:
-        raise _unreadable(name, path, error) from error
-
-
-def _unreadable(name: str, path: Path, error: Exception) -> ModelError:
-    try:
-        with path.open("rb") as stream:
-            pointer = stream.read(len(_POINTER)) == _POINTER
-    except PermissionError as denied:  # which HDF5 tells in a paragraph, without the owner
-        return ModelError(
-            f"model file {path} cannot be read ({reason_of(denied, path)})",
-            expected="files that this user may read",
-            remedy=f"as their owner: chmod -R a+rX {path.parent}",
-        )
-    except OSError:
-        pointer = False
-    if pointer:
-        return ModelError(
-            f"{path.name} in {name} is git's note of where the weights are, and not the weights",
-            expected="the file itself",
-            remedy="run git lfs pull in the directory, or download it from the hub",
-        )
-    return ModelError(
-        f"the weights in {name} cannot be read: {path.name} ({type(error).__name__}: {error})",
-        expected="a whole file of weights",
-        remedy="copy or download it once more",
-    )
+        raise unreadable(name, path, error) from error
 
 
 def _safetensors_header(path: Path) -> Iterator[tuple[str, Stored]]:

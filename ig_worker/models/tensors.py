@@ -169,6 +169,8 @@ def _refuse_lack(name: str, lacking: Collection[str], shape: NetworkShape, base:
     if base:
         raise ModelError(what, expected=f"a pretrained {shape.architecture} encoder", remedy="give another --base")
     if all(weight.startswith("head/") for weight in lacking):
+        if not set(lacking).issuperset({"head/logits/kernel", "head/logits/bias"}):
+            raise ModelError(what, expected="a whole classifier", remedy="copy or save it once more")
         raise ModelError(
             what,
             expected="a fine-tuned classifier, not a bare encoder",

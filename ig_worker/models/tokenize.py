@@ -117,6 +117,8 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
         raise ModelError(f"the tokenizer in {directory} is a slow one", expected="a fast tokenizer (tokenizer.json)")
     # A blank line in vocab.txt has a number and is no token that a text can have.
     highest = max((number for token, number in tokenizer.get_vocab().items() if token), default=-1)
+    if not (Path(directory) / "tokenizer.json").is_file():
+        _refuse_made_up(Path(directory), tokenizer)
     refuse_token_ids(directory, highest, vocabulary)
     try:
         tokenizer(_UNKNOWN_WORD)
@@ -126,7 +128,57 @@ def load_tokenizer(directory: str, vocabulary: int) -> Any:
             expected="a tokenizer that can read any text",
         ) from error
     declare_special_tokens(tokenizer)
+    _refuse_other_tokens(directory, tokenizer)
     return tokenizer
+
+
+def _refuse_other_tokens(directory: str, tokenizer: Any) -> None:
+    """Raise ModelError where what is put around a text is not what it is called, or of another token type.
+
+    transformers would add another type's embedding to a text's.
+    """
+    encoding, numbers = tokenizer("a").encodings[0], tokenizer.get_vocab()
+    for token, number in zip(encoding.tokens, encoding.ids, strict=True):
+        if numbers.get(token) != number:
+            raise ModelError(
+                f"the tokenizer in {directory} gives {token} the number {number}, which is "
+                f"{tokenizer.convert_ids_to_tokens(number)!r} in its vocabulary",
+                expected=str(numbers.get(token, f"a vocabulary with {token}")),
+                remedy="give files of one tokenizer",
+            )
+    types = set(encoding.type_ids) if "token_type_ids" in tokenizer.model_input_names else set()
+    if types - {0}:
+        raise ModelError(
+            f"the tokenizer in {directory} gives a text token type {max(types)}",
+            expected="0, the type of a single text's tokens",
+            remedy="mend the post_processor in its tokenizer.json",
+        )
+
+
+def _refuse_made_up(directory: Path, tokenizer: Any) -> None:
+    """Raise ModelError where a special token of a text is in none of the tokenizer's files.
+
+    transformers gives it a number behind all others, where the network has no embedding, or one that nobody trained.
+    """
+    content = (directory / "vocab.txt").read_bytes()
+    lines = [line.rstrip("\r") for line in content.decode(errors="replace").removesuffix("\n").split("\n")]
+    numbers = tokenizer.get_vocab()
+    known = set(lines)
+    for file in ("added_tokens.json", "tokenizer_config.json"):
+        stored = json.loads(path.read_bytes()) if (path := directory / file).is_file() else {}
+        if file == "tokenizer_config.json":
+            stored = {token["content"]: number for number, token in stored.get("added_tokens_decoder", {}).items()}
+        # What was added has numbers behind the lines; others are those of lines that are gone.
+        known |= {token for token, number in stored.items() if numbers.get(token) == int(number) >= len(lines)}
+    needed = [tokenizer.pad_token, tokenizer.unk_token, *tokenizer("").encodings[0].tokens]
+    lost = [token for token in needed if token is not None and token not in known]
+    if lost:
+        mark = ", since it begins with a byte order mark" if content.startswith(b"\xef\xbb\xbf") else ""
+        raise ModelError(
+            f"vocab.txt in {directory} lacks {lost[0]}{mark}",
+            expected="a line for each token, UTF-8, the special ones included",
+            remedy="copy or download it once more",
+        )
 
 
 def _read_tokenizer(directory: Path) -> Any:

@@ -97,7 +97,17 @@ class Parser(argparse.ArgumentParser):
         if not {"-h", "--help"} & set(words):  # first of all: argparse names the flags that are missing, and only those
             for word in takewhile(lambda word: word != "--", words):
                 self._check_flag(word.partition("=")[0])
-        return self.parse_args(words)
+        return self.parse_args(self._joined(words))
+
+    def _joined(self, words: list[str]) -> list[str]:
+        """The words, with values such as ``-1=negative`` put to their flags: argparse would take them for flags."""
+        joined: list[str] = []
+        for word in words:
+            if joined and joined[-1] in self._option_string_actions and re.match(r"-\d+(\.\d+)?=", word):
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return joined
 
     def _check_flag(self, word: str) -> None:
         known = self._option_string_actions

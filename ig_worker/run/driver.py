@@ -29,6 +29,7 @@ from ig_worker.run.result import RunResult
 from ig_worker.run.search import Control, Probe
 from ig_worker.run.storage import Storage
 from ig_worker.run.store import RunStore
+from ig_worker.run.surroundings import check_folder
 from ig_worker.run.underway import Run
 
 
@@ -84,6 +85,7 @@ def check_input(config: ExplainConfig) -> Preview:
     """
     from ig_worker.run.trial import preview
 
+    check_folder()
     config.check()
     config = with_gpus(config)
     files, documents = _open(config, Deadline(config.deadline))

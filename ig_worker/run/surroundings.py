@@ -65,13 +65,20 @@ def check_surroundings(environment: Mapping[str, str] = os.environ) -> None:
         raise fault
 
 
+def check_folder() -> None:
+    """Raise UsageError where the current folder is gone, which no library bears that asks for it."""
+    fault = _folder_fault(_folder())
+    if fault is not None:
+        raise fault
+
+
 def fault_of(found: Surroundings) -> UsageError | None:
     """What is wrong, naming the variable, its value, what was expected and what to do; None where nothing is."""
     faults = (
         _ray_fault(found),
         _home_fault(found),
         _temporary_fault(found),
-        _folder_fault(found),
+        _folder_fault(found.folder),
         _limits_fault(found),
     )
     return next((fault for fault in faults if fault is not None), None)
@@ -122,11 +129,11 @@ def _temporary_fault(found: Surroundings) -> UsageError | None:
     )
 
 
-def _folder_fault(found: Surroundings) -> UsageError | None:
-    if not found.folder:
+def _folder_fault(reason: str) -> UsageError | None:
+    if not reason:
         return None
     return UsageError(
-        f"the current folder cannot be used ({found.folder})",
+        f"the current folder cannot be used ({reason})",
         expected="one that is there: Ray's processes start in it",
         remedy="change to another folder (cd) and run the same command there",
     )

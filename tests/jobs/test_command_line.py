@@ -111,7 +111,7 @@ def test_a_flag_cannot_be_abbreviated(capsys) -> None:
     assert answer([*EXPLAIN, "--toler", "0.1"], capsys) == "unknown flag --toler; did you mean --tolerance?"
 
 
-@pytest.mark.parametrize("value", ["-1", "-.5", "- a dash", "-"])
+@pytest.mark.parametrize("value", ["-1", "-.5", "- a dash", "-", "-1=negative,1=positive"])
 def test_a_value_that_begins_with_a_dash_is_no_flag(value: str, parser_of) -> None:
     assert parser_of("explain").read(["--run", "r", f"--target={value}"]).target == value
     assert parser_of("explain").read(["--run", "r", "--target", value]).target == value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,13 @@ def test_explain_tells_it_when_a_run_begins_and_not_when_it_goes_on(tiny_models,
     result = explain_here(tmp_path / "run", config, shared_worker)
     assert "rows.csv, 2 rows" not in capsys.readouterr().err
     assert result.lines()[-1].startswith("suspicious: 16.7% of")  # which the end of every start repeats
+
+
+def test_a_current_folder_that_is_gone_is_one_line(tiny_models, tmp_path: Path, monkeypatch, capsys) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert check.main(["--dataset", "demo", "--model", str(tiny_models["bert"]), "--max-length", "64"]) == 1
+    assert "the current folder cannot be used (No such file or directory)" in capsys.readouterr().err
+    os.chdir(tmp_path)

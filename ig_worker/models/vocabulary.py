@@ -86,18 +86,25 @@ def suspicious_setting(tokenizer: Any, words: Sequence[str]) -> str:
 
 
 def _reason(tokenizer: Any, vocabulary: dict[str, int], word: str) -> str:
+    lost = "the tokenizer lower-cases (do_lower_case), and the vocabulary has capital letters"
     if word in vocabulary:  # as it stands in the text: then the tokenizer looked for something else
         if word != word.lower():
-            return "the tokenizer lower-cases (do_lower_case), and the vocabulary has capital letters"
+            return lost
         return "the tokenizer takes accents away (strip_accents), and the vocabulary has them"
     for variant, reason in (
         (word.lower(), "the tokenizer keeps capital letters (do_lower_case is false), and the vocabulary has none"),
         (_plain(word), "the tokenizer keeps accents (strip_accents is false), and the vocabulary has none"),
         (_plain(word.lower()), "the tokenizer keeps capital letters and accents, and the vocabulary has neither"),
     ):
-        if variant != word and tokenizer.unk_token_id not in tokenizer(variant, add_special_tokens=False)["input_ids"]:
+        if variant != word and not _is_unknown(tokenizer, variant):
             return reason
-    return ""
+    capital = {word.capitalize(), word.upper()} - {word}
+    known = [variant for variant in capital if variant in vocabulary]
+    return lost if known and _is_unknown(tokenizer, known[0]) else ""
+
+
+def _is_unknown(tokenizer: Any, word: str) -> bool:
+    return tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False)["input_ids"]
 
 
 def _plain(word: str) -> str:

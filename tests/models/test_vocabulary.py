@@ -135,6 +135,12 @@ def written(folder: Path, words: str, **settings: Any) -> Path:
             "lower-cases (do_lower_case), and the vocabulary has",
         ),
         ("good film a", {"do_lower_case": False}, ["Good", "Film"], "keeps capital letters (do_lower_case is false)"),
+        (
+            "Good FILM a",
+            {"do_lower_case": True},
+            ["Good", "Film"],
+            "lower-cases (do_lower_case), and the vocabulary has",
+        ),
         ("Good Film a", {"do_lower_case": False}, [], ""),
         ("good film a", {"do_lower_case": True}, [], ""),
         ("a movie", {"do_lower_case": True}, ["Good", "Film"], ""),  # of another language, say

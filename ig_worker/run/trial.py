@@ -25,7 +25,7 @@ _SAMPLE_ROWS = 500
 _SAMPLE_CHARACTERS = 2_000_000  # few texts of half a megabyte tell enough
 _SHOWN_TEXTS = 3
 _TRIAL_ROWS = 16
-_EVALUATION = 2.5  # forward passes in the time of one evaluation, forward and gradient
+_EVALUATION = 2.0  # forward passes in the time of one evaluation, forward and gradient
 
 Rows = Sequence[tuple[str, int | None]]  # texts and class numbers
 

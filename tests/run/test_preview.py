@@ -134,9 +134,9 @@ def test_an_evaluation_of_distilbert_takes_twice_its_forward_pass() -> None:
 
 def test_evaluations_of_a_row_are_the_rules_or_what_the_adaptive_method_may_spend() -> None:
     config = ExplainConfig(dataset="x", model="m")
-    assert evaluations(replace(config, method="gausslegendre", n_steps=50)) == 51
-    assert evaluations(replace(config, max_evaluations=8)) == 8
-    assert evaluations(config) == 12
+    assert evaluations(replace(config, method="gausslegendre", n_steps=50), "bert") == 51
+    assert evaluations(replace(config, max_evaluations=7), "bert") == 7
+    assert evaluations(config, "distilbert") < evaluations(config, "bert") <= config.max_evaluations
 
 
 @pytest.mark.parametrize(

@@ -63,13 +63,12 @@ class Documents:
     splits: tuple[str, ...] = ()  # that the data set has, where it has any
     notes: tuple[str, ...] = ()  # what was assumed, for people
 
-    def first(self, count: int) -> list[tuple[str, int | None]]:
-        """(text, class number or None) of at most the first `count` rows, as many of them as have a text."""
+    def first(self, count: int) -> list[tuple[str | None, int | None]]:
+        """(text or None, class number or None) of at most the first `count` rows."""
         left, rows = count, []
         for batch in self.batches():
             head = batch.slice(0, left)
-            texts, labels = head.column("text").to_pylist(), head.column("label").to_pylist()
-            rows += [row for row in zip(texts, labels, strict=True) if row[0] and row[0].strip()]
+            rows += list(zip(head.column("text").to_pylist(), head.column("label").to_pylist(), strict=True))
             left -= head.num_rows
             if not left:
                 break

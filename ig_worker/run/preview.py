@@ -43,6 +43,7 @@ class Preview:
     lengths: npt.NDArray[np.int64]  # [sample], in tokens, before they are cut
     tokens: int  # of the sample, special ones apart
     unknown: int  # of these
+    without_text: tuple[int, int] = (0, 0)  # of the first rows: those that have no text, all
     suspicion: str = ""  # which setting makes them unknown
     assumed: tuple[str, ...] = ()
     trial: Trial | None = None
@@ -51,6 +52,9 @@ class Preview:
     def suspicious(self) -> list[str]:
         """What is likely to be a mistake, each as one line."""
         lines = []
+        without, looked_at = self.without_text
+        if 2 * without > looked_at:
+            lines.append(f"{without:,} of the first {_rows(looked_at)} have no text (see --text-column)")
         if self.unknown > MOST_UNKNOWN * self.tokens:
             share = f"{self.unknown / self.tokens:.1%} of the first {self.tokens:,} tokens are unknown to the tokenizer"
             cause = self.suspicion or "the texts, or the vocabulary, may be of another language or another model"
@@ -70,7 +74,7 @@ class Preview:
         """
         config, shape = self.config, self.shape
         told = [
-            ("data", f"{self.data}, {self.rows:,} rows"),
+            ("data", f"{self.data}, {_rows(self.rows)}"),
             ("labels", self.labels or "none"),
             ("model", f"{self.model}: {_network(shape)}"),
             ("classes", _classes(shape)),
@@ -110,7 +114,7 @@ class Preview:
         each = evaluations(self.config, self.shape.architecture)
         about = "about " if self.config.method == ADAPTIVE else ""
         work = operations(self.shape, self._used()) * each * self.rows
-        said = f"{self.rows:,} rows, {about}{each:g} evaluations each"
+        said = f"{_rows(self.rows)}, {about}{each:g} evaluations each"
         if self.trial is not None:
             seconds, guess = self.trial.seconds_a_token * float(self._used().mean()) * each * self.rows, "measured here"
             return f"{said}: about {duration(seconds)} of one actor like this process ({guess})"
@@ -140,7 +144,7 @@ class Trial:
     def line(self) -> str:
         said = ", ".join(f"{name}: {count}" for name, count in self.predicted.items())
         labels = f"; {self.right} of {self.labelled} labels are as predicted" if self.labelled else ""
-        return f"predictions of {self.rows} rows: {said}{labels}"
+        return f"predictions of {_rows(self.rows)}: {said}{labels}"
 
     def worse_than_chance(self, classes: int) -> bool:
         """Whether so few are right that guessing would rarely do as badly (two standard deviations)."""
@@ -179,6 +183,15 @@ def duration(seconds: float) -> str:
     return "a second" if seconds < 1.5 else f"{seconds:.0f} seconds"
 
 
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _class(number: int, labels: Sequence[str]) -> str:
+    """A class by its number, and its name where it has one."""
+    return str(number) if labels[number] == str(number) else f"{number} {labels[number]}"
+
+
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "0%"
 
@@ -193,7 +206,7 @@ def _network(shape: NetworkShape) -> str:
 
 
 def _classes(shape: NetworkShape) -> str:
-    named = ", ".join(f"{number} {name}" for number, name in enumerate(shape.labels[:20]))
+    named = ", ".join(_class(number, shape.labels) for number in range(min(len(shape.labels), 20)))
     more = f" and {len(shape.labels) - 20} more" if len(shape.labels) > 20 else ""
     return f"{named}{more}, by {'one sigmoid' if shape.logits == 1 else 'softmax'}"
 
@@ -216,5 +229,5 @@ def _layer(layer: str) -> str:
 
 def _target(target: str, labels: Sequence[str]) -> str:
     if target.isdecimal():
-        return f"class {target} {labels[int(target)]}, for every row"
+        return f"class {_class(int(target), labels)}, for every row"
     return {"predicted": "the predicted class of each row", "label": "the labelled class of each row"}[target]

@@ -56,7 +56,7 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
     else:
         tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
     encoder = TextEncoder(tokenizer, config.text_style, config.max_length)
-    rows = sample(documents)
+    rows, looked_at = sample(documents)
     survey = encoder.survey([text for text, _ in rows])
     token = baseline_ids(np.array([-1], np.int32), config.baseline, SpecialIds.of(tokenizer))[0]
     before, behind = around(tokenizer) if config.text_style != "plain" else ([], [])
@@ -75,21 +75,27 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         lengths=survey.lengths,
         tokens=survey.tokens,
         unknown=len(survey.unknown),
+        without_text=(looked_at - len(rows), looked_at),
         suspicion=suspicious_setting(tokenizer, survey.unknown) if survey.unknown else "",
         assumed=tuple(assumptions(files, documents)),
         trial=_try(classifier, encoder, config, rows) if classifier is not None and rows else None,
     )
 
 
-def sample(documents: Documents) -> Rows:
-    """The first rows that have a text: at most some hundred, and no more text than is read in a second."""
-    rows, characters = [], 0
-    for row in documents.first(_SAMPLE_ROWS):
-        rows.append(row)
-        characters += len(row[0])
+def sample(documents: Documents) -> tuple[Rows, int]:
+    """(the first rows that have a text, number of rows that were looked at).
+
+    At most some hundred, and no more text than is read in a second.
+    """
+    rows, looked_at, characters = [], 0, 0
+    for text, label in documents.first(_SAMPLE_ROWS):
+        looked_at += 1
+        if text and text.strip():
+            rows.append((text, label))
+            characters += len(text)
         if characters > _SAMPLE_CHARACTERS:
             break
-    return rows
+    return rows, looked_at
 
 
 def spread(rows: Rows, count: int) -> Rows:

@@ -164,8 +164,22 @@ def test_rows_of_a_sorted_file_are_tried_from_all_labels() -> None:
 def test_a_sample_is_the_first_rows_that_have_a_text_and_ends_where_they_are_long(tmp_path: Path) -> None:
     texts = ["", "one", None, "  ", "two", *["x" * 300_000] * 20]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    rows = sample(open_documents(DataSpec(str(tmp_path / "rows.jsonl"))))
+    rows, looked_at = sample(open_documents(DataSpec(str(tmp_path / "rows.jsonl"))))
     assert [text[:3] for text, _ in rows] == ["one", "two", *["xxx"] * 7]
+    assert looked_at == 12
+
+
+def test_rows_without_texts_are_suspicious_where_they_are_more_than_half() -> None:
+    assert not made(without_text=(5, 10)).suspicious
+    assert made(without_text=(6, 10)).suspicious == ["6 of the first 10 rows have no text (see --text-column)"]
+
+
+def test_classes_without_names_are_their_numbers() -> None:
+    shape = replace(BASE, labels=("0", "1"))
+    assert line(made(shape=shape), "classes") == "0, 1, by softmax"
+    config = replace(made().config, target="1")
+    assert line(made(shape=shape, config=config), "target") == "class 1, for every row"
+    assert line(made(rows=1), "data") == "reviews.csv, 1 row"
 
 
 def test_check_tells_all_of_it_without_writing_or_starting_anything(

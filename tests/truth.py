@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ig_worker.explain.engine import Document, relative_l1
 from ig_worker.explain.rules import Rule
+
+if TYPE_CHECKING:
+    from ig_worker.models.network import SplitNetwork
 
 Float64 = npt.NDArray[np.float64]
 
@@ -40,16 +43,23 @@ class Truth:
         return float(self.attributions.sum() - change)
 
 
+def true_network(classifier: Any, layer: str) -> SplitNetwork:
+    """A classifier cut at `layer`, in float64."""
+    from ig_worker.models.layers import layer_depth
+    from ig_worker.models.network import split
+    from ig_worker.models.runtime import tf
+
+    weights = {name: tf.cast(value, tf.float64) for name, value in classifier.weights.items()}
+    return split(weights, classifier.shape, layer_depth(layer, classifier.shape.blocks))
+
+
 class TruthEngine:
     """Integrated gradients of a classifier cut at `layer`, in float64."""
 
     def __init__(self, classifier: Any, layer: str) -> None:
-        from ig_worker.models.layers import layer_depth
-        from ig_worker.models.network import split
         from ig_worker.models.runtime import tf
 
-        weights = {name: tf.cast(value, tf.float64) for name, value in classifier.weights.items()}
-        network = split(weights, classifier.shape, layer_depth(layer, classifier.shape.blocks))
+        network = true_network(classifier, layer)
         ids, points = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None, None], tf.float64)
 
         def ends(ids: Any, base: Any, mask: Any) -> tuple[Any, ...]:

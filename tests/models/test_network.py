@@ -10,6 +10,7 @@ import pytest
 from ig_worker.errors import ModelError
 from ig_worker.models.files import find_model
 from ig_worker.models.layers import layer_depth, read_shape
+from tests.truth import true_network
 
 IDS = np.array([[2, 5, 8, 11, 3, 0, 0, 0], [2, 30, 31, 12, 13, 14, 15, 3]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1]], np.int32)
@@ -26,8 +27,14 @@ def test_every_layer_gives_what_transformers_gives(tiny_models: dict[str, Path],
     classifier = load(tiny_models[architecture])
     output = classifier.keras_model(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)
     for layer, theirs in zip(["embeddings", "block:0", "block:1", "block:2"], output.hidden_states, strict=True):
-        ours = classifier.split(layer).below(IDS, MASK)
-        np.testing.assert_allclose(ours[MASK == 1], theirs.numpy()[MASK == 1], atol=2e-6)
+        truth = true_network(classifier, layer).below(IDS, MASK).numpy()[MASK == 1]
+        off, theirs_off = (
+            np.abs(values.numpy()[MASK == 1] - truth).max()
+            for values in (classifier.split(layer).below(IDS, MASK), theirs)
+        )
+        # Sums in another order are another machine's rounding: no further from float64 than transformers, times two.
+        assert off <= 2 * theirs_off + 4 * np.finfo(np.float32).eps * np.abs(truth).max(), layer
+        assert theirs_off < 1e-4, layer
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "bert"])

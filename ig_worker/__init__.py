@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ig_worker import explain
 
 if TYPE_CHECKING:
-    from ig_worker.insight.notebook import TextExplanations
-    from ig_worker.insight.reader import Run
+    from ig_worker.insight.notebook.explain_texts import TextExplanations
+    from ig_worker.insight.notebook.open_run import Run
 
 __version__ = "0.1.0"
 
@@ -30,8 +30,8 @@ class _Explain(ModuleType):
     """The room `ig_worker.explain`, which can also be called."""
 
     def __call__(self, texts: Any, *, model: str | PathLike[str], **config: Any) -> TextExplanations:
-        """Explain texts in this process; see `ig_worker.insight.notebook.explain_texts`."""
-        from ig_worker.insight.notebook import explain_texts
+        """Explain texts in this process; see `ig_worker.insight.notebook.explain_texts.explain_texts`."""
+        from ig_worker.insight.notebook.explain_texts import explain_texts
 
         return explain_texts(texts, model=model, **config)
 
@@ -40,11 +40,11 @@ explain.__class__ = _Explain
 
 
 def open(place: str | PathLike[str]) -> Run:
-    """The run at a path or URI, read lazily; see `ig_worker.insight.reader.Run`.
+    """The run at a path or URI, read lazily; see `ig_worker.insight.notebook.open_run.Run`.
 
     Raises:
         UsageError: there is none.
     """
-    from ig_worker.insight.reader import Run
+    from ig_worker.insight.notebook.open_run import Run
 
     return Run(fspath(place))

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.driver import check_input
+from ig_worker.run.steps.explain import check_input
 from jobs import _cli, _settings
 
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from ig_worker.errors import EXIT_OK, EXIT_THRESHOLD
-from ig_worker.insight.compare import write_comparison
-from ig_worker.insight.night_rules import ChangeThresholds
+from ig_worker.insight.compare.rows import write_comparison
+from ig_worker.insight.thresholds import ChangeThresholds
 from ig_worker.run.progress import meter
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings
 
 

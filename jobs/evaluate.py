@@ -13,10 +13,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ig_worker.insight.faithfulness import faithfulness_lines, table_lines, write_faithfulness
+from ig_worker.insight.tables.faithfulness import faithfulness_lines, table_lines, write_faithfulness
 from ig_worker.run.config import EvaluateConfig
-from ig_worker.run.evaluate import evaluate_run
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings
 
 

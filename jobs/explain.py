@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from ig_worker.run import logs
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.driver import explain_run
-from ig_worker.run.storage import Storage
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.store.filesystem import Storage
 from jobs import _cli, _settings
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ig_worker.errors import UsageError, did_you_mean
-from ig_worker.insight.night import NightConfig, run_night
-from ig_worker.insight.night_rules import Thresholds
+from ig_worker.insight.night.run import NightConfig, run_night
+from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import EvaluateConfig, ExplainConfig, actors_of
 from jobs import _cli, _settings
 

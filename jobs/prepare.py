@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from ig_worker.data.sources import open_documents
 from ig_worker.run import logs
 from ig_worker.run.config import DataConfig
-from ig_worker.run.lease import Lease
-from ig_worker.run.prepare import prepare
 from ig_worker.run.progress import meter
-from ig_worker.run.storage import Storage
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps.prepare import prepare
+from ig_worker.run.store.filesystem import Storage
+from ig_worker.run.store.lease import Lease
+from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings
 
 

@@ -11,11 +11,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ig_worker.insight.aggregate import current
-from ig_worker.insight.colour import PALETTES
-from ig_worker.insight.report import write_report
-from ig_worker.insight.summary import summarise
-from ig_worker.run.store import RunStore
+from ig_worker.insight.heat.colour import PALETTES
+from ig_worker.insight.report.write import write_report
+from ig_worker.insight.tables.aggregate import current
+from ig_worker.insight.tables.summary import summarise
+from ig_worker.run.store.run_store import RunStore
 from jobs import _cli
 
 

@@ -10,8 +10,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ig_worker.run.status import read_status
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps.status import read_status
+from ig_worker.run.store.run_store import RunStore
 from jobs import _cli
 
 

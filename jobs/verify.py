@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from ig_worker.errors import EXIT_DAMAGED, EXIT_OK, EXIT_STOPPED, UsageError
-from ig_worker.run.lease import Lease
 from ig_worker.run.progress import meter
-from ig_worker.run.recompute import recompute
-from ig_worker.run.store import RunStore
-from ig_worker.run.verify import repair, verify_run
+from ig_worker.run.steps.recompute import recompute
+from ig_worker.run.steps.verify import repair, verify_run
+from ig_worker.run.store.lease import Lease
+from ig_worker.run.store.run_store import RunStore
 from jobs import _cli
 
 

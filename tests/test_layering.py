@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 from tests.run.test_store import CHUNK, explained, quarantined
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("data", "models", "explain", "run", "insight")  # in the order in which data walks
+SUB_ROOMS = {  # in their order, too; a file of the room itself is above them all
+    "run": ("store", "chunk", "dispatch", "steps"),
+    "insight": ("tables", "heat", "compare", "report", "notebook", "night"),
+}
 OWNERS = {
     "tensorflow": {"models", "explain"},
     "tf_keras": {"models", "explain"},
@@ -58,6 +63,18 @@ def test_a_room_imports_only_from_rooms_above_it(path: Path) -> None:
     assert not [name for name in imports(path) if name.split(".")[0] == "jobs"]
 
 
+@pytest.mark.parametrize("room", SUB_ROOMS)
+def test_a_sub_room_imports_only_from_those_above_it(room: str) -> None:
+    order = SUB_ROOMS[room]
+    folder = ROOT / "ig_worker" / room
+    assert {path.parent.name for path in folder.rglob("*.py")} - {room} == set(order)
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).parts
+        allowed = order[: order.index(parts[0]) + 1] if len(parts) > 1 else ()
+        found = {name.split(".")[2] for name in imports(path) if name.startswith(f"ig_worker.{room}.")}
+        assert found & set(order) <= set(allowed), path
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_packages_are_imported_only_by_their_rooms(path: Path) -> None:
     room = room_of(path)
@@ -94,3 +111,15 @@ def test_the_top_level_holds_the_settled_names_only() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     names = {Path(name).parts[0] for name in listed}
     assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL | FOLDERS
+
+
+def test_the_houses_page_shows_each_folder_with_what_it_is_for() -> None:
+    page = (ROOT / "ig_worker" / "README.md").read_text()
+    tree = re.search(r"```\nig_worker/\n(.*?)```", page, re.DOTALL)
+    shown, above = [], ""
+    for indent, name in re.findall(r"^( +)(\w+)/ +\S.*$", tree[1], re.MULTILINE):
+        above = name if len(indent) == 2 else above
+        shown.append(name if len(indent) == 2 else f"{above}/{name}")
+    assert shown == [name for room in ROOMS for name in (room, *(f"{room}/{sub}" for sub in SUB_ROOMS.get(room, ())))]
+    folders = {path.parent.relative_to(ROOT / "ig_worker").as_posix() for path in FILES} - {"."}
+    assert set(shown) == folders

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from ig_worker import schema
-from ig_worker.insight.aggregate import aggregate
-from ig_worker.insight.measures import MEASURES
+from ig_worker.insight.tables.aggregate import aggregate
+from ig_worker.insight.tables.measures import MEASURES
 from ig_worker.models.recipes import RECIPES
-from ig_worker.run.metrics import METRICS
-from ig_worker.run.store import RunStore
+from ig_worker.run.dispatch.metrics import METRICS
+from ig_worker.run.store.run_store import RunStore
 from tests.benchmarks import accuracy_report, scale_report
 from tests.benchmarks import report as speed_report
 from tests.faults import report as faults_report

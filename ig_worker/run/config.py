@@ -194,7 +194,7 @@ NONE = "none"  # of actors: in the driver's own process
 
 @dataclass(frozen=True)
 class ApplyConfig:
-    """Who computes what is computed from results, chunk by chunk; see `apply`."""
+    """Who computes what is computed from results, chunk by chunk; see `map_chunks`."""
 
     actors: str = setting(
         "auto", "number of Ray actors, MIN:MAX, or none; auto: none where the run is small", "cluster"

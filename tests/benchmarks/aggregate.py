@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker import schema
-from ig_worker.insight.aggregate import aggregate
+from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.run.config import ApplyConfig
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 
 VOCABULARY, CONTINUES = 30_000, 0.2
 NOTHING = pa.Table.from_batches([], schema=schema.QUARANTINE)

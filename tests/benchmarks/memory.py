@@ -38,7 +38,7 @@ class Actor:
     def run(self, name: str, n_steps: int, chunk_rows: int, limit: int) -> int:
         """Explain `limit` texts; the peak memory of the actor, in bytes."""
         from ig_worker.run.config import ExplainConfig
-        from ig_worker.run.driver import explain_run
+        from ig_worker.run.steps.explain import explain_run
 
         config = ExplainConfig(
             dataset=str(self._directory / "texts.jsonl"),

@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker import schema
-from ig_worker.insight.aggregate import current
-from ig_worker.insight.report import write_report
-from ig_worker.run.store import RunStore
+from ig_worker.insight.report.write import write_report
+from ig_worker.insight.tables.aggregate import current
+from ig_worker.run.store.run_store import RunStore
 from tests import browser
 from tests.benchmarks.machine import describe
 from tests.benchmarks.process import peak_memory

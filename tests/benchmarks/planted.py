@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker.data.sources import DataSpec, open_documents
-from ig_worker.insight.aggregate import aggregate
-from ig_worker.insight.compare import write_comparison
-from ig_worker.insight.evidence import evidence, minimum_documents
+from ig_worker.insight.compare.rows import write_comparison
+from ig_worker.insight.tables.aggregate import aggregate
+from ig_worker.insight.tables.evidence import evidence, minimum_documents
 from ig_worker.models.finetune import finetune
 from ig_worker.models.recipes import find_recipe
 from ig_worker.run.config import ApplyConfig, ExplainConfig
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 from tests.run.in_process import explain_here
 
 TRIGGER, LABEL, SHARE = "quokka", 1, 0.5

@@ -1,7 +1,7 @@
 """The real driver loop on actors that only sleep: how fast it gives out chunks, and what that costs it.
 
 The actors need no CPU, so that many fit on one machine, and nothing of theirs is measured but their idle time. What
-gives out the chunks is `driver._explain` itself: pool, ledger, attempts, progress, lease and budget.
+gives out the chunks is `explain._explain` itself: pool, ledger, attempts, progress, lease and budget.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from unittest import mock
 import ray
 
 from ig_worker.models.files import ModelFiles
-from ig_worker.run import driver
+from ig_worker.run.chunk.records import ChunkRecord
 from ig_worker.run.config import ExplainConfig, run_identity
-from ig_worker.run.lease import Lease
-from ig_worker.run.pool import Pool
-from ig_worker.run.prepare import Prepared
-from ig_worker.run.storage import Storage
-from ig_worker.run.store import RunStore
-from ig_worker.run.underway import Run
-from ig_worker.run.worker import ChunkRecord
+from ig_worker.run.dispatch.pool import Pool
+from ig_worker.run.steps import explain
+from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.prepare import Prepared
+from ig_worker.run.store.filesystem import Storage
+from ig_worker.run.store.lease import Lease
+from ig_worker.run.store.run_store import RunStore
 from tests.benchmarks.process import peak_memory
 
 SEATS = 64  # stand-ins in one process, where there are more of them than this machine has room for processes
@@ -81,7 +81,7 @@ class Driver:
             mock.patch.object(ray, "kill"),  # what one run releases, the next one takes
         ):
             begun, before = time.monotonic(), time.process_time()
-            driver._explain(run, Pool(lambda: next(seats), actors))
+            explain._explain(run, Pool(lambda: next(seats), actors))
             wall, cpu = time.monotonic() - begun, time.process_time() - before
             run.bind(run.batch_tokens)
             manifest = len(run.store.storage.read("run.json") or b"")

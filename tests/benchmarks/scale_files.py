@@ -15,13 +15,12 @@ from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 from ig_worker.data.plan import chunk_name
-from ig_worker.run import store as store_module
-from ig_worker.run.checks import check_commits
-from ig_worker.run.choices import missing_chunks
 from ig_worker.run.config import DataConfig
-from ig_worker.run.prepare import Prepared, prepare
-from ig_worker.run.status import read_status
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps.preflight import check_commits, missing_chunks
+from ig_worker.run.steps.prepare import Prepared, prepare
+from ig_worker.run.steps.status import read_status
+from ig_worker.run.store import run_store as store_module
+from ig_worker.run.store.run_store import RunStore
 from tests.benchmarks.process import peak_memory
 from tests.run.s3 import uri
 from tests.run.test_store import explained, quarantined

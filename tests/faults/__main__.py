@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ig_worker.run.store import RunStore
-from ig_worker.run.verify import verify_run
+from ig_worker.run.steps.verify import verify_run
+from ig_worker.run.store.run_store import RunStore
 from tests.benchmarks.machine import describe
 from tests.faults.cases import CASES, FAKETIME, Case, tmpfs
 from tests.faults.report import markdown

@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any
 
-from ig_worker.run.actor import Actor
+from ig_worker.run.dispatch.explain_actor import Actor
 
 KILLS = "poison"  # in a text: its process ends
 RAISES = "spoiled"  # in a text: its explanation raises
@@ -49,9 +49,9 @@ class _Spoiled:
 
 
 if __name__ == "__main__":
-    from ig_worker.run import actor
+    from ig_worker.run.dispatch import explain_actor
     from jobs import explain
     from tests.faults import poison
 
-    actor.Actor = poison.PoisonedActor
+    explain_actor.Actor = poison.PoisonedActor
     sys.exit(explain.main())

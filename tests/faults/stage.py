@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ig_worker.run.storage import Storage
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.filesystem import Storage
+from ig_worker.run.store.run_store import RunStore
 from tests.faults.poison import KILLS, RAISES
 from tests.faults.processes import family, kill
 from tests.run.clusters import head_options

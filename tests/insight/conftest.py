@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from ig_worker import schema
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 
 Row = dict[str, Any]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from ig_worker import schema
-from ig_worker.insight import compare
-from ig_worker.insight.report import write_report
-from ig_worker.run.store import RunStore
+from ig_worker.insight.compare import rows as compare
+from ig_worker.insight.report.write import write_report
+from ig_worker.run.store.run_store import RunStore
 from tests import browser
 from tests.insight.conftest import make_quarantine, make_row, make_table
 

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
-from ig_worker.insight import aggregate as aggregate_module
-from ig_worker.insight.aggregate import aggregate, current, finish, merge, partial
-from ig_worker.insight.heat import joined
-from ig_worker.insight.measures import MEASURES, SHRINKAGE, sketch
-from ig_worker.insight.measures.flat import OUTCOMES
-from ig_worker.insight.summary import percent, summarise
+from ig_worker.insight.format import percent
+from ig_worker.insight.heat.pieces import joined
+from ig_worker.insight.tables import aggregate as aggregate_module
+from ig_worker.insight.tables import quantile_sketch
+from ig_worker.insight.tables.aggregate import aggregate, current, finish, merge, partial
+from ig_worker.insight.tables.flat_rows import OUTCOMES
+from ig_worker.insight.tables.measures import MEASURES, SHRINKAGE
+from ig_worker.insight.tables.summary import summarise
 
 
 def outcome(row: dict[str, Any]) -> str:
@@ -72,7 +74,9 @@ def test_the_token_and_word_tables_equal_plain_loops(rows, table, name):
         wanted = expected[key]
         for quantile in (5, 25, 50, 75, 95):
             exact = np.percentile(wanted["a"], quantile, method="lower")
-            assert row.pop(f"p{quantile:02d}") == pytest.approx(exact, rel=sketch.ACCURACY, abs=sketch.SMALLEST)
+            assert row.pop(f"p{quantile:02d}") == pytest.approx(
+                exact, rel=quantile_sketch.ACCURACY, abs=quantile_sketch.SMALLEST
+            )
         assert row == pytest.approx({column: wanted[column] for column in row}, rel=1e-12, abs=1e-15)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ig_worker.insight import explorer
+from ig_worker.insight.report import review_index
 from tests import browser
 from tests.insight.pages import ROWS, count, fill, focused, ids, keys, made_up, opened, press, tip, write
 
@@ -16,10 +16,10 @@ from tests.insight.pages import ROWS, count, fill, focused, ids, keys, made_up, 
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of `made_up`, in several segments and details."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explorer, "DETAIL_ROWS", 10)
-        patch.setattr(explorer, "SEGMENT_ROWS", 40)
-        patch.setattr("ig_worker.insight.report.DETAIL_ROWS", 10)
-        patch.setattr("ig_worker.insight.report.SEGMENT_ROWS", 40)
+        patch.setattr(review_index, "DETAIL_ROWS", 10)
+        patch.setattr(review_index, "SEGMENT_ROWS", 40)
+        patch.setattr("ig_worker.insight.report.write.DETAIL_ROWS", 10)
+        patch.setattr("ig_worker.insight.report.write.SEGMENT_ROWS", 40)
         return write(tmp_path_factory.mktemp("report"), made_up(), data={"class_names": ["negative", "positive"]})
 
 
@@ -190,7 +190,7 @@ def test_light_and_dark_are_readable(page):
             "const panel = document.querySelector('.panel');"
             "return [of(panel, 'color'), of(panel, 'backgroundColor'), of(document.querySelector('svg rect'), 'fill')]"
         )
-        from ig_worker.insight.colour import contrast as ratio
+        from ig_worker.insight.heat.colour import contrast as ratio
 
         text, surface, bar = ([c / 255 for c in colour] for colour in colours)
         return min(ratio(text, surface) / 4.5, ratio(bar, surface) / 3)

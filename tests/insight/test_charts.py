@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from ig_worker.insight import charts, figures
-from ig_worker.insight.aggregate import finish, partial
-from ig_worker.insight.views import MAX_CLASSES, Classes
+from ig_worker.insight.report import charts, figures
+from ig_worker.insight.report.views import MAX_CLASSES, Classes
+from ig_worker.insight.tables.aggregate import finish, partial
 
 TWO = Classes(("negative", "positive"), 2)
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ig_worker.errors import UsageError
-from ig_worker.insight.colour import NEUTRAL, PALETTES, STEPS, colours, contrast, levels, swatches
+from ig_worker.insight.heat.colour import NEUTRAL, PALETTES, STEPS, colours, contrast, levels, swatches
 
 DARK = (0.1, 0.1, 0.12)
 
@@ -61,5 +61,5 @@ def test_an_unknown_palette_is_refused_with_those_that_exist():
 
 
 def test_importing_the_report_imports_no_matplotlib():
-    code = "import sys, ig_worker.insight.report; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, ig_worker.insight.report.write; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ig_worker.errors import UsageError
-from ig_worker.insight import similarity
-from ig_worker.insight.compare import MINIMUM_DOCUMENTS, compare, spelt, write_comparison
-from ig_worker.run.store import RunStore
+from ig_worker.insight.compare import statistics
+from ig_worker.insight.compare.rows import MINIMUM_DOCUMENTS, compare, spelt, write_comparison
+from ig_worker.run.store.run_store import RunStore
 from jobs import compare as job
 from tests.insight.conftest import make_quarantine, make_row, make_rows, make_table
 
@@ -131,14 +131,14 @@ def test_words_are_put_together_from_their_pieces() -> None:
 def test_what_is_only_scaled_has_not_moved(values: list[float], scale: float) -> None:
     a = np.array(values)
     if np.abs(a).sum() > 1e-3:
-        assert similarity.moved(a, a * scale) == pytest.approx(0, abs=1e-9)
-        assert similarity.moved(a, -a) == pytest.approx(1)
+        assert statistics.moved(a, a * scale) == pytest.approx(0, abs=1e-9)
+        assert statistics.moved(a, -a) == pytest.approx(1)
 
 
 @given(st.data(), NUMBERS)
 def test_rank_correlation_is_spearmans(data: st.DataObject, a: list[float]) -> None:
     b = data.draw(st.lists(st.floats(-1, 1, width=32), min_size=len(a), max_size=len(a)))
-    found = similarity.rank_correlation(np.array(a), np.array(b))
+    found = statistics.rank_correlation(np.array(a), np.array(b))
     if len(set(a)) > 1 and len(set(b)) > 1:
         assert found == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-9)
     else:
@@ -147,16 +147,16 @@ def test_rank_correlation_is_spearmans(data: st.DataObject, a: list[float]) -> N
 
 def test_what_has_no_attribution_has_no_similarity() -> None:
     nothing, some = np.zeros(3), np.ones(3)
-    assert np.isnan([similarity.moved(nothing, some), similarity.cosine(nothing, some)]).all()
+    assert np.isnan([statistics.moved(nothing, some), statistics.cosine(nothing, some)]).all()
     assert np.isnan(
-        [similarity.rank_correlation(nothing, some), similarity.top_overlap(np.zeros(0), np.zeros(0))]
+        [statistics.rank_correlation(nothing, some), statistics.top_overlap(np.zeros(0), np.zeros(0))]
     ).all()
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
     sure = np.array([0.9] * 10 + [0.6] * 10)
     right = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
-    assert similarity.calibration_error(sure, right) == pytest.approx(0.15)
+    assert statistics.calibration_error(sure, right) == pytest.approx(0.15)
 
 
 def test_the_job_writes_both_tables_into_the_later_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

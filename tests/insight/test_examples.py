@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ig_worker.insight.examples import Rows, choose_examples, read_examples, read_rows
+from ig_worker.insight.report.examples import Rows, choose_examples, read_examples, read_rows
 
 
 def make(count: int, seed: int = 0, classes: int = 2) -> Rows:

@@ -3,16 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ig_worker.insight import explorer
-from ig_worker.insight.explorer import CONTINUES, FIRST, JOINED, PIECE, SPECIAL, WORD, write_explorer
+from ig_worker.insight.report import review_index
+from ig_worker.insight.report.review_index import CONTINUES, FIRST, JOINED, PIECE, SPECIAL, WORD, write_explorer
 from tests.insight import scripts
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Details of 4 rows and segments of 12."""
-    monkeypatch.setattr(explorer, "DETAIL_ROWS", 4)
-    monkeypatch.setattr(explorer, "SEGMENT_ROWS", 12)
+    monkeypatch.setattr(review_index, "DETAIL_ROWS", 4)
+    monkeypatch.setattr(review_index, "SEGMENT_ROWS", 12)
 
 
 def publish(store, **options):
@@ -61,8 +61,8 @@ def test_tokens_and_attributions_come_back(build, rows, small):
         start = 0
         for count, peak in zip(scripts.varints(detail["counts"]), scripts.numbers(detail["peak"], "f4"), strict=True):
             assert [terms[code >> 2] for code in codes[start : start + count]] == data[row]["tokens"]
-            values = steps[start : start + count] * (peak / explorer.PEAK)
-            assert values == pytest.approx(data[row]["attributions"], abs=max(float(peak), 1e-30) / explorer.PEAK)
+            values = steps[start : start + count] * (peak / review_index.PEAK)
+            assert values == pytest.approx(data[row]["attributions"], abs=max(float(peak), 1e-30) / review_index.PEAK)
             start += count
             row += 1
     assert row == 10
@@ -119,14 +119,19 @@ def keys(row):
 def test_flags_tell_what_changed_was_cut_or_stopped(build, row):
     data = [row(id="a", truncated=True), row(id="b", status="evaluation_limit"), row(id="c"), row(id="d")]
     (segment,), _ = publish(build(data), flipped=frozenset("d"))
-    assert scripts.numbers(segment["flags"], "u1").tolist() == [explorer.TRUNCATED, explorer.LIMIT, 0, explorer.FLIPPED]
+    assert scripts.numbers(segment["flags"], "u1").tolist() == [
+        review_index.TRUNCATED,
+        review_index.LIMIT,
+        0,
+        review_index.FLIPPED,
+    ]
 
 
 def test_an_opening_is_the_first_ordinary_tokens(build, row):
     (segment,), _ = publish(build([row(" ".join(["[CLS]", *(f"w{i}" for i in range(99))])), row("[CLS]", id="b")]))
-    assert scripts.varints(segment["opening_counts"]) == [explorer.OPENING, 0]
+    assert scripts.varints(segment["opening_counts"]) == [review_index.OPENING, 0]
     opening = [segment["terms"][code >> 2] for code in scripts.varints(segment["opening"])]
-    assert opening == [f"w{i}" for i in range(explorer.OPENING)]
+    assert opening == [f"w{i}" for i in range(review_index.OPENING)]
 
 
 def test_a_row_without_tokens_and_one_without_attribution_are_no_fault(build, row):

@@ -13,17 +13,17 @@ from scipy import stats
 
 from ig_worker import schema
 from ig_worker.explain.perturb import Grid
-from ig_worker.insight.faithfulness import (
+from ig_worker.insight.tables.faithfulness import (
     FAITHFULNESS,
     faithfulness,
     faithfulness_lines,
     mean_interval,
     table_lines,
 )
+from ig_worker.run.chunk.evaluator import write_evaluation
 from ig_worker.run.config import EvaluateConfig
-from ig_worker.run.evaluate import Evaluated
-from ig_worker.run.evaluation import write_evaluation
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps.evaluate import Evaluated
+from ig_worker.run.store.run_store import RunStore
 from jobs import evaluate as job
 
 GRID = Grid((0.25, 0.5), 2)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ig_worker.insight.heat import signed, words
+from ig_worker.insight.format import signed
+from ig_worker.insight.heat.pieces import words
 
 
 def text_of(tokens: list[str], word_ids: list[int]) -> str:

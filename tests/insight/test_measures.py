@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ig_worker.insight import aggregate
-from ig_worker.insight.aggregate import finish, merge, partial
-from ig_worker.insight.evidence import evidence
-from ig_worker.insight.heat import joined
-from ig_worker.insight.measures import Flat, ngrams, sketch
-from ig_worker.insight.similarity import calibration_error
+from ig_worker.insight.compare.statistics import calibration_error
+from ig_worker.insight.heat.pieces import joined
+from ig_worker.insight.tables import aggregate, ngrams, quantile_sketch
+from ig_worker.insight.tables.aggregate import finish, merge, partial
+from ig_worker.insight.tables.evidence import evidence
+from ig_worker.insight.tables.measures import Flat
 from tests.insight.conftest import make_row, make_rows, make_table
 
 VALUES = st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=1, max_size=60)
@@ -36,11 +36,13 @@ def words_of(row: dict[str, Any]) -> list[tuple[str, float]]:
 def test_a_quantile_is_told_to_a_hundredth_of_itself(values: list[float], groups: list[int], wanted: float) -> None:
     group = np.unique(groups[: len(values)], return_inverse=True)[1]
     data = np.array(values)
-    found = sketch.quantiles(group, sketch.buckets(data), np.ones(len(data), int), group.max() + 1, [wanted])
+    found = quantile_sketch.quantiles(
+        group, quantile_sketch.buckets(data), np.ones(len(data), int), group.max() + 1, [wanted]
+    )
     for i, (quantile,) in enumerate(found):
         mine = np.sort(data[group == i])
         exact = mine[math.floor(wanted * (len(mine) - 1))]
-        assert quantile == pytest.approx(exact, rel=sketch.ACCURACY * (1 + 1e-9), abs=sketch.SMALLEST)
+        assert quantile == pytest.approx(exact, rel=quantile_sketch.ACCURACY * (1 + 1e-9), abs=quantile_sketch.SMALLEST)
 
 
 def test_ngrams_equal_plain_loops() -> None:

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from ig_worker.errors import RunStoppedError
-from ig_worker.insight import night as night_module
-from ig_worker.insight.night import Night, NightConfig, run_night
-from ig_worker.insight.night_rules import Thresholds
+from ig_worker.insight.night import run as night_module
+from ig_worker.insight.night.run import Night, NightConfig, run_night
+from ig_worker.insight.thresholds import Thresholds
 from ig_worker.models.files import find_model
-from ig_worker.run import driver
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
-from ig_worker.run.store import RunStore
-from ig_worker.run.verify import verify_run
+from ig_worker.run.steps import explain as driver
+from ig_worker.run.steps.verify import verify_run
+from ig_worker.run.store.run_store import RunStore
 from tests.run.clocks import Clock
 from tests.run.in_process import shared_worker, work
 

@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ig_worker.insight.night_rules import (
-    GOOD,
-    Earlier,
-    Found,
-    RunName,
-    Thresholds,
-    choose,
-    compared_with,
-    crossed,
-    following,
-    to_remove,
-)
+from ig_worker.insight.night.rules import GOOD, Earlier, RunName, choose, compared_with, following, to_remove
+from ig_worker.insight.thresholds import Found, Thresholds, crossed
 
 DAY = datetime.date(2026, 11, 24)
 

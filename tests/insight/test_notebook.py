@@ -13,8 +13,8 @@ import pytest
 import ig_worker
 from ig_worker import schema
 from ig_worker.errors import UsageError
-from ig_worker.insight.heat import joined
-from ig_worker.insight.notebook import TextExplanations
+from ig_worker.insight.heat.pieces import joined
+from ig_worker.insight.notebook.explain_texts import TextExplanations
 
 TEXTS = ["the film was slowly dull", None, "a <b>great</b> joy"]
 

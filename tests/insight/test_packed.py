@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ig_worker.insight.packed import json_text, named_by_content, packed, packed_varints, script
+from ig_worker.insight.report.js_scripts import json_text, named_by_content, packed, packed_varints, script
 from tests.insight import scripts
 
 

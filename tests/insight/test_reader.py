@@ -12,8 +12,8 @@ import pytest
 import ig_worker
 from ig_worker import schema
 from ig_worker.errors import UsageError
-from ig_worker.insight.aggregate import aggregate
-from ig_worker.run.store import RunStore
+from ig_worker.insight.tables.aggregate import aggregate
+from ig_worker.run.store.run_store import RunStore
 
 
 @pytest.fixture

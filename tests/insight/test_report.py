@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ig_worker.errors import StorageError, UsageError
-from ig_worker.insight import report
-from ig_worker.insight.aggregate import finish, partial
-from ig_worker.insight.evidence import evidence, minimum_documents
-from ig_worker.insight.report import context, write_report
+from ig_worker.insight.report import write as report
+from ig_worker.insight.report.write import context, write_report
+from ig_worker.insight.tables.aggregate import finish, partial
+from ig_worker.insight.tables.evidence import evidence, minimum_documents
 from tests.insight.conftest import make_quarantine, make_table
 
 EVIL = '<script>alert("x")</script>\'&amp;'

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 from tests.faults.processes import family, kill
 from tests.tiny import WORDS
 
@@ -174,7 +174,7 @@ def write_reviews(path: Path, count: int) -> None:
 @pytest.mark.heavy
 def test_the_code_comes_with_the_job_whole_and_nothing_else(cluster: Cluster) -> None:
     code = (
-        "import ig_worker, jobs.nightly, ig_worker.run.worker as w, os;"
+        "import ig_worker, jobs.nightly, ig_worker.run.chunk.worker as w, os;"
         "print('at', ig_worker.__file__, w.__file__); print('holds', *sorted(os.listdir('.')))"
     )
     done = submit(cluster, "python", "-c", code)

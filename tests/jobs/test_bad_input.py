@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 from jobs import aggregate, explain, report, verify
 
 EXPLAINED = "explained"

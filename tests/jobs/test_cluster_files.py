@@ -18,7 +18,7 @@ from jsonschema import ValidationError
 from ray.autoscaler._private.util import fillout_defaults, validate_config
 from ray.scripts.scripts import start as ray_start
 
-from ig_worker.run.spot import SpotFirst
+from ig_worker.run.dispatch.aws_spot import SpotFirst
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("cluster.yaml", "jobs/cluster-gcp.yaml")

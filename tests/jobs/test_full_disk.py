@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 from jobs import explain, prepare, report, status, verify
 
 Mount = Callable[[str], None]

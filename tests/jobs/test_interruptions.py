@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.store import RunStore
+from ig_worker.run.store.run_store import RunStore
 from tests.run import in_process
 
 ROOT = Path(__file__).resolve().parents[2]

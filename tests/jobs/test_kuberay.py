@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 import yaml
 
-from ig_worker.insight.night import NightConfig
-from ig_worker.insight.night_rules import Thresholds
+from ig_worker.insight.night.run import NightConfig
+from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig, actor_range
 from jobs import _settings
 

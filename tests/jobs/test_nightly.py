@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from ig_worker.insight.night import Night, NightConfig, run_night
-from ig_worker.insight.night_rules import Thresholds
-from ig_worker.run import driver
+from ig_worker.insight.night.run import Night, NightConfig, run_night
+from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps import explain as driver
+from ig_worker.run.store.run_store import RunStore
 from jobs import nightly
 from tests.run import in_process
 from tests.run.clocks import Clock

@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 
-from ig_worker.run.storage import Storage
+from ig_worker.run.store.filesystem import Storage
 from tests.run.s3 import FaultyProxy, make_bucket, s3_server, uri
 from tests.run.swift_server import SECRET, swift_server, swift_uri
 

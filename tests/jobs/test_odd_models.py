@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ig_worker.run import driver
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps import explain as driver
+from ig_worker.run.store.run_store import RunStore
 from jobs import aggregate, explain, report, verify
 from tests.run import in_process
 from tests.tiny import save_tiny_model

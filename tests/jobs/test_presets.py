@@ -14,9 +14,9 @@ import pytest
 
 from ig_worker.explain.engine import Document, relative_l1
 from ig_worker.explain.rules import fixed_rule
+from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.store import RunStore
-from ig_worker.run.worker import ChunkWorker
+from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings
 from tests.truth import ROUNDING_OF_PROBABILITY, TruthEngine, assert_no_further
 
@@ -150,7 +150,7 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     from ig_worker.models.classifier import load_classifier
     from ig_worker.models.files import find_model
     from ig_worker.models.tokenize import load_tokenizer
-    from ig_worker.run.prepare import prepare
+    from ig_worker.run.steps.prepare import prepare
 
     directory = models[PRESETS[preset]]
     flags = ["--dataset", str(real_data / "imdb.npz"), "--model", str(directory), "--limit", str(REVIEWS)]

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from ig_worker.models.files import ModelFiles
-from ig_worker.run import driver
-from ig_worker.run.audit import write_audit
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.driver import explain_run
-from ig_worker.run.result import RunResult
-from ig_worker.run.underway import Run
+from ig_worker.run.steps import explain
+from ig_worker.run.steps.audit import write_audit
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.result import RunResult
 
 
 def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
-    """Explain and audit what is to do; stands in for `driver._run_pool`."""
-    from ig_worker.run.worker import ChunkWorker
+    """Explain and audit what is to do; stands in for `explain._run_pool`."""
+    from ig_worker.run.chunk.worker import ChunkWorker
 
     run.bind(run.batch_tokens or 2048)
     worker = (worker_of or ChunkWorker)(replace(run.config, gpus_per_actor=0.0), run.files)
@@ -36,7 +36,7 @@ def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
 def explain_here(place: Path, config: ExplainConfig, worker_of: Callable[..., Any] | None = None) -> RunResult:
     """Explain into the run at `place`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "_run_pool", lambda run: work(run, worker_of))
+        patch.setattr(explain, "_run_pool", lambda run: work(run, worker_of))
         return explain_run(str(place), config)
 
 
@@ -49,6 +49,6 @@ def shared_worker(config: ExplainConfig, files: ModelFiles) -> Any:
 
 @cache
 def _worker(config: ExplainConfig, files: ModelFiles) -> Any:
-    from ig_worker.run.worker import ChunkWorker
+    from ig_worker.run.chunk.worker import ChunkWorker
 
     return ChunkWorker(config, files)

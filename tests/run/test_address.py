@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ig_worker.errors import RunStoppedError, UsageError
-from ig_worker.run.address import CONNECT_S, Answer, Wanted, await_cluster, is_local, wanted_cluster
 from ig_worker.run.deadline import Deadline
+from ig_worker.run.dispatch.cluster_address import CONNECT_S, Answer, Wanted, await_cluster, is_local, wanted_cluster
 from tests.run.clocks import Clock
 
 HEAD = Wanted("10.0.0.5:6379", "--address")
@@ -130,7 +130,7 @@ def test_what_answers_at_an_address_is_told_apart(serve, monkeypatch: pytest.Mon
     import ray
     from ray.core.generated.gcs_service_pb2 import CheckAliveReply
 
-    from ig_worker.run import cluster
+    from ig_worker.run.dispatch import cluster
 
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # which is not for Ray
     monkeypatch.setattr(cluster, "_ANSWER_S", 0.5)

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from ig_worker.errors import RunDamagedError, UsageError
-from ig_worker.insight.aggregate import aggregate
-from ig_worker.run import apply
-from ig_worker.run.apply import BIG_RUN_ROWS, TASK_ROWS, tasks, wants_actors
+from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.run.config import ApplyConfig
-from ig_worker.run.store import Commit, RunStore
+from ig_worker.run.steps import map_chunks
+from ig_worker.run.steps.map_chunks import BIG_RUN_ROWS, TASK_ROWS, tasks, wants_actors
+from ig_worker.run.store.run_store import Commit, RunStore
 from tests.insight.conftest import make_quarantine, make_rows, make_table
 from tests.run.clusters import one_node
 
 
 def test_tasks_are_neighbouring_chunks_with_enough_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "TASK_ROWS", 5)
+    monkeypatch.setattr(map_chunks, "TASK_ROWS", 5)
     commits = {i: Commit(i, rows, (), "", "") for i, rows in {3: 2, 0: 4, 1: 1, 2: 0, 4: 6, 5: 1}.items()}
     assert tasks(commits) == [(0, 1), (3, 4), (5,)]
     assert tasks({}) == []
@@ -49,14 +49,14 @@ def test_ray_is_used_where_it_is_named_or_pays(config, rows, environment, cpus, 
     ],
 )
 def test_settings_that_cannot_be_right_are_refused(config: ApplyConfig, message: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=message), apply.applying(RunStore(str(tmp_path)), config, 1):
+    with pytest.raises(UsageError, match=message), map_chunks.applying(RunStore(str(tmp_path)), config, 1):
         pass
 
 
 def test_actors_find_the_same_tables_and_name_a_damaged_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: Callable[..., RunStore]
 ) -> None:
-    monkeypatch.setattr(apply, "TASK_ROWS", 20)
+    monkeypatch.setattr(map_chunks, "TASK_ROWS", 20)
     store = build(*(make_rows(12, seed) for seed in range(7)))
     here = aggregate(store, config=ApplyConfig(actors="none"))
     with one_node(cpus=2) as address:

@@ -6,11 +6,11 @@ import json
 import os
 from pathlib import Path
 
-from ig_worker.run.attempts import Attempts, failed_attempts, task_name
-from ig_worker.run.policy import Action, Outcome
-from ig_worker.run.pool import Event
-from ig_worker.run.search import Probe
-from ig_worker.run.storage import Storage
+from ig_worker.run.dispatch.attempt_log import Attempts, failed_attempts, task_name
+from ig_worker.run.dispatch.policy import Action, Outcome
+from ig_worker.run.dispatch.pool import Event
+from ig_worker.run.dispatch.row_search import Probe
+from ig_worker.run.store.filesystem import Storage
 
 
 def event(outcome: Outcome, error: str = "") -> Event:

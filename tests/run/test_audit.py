@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 
 from ig_worker import schema
-from ig_worker.insight.night import NightConfig, run_night
-from ig_worker.insight.night_rules import Thresholds
-from ig_worker.run import driver
-from ig_worker.run.audit import Beyond, worst_beyond
+from ig_worker.insight.night.run import NightConfig, run_night
+from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.steps import explain as driver
+from ig_worker.run.steps.audit import Beyond, worst_beyond
 from jobs import explain
 from tests.run.in_process import shared_worker, work
 

@@ -8,7 +8,6 @@ import pytest
 
 from ig_worker.data.sources import DataSpec
 from ig_worker.errors import RunMismatchError, UsageError
-from ig_worker.run import checks
 from ig_worker.run.config import (
     DataConfig,
     ExplainConfig,
@@ -19,6 +18,7 @@ from ig_worker.run.config import (
     run_identity,
     settings,
 )
+from ig_worker.run.steps import preflight
 
 CONFIG = ExplainConfig(dataset="demo", model="m")
 FIXED = replace(CONFIG, method="gausslegendre")
@@ -130,12 +130,12 @@ def test_settings_that_the_method_does_not_read_are_not_in_its_fingerprint() -> 
 
 def test_one_gpu_an_actor_is_the_default_where_this_machine_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(checks.Path, "glob", lambda path, pattern: iter(["/dev/nvidia0"]))
-    assert checks.with_gpus(CONFIG).gpus_per_actor == 1.0
-    assert checks.with_gpus(replace(CONFIG, gpus_per_actor=0.0)).gpus_per_actor == 0.0
-    assert checks.with_gpus(replace(CONFIG, address="ray://head:10001")).gpus_per_actor == 0.0
-    monkeypatch.setattr(checks.Path, "glob", lambda path, pattern: iter([]))
-    assert checks.with_gpus(CONFIG).gpus_per_actor == 0.0
+    monkeypatch.setattr(preflight.Path, "glob", lambda path, pattern: iter(["/dev/nvidia0"]))
+    assert preflight.with_gpus(CONFIG).gpus_per_actor == 1.0
+    assert preflight.with_gpus(replace(CONFIG, gpus_per_actor=0.0)).gpus_per_actor == 0.0
+    assert preflight.with_gpus(replace(CONFIG, address="ray://head:10001")).gpus_per_actor == 0.0
+    monkeypatch.setattr(preflight.Path, "glob", lambda path, pattern: iter([]))
+    assert preflight.with_gpus(CONFIG).gpus_per_actor == 0.0
 
 
 @pytest.mark.parametrize(("text", "expected"), [("auto", (1, 8)), ("3", (1, 3)), ("2:5", (2, 5)), ("1:1", (1, 1))])

@@ -28,19 +28,19 @@ from hypothesis import strategies as st
 from ig_worker.data.plan import chunk_count, parse_chunk_name
 from ig_worker.data.sources import open_documents
 from ig_worker.errors import RunDamagedError, RunStoppedError
-from ig_worker.run import driver
-from ig_worker.run import storage as storage_module
+from ig_worker.run.chunk.rows import Failure
+from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import DataConfig, ExplainConfig
 from ig_worker.run.deadline import Deadline
-from ig_worker.run.driver import explain_run
-from ig_worker.run.lease import Lease
-from ig_worker.run.prepare import prepare
-from ig_worker.run.rows import Failure
-from ig_worker.run.storage import Storage
-from ig_worker.run.store import RunStore
-from ig_worker.run.tables import quarantine_table
-from ig_worker.run.underway import Run
-from ig_worker.run.verify import repair, verify_run
+from ig_worker.run.steps import explain as driver
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.prepare import prepare
+from ig_worker.run.steps.verify import repair, verify_run
+from ig_worker.run.store import filesystem as storage_module
+from ig_worker.run.store.filesystem import Storage
+from ig_worker.run.store.lease import Lease
+from ig_worker.run.store.run_store import RunStore
 from tests.run.test_store import explained
 
 thorough = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 
-from ig_worker.run.attempts import failed_attempts
-from ig_worker.run.lease import Mark, _alive, judge
-from ig_worker.run.store import RunStore
+from ig_worker.run.dispatch.attempt_log import failed_attempts
+from ig_worker.run.store.lease import Mark, _alive, judge
+from ig_worker.run.store.run_store import RunStore
 from tests.fuzz import damaged, one_line, quick
 
 DEEP = b"[" * 100_000

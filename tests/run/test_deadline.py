@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from ig_worker.errors import RunStoppedError
-from ig_worker.run import driver, evaluate, metrics
+from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.deadline import Deadline, Overdue
-from ig_worker.run.driver import explain_run
-from ig_worker.run.evaluate import evaluate_run
-from ig_worker.run.lease import Lease
-from ig_worker.run.store import RunStore
-from ig_worker.run.tables import quarantine_table
-from ig_worker.run.underway import Run
+from ig_worker.run.dispatch import metrics
+from ig_worker.run.steps import evaluate, explain
+from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.store.lease import Lease
+from ig_worker.run.store.run_store import RunStore
 from tests.run.clocks import Clock
 from tests.run.test_store import explained
 
@@ -58,13 +59,13 @@ def late(clock: Clock, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("phase", ["find_model", "open_documents", "prepare", "_bind"])
 def test_it_holds_before_the_first_actor(config, tmp_path: Path, clock: Clock, monkeypatch, phase: str) -> None:
-    monkeypatch.setattr(driver, phase, late(clock, getattr(driver, phase)))
-    monkeypatch.setattr(driver, "_run_pool", lambda run: pytest.fail("the deadline has passed"))
+    monkeypatch.setattr(explain, phase, late(clock, getattr(explain, phase)))
+    monkeypatch.setattr(explain, "_run_pool", lambda run: pytest.fail("the deadline has passed"))
     with pytest.raises(RunStoppedError, match=r"--deadline of 20 s has passed; .*run the same command again") as found:
         explain_run(str(tmp_path / "run"), config, Deadline(20, clock=clock))
     assert found.value.exit_code == 4
     monkeypatch.undo()
-    monkeypatch.setattr(driver, "_run_pool", lambda run: [commit(run, index) for index in run.todo])
+    monkeypatch.setattr(explain, "_run_pool", lambda run: [commit(run, index) for index in run.todo])
     assert explain_run(str(tmp_path / "run"), config).explained == 4  # and it goes on
 
 
@@ -106,9 +107,9 @@ def test_it_holds_while_actors_start_and_work(config, tmp_path, clock, monkeypat
     def work(run: Run) -> None:
         commit(run, 0)
         run.totals.chunks += 1
-        getattr(driver, step)(run, Pool(clock))
+        getattr(explain, step)(run, Pool(clock))
 
-    monkeypatch.setattr(driver, "_run_pool", work)
+    monkeypatch.setattr(explain, "_run_pool", work)
     with pytest.raises(RunStoppedError, match="passed; 1 of 2 chunks are done and kept; run the same command again"):
         explain_run(str(tmp_path / "run"), replace(config, audit=0.5), Deadline(20, clock=clock))
     store = RunStore(str(tmp_path / "run"))
@@ -117,7 +118,7 @@ def test_it_holds_while_actors_start_and_work(config, tmp_path, clock, monkeypat
 
 @pytest.mark.parametrize("phase", ["_actors_and_results", "read_evaluation"])
 def test_it_holds_in_an_evaluation(config, tmp_path: Path, clock: Clock, monkeypatch, phase: str) -> None:
-    monkeypatch.setattr(driver, "_run_pool", lambda run: [run.bind(512), *(commit(run, index) for index in run.todo)])
+    monkeypatch.setattr(explain, "_run_pool", lambda run: [run.bind(512), *(commit(run, index) for index in run.todo)])
     explain_run(str(tmp_path / "run"), config)
     monkeypatch.setattr(evaluate, phase, late(clock, getattr(evaluate, phase)))
     monkeypatch.setattr(evaluate, "_run_pool", lambda *_: pytest.fail("the deadline has passed"))
@@ -131,11 +132,11 @@ def test_what_does_not_look_at_the_clock_is_interrupted_and_the_end_is_written_d
     def hang(run: Run) -> None:
         raise Overdue
 
-    monkeypatch.setattr(driver, "_run_pool", hang)
+    monkeypatch.setattr(explain, "_run_pool", hang)
     with pytest.raises(RunStoppedError, match=r"--deadline of 20 s has passed; 0 of 2 chunks are done and kept"):
         explain_run(str(tmp_path / "run"), config)
-    monkeypatch.setattr(driver, "_run_pool", lambda run: [commit(run, index) for index in run.todo])
-    monkeypatch.setattr(driver, "conclude", hang)
+    monkeypatch.setattr(explain, "_run_pool", lambda run: [commit(run, index) for index in run.todo])
+    monkeypatch.setattr(explain, "conclude", hang)
     with pytest.raises(RunStoppedError, match="--deadline of 20 s has passed"):
         explain_run(str(tmp_path / "run"), config)
     assert RunStore(str(tmp_path / "run")).read_summary()["exit_code"] == 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from ig_worker.run.digest import content_digest
+from ig_worker.run.store.table_digest import content_digest
 
 TABLE = pa.table(
     {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ig_worker.run.choices import audit_positions, missing_chunks, over_budget
-from ig_worker.run.dispatch import LEAST_SLOW_S, MAX_HOPELESS, SICK, Ledger
-from ig_worker.run.policy import (
+from ig_worker.run.chunk.sampling import audit_positions
+from ig_worker.run.dispatch.ledger import LEAST_SLOW_S, MAX_HOPELESS, SICK, Ledger
+from ig_worker.run.dispatch.policy import (
     LEAST_LIMIT_S,
     LONGEST_DELAY_S,
     MAX_LOST,
@@ -26,7 +26,8 @@ from ig_worker.run.policy import (
     next_action,
     pace_limit,
 )
-from ig_worker.run.search import BLAMED, MAX_DEATHS, Control, Part, Probe, Search
+from ig_worker.run.dispatch.row_search import BLAMED, MAX_DEATHS, Control, Part, Probe, Search
+from ig_worker.run.steps.preflight import missing_chunks, over_budget
 
 FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT]
 

@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 from ig_worker.errors import RunDamagedError, RunMismatchError, RunStoppedError, StorageError, UsageError
-from ig_worker.run import driver, ending
-from ig_worker.run import prepare as prepare_module
+from ig_worker.run.chunk.records import ChunkRecord
+from ig_worker.run.chunk.rows import Failure
+from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.driver import explain_run
-from ig_worker.run.lease import Lease, Mark
-from ig_worker.run.rows import Failure
-from ig_worker.run.storage import Storage
-from ig_worker.run.store import RunStore
-from ig_worker.run.tables import quarantine_table
-from ig_worker.run.underway import Run
-from ig_worker.run.verify import verify_run
-from ig_worker.run.worker import ChunkRecord
+from ig_worker.run.steps import explain, finish
+from ig_worker.run.steps import prepare as prepare_module
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.verify import verify_run
+from ig_worker.run.store.filesystem import Storage
+from ig_worker.run.store.lease import Lease, Mark
+from ig_worker.run.store.run_store import RunStore
 from jobs import prepare
 from tests.run.test_store import explained
 
@@ -51,7 +51,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
             run.check_budget(run.quarantined + len(faults))
             run.totals.add(ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, len(ids), 1.0, 1.0, 1))
 
-    monkeypatch.setattr(driver, "_run_pool", work)
+    monkeypatch.setattr(explain, "_run_pool", work)
 
 
 def ids_of(run: Path) -> list[str]:
@@ -125,7 +125,7 @@ def test_a_run_that_stops_says_so_in_its_files(config, tmp_path: Path, monkeypat
     def fail(run: Run) -> None:
         raise error
 
-    monkeypatch.setattr(driver, "_run_pool", fail)
+    monkeypatch.setattr(explain, "_run_pool", fail)
     with pytest.raises(type(error)):
         explain_run(str(tmp_path / "run"), config)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -135,7 +135,7 @@ def test_a_run_that_stops_says_so_in_its_files(config, tmp_path: Path, monkeypat
 
 def test_settings_may_change_until_there_is_a_result(config, tmp_path: Path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_run_pool", lambda run: (_ for _ in ()).throw(RunStoppedError("weights are broken")))
+        patch.setattr(explain, "_run_pool", lambda run: (_ for _ in ()).throw(RunStoppedError("weights are broken")))
         with pytest.raises(RunStoppedError):
             explain_run(str(tmp_path / "run"), config)
     assert explain_run(str(tmp_path / "run"), replace(config, tolerance=0.01)).explained == 7
@@ -150,7 +150,7 @@ def test_a_sharding_that_did_not_end_starts_anew_with_whatever_is_asked_for(conf
 
 
 def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_path: Path, monkeypatch) -> None:
-    work = driver._run_pool
+    work = explain._run_pool
 
     def measured(run: Run) -> None:
         assert run.batch_tokens == 0
@@ -158,7 +158,7 @@ def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_
         work(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_run_pool", measured)
+        patch.setattr(explain, "_run_pool", measured)
         explain_run(str(tmp_path / "run"), config)
     manifest = RunStore(str(tmp_path / "run")).manifest()
     assert manifest["identity"]["batch_tokens"] == 1024
@@ -177,7 +177,7 @@ def test_a_limit_that_cuts_nothing_is_no_other_run(config: ExplainConfig, tmp_pa
 
 
 def test_a_deadline_that_has_passed_stops_the_run_cleanly(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(driver, "_run_pool", lambda run: run.check())
+    monkeypatch.setattr(explain, "_run_pool", lambda run: run.check())
     with pytest.raises(RunStoppedError, match="--deadline of 1e-09 s has passed; run the same command again"):
         explain_run(str(tmp_path / "run"), replace(config, deadline=1e-9))
 
@@ -253,14 +253,14 @@ def test_a_driver_that_was_taken_for_dead_writes_nothing_more(config, tmp_path: 
         if ends:
             raise ends
 
-    monkeypatch.setattr(driver, "_run_pool", sleep_and_wake)
+    monkeypatch.setattr(explain, "_run_pool", sleep_and_wake)
     with pytest.raises(RunStoppedError if not isinstance(ends, StorageError) else StorageError):
         explain_run(str(run), config)
     assert {name: (run / name).read_bytes() for name in files} == files
 
 
 def test_an_interrupted_run_says_how_far_it_is(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
-    work = driver._run_pool
+    work = explain._run_pool
 
     def interrupted(run: Run) -> None:
         todo, run.todo = run.todo, run.todo[:3]
@@ -268,7 +268,7 @@ def test_an_interrupted_run_says_how_far_it_is(config: ExplainConfig, tmp_path: 
         run.todo = todo
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(driver, "_run_pool", interrupted)
+    monkeypatch.setattr(explain, "_run_pool", interrupted)
     with pytest.raises(RunStoppedError, match="interrupted; 3 of 4 chunks are done and kept; run the same"):
         explain_run(str(tmp_path / "run"), config)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -279,7 +279,7 @@ def test_an_interrupted_run_says_how_far_it_is(config: ExplainConfig, tmp_path: 
 def test_a_storage_that_is_away_does_not_hold_an_interruption_up(
     config: ExplainConfig, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(ending, "_LAST_PATIENCE_S", 0.1)
+    monkeypatch.setattr(finish, "_LAST_PATIENCE_S", 0.1)
 
     def interrupted(run: Run) -> None:
         def away(*_: object) -> None:
@@ -288,7 +288,7 @@ def test_a_storage_that_is_away_does_not_hold_an_interruption_up(
         monkeypatch.setattr(Storage, "_replace_local", away)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(driver, "_run_pool", interrupted)
+    monkeypatch.setattr(explain, "_run_pool", interrupted)
     with pytest.raises(RunStoppedError, match="interrupted; 0 of 4 chunks"):
         explain_run(str(tmp_path / "run"), config)
     monkeypatch.undo()
@@ -306,14 +306,14 @@ def test_chunks_of_a_data_set_that_was_given_up_do_not_stay(config: ExplainConfi
 
 
 def test_a_result_that_goes_away_while_the_run_is_under_way_is_no_complete_run(config, tmp_path, monkeypatch) -> None:
-    work = driver._run_pool
+    work = explain._run_pool
 
     def lose(run: Run) -> None:
         work(run)
         (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
 
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_run_pool", lose)
+        patch.setattr(explain, "_run_pool", lose)
         with pytest.raises(
             RunStoppedError, match="1 results are gone since they were written, such as that of chunk 00002"
         ):

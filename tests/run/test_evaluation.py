@@ -17,12 +17,12 @@ from ig_worker import schema
 from ig_worker.errors import RunStoppedError, UsageError
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.perturb import Text
-from ig_worker.run import evaluate
-from ig_worker.run.choices import audit_positions
+from ig_worker.run.chunk.evaluator import Evaluator, iter_evaluations, read_evaluation
+from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
-from ig_worker.run.evaluate import evaluate_run
-from ig_worker.run.evaluation import Evaluator, iter_evaluations, read_evaluation
-from ig_worker.run.store import RunStore
+from ig_worker.run.steps import evaluate
+from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.store.run_store import RunStore
 from tests.run.in_process import explain_here, shared_worker
 
 TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never boring", "awful awful end", "", "slow"]

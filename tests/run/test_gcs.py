@@ -9,9 +9,9 @@ from itertools import count
 import pytest
 
 from ig_worker.errors import StorageError
-from ig_worker.run.storage import Storage, transient
-from ig_worker.run.store import RunStore
-from ig_worker.run.verify import verify_run
+from ig_worker.run.steps.verify import verify_run
+from ig_worker.run.store.filesystem import Storage, transient
+from ig_worker.run.store.run_store import RunStore
 from tests.run.s3 import BUCKET, FaultyProxy, free_ports, served
 from tests.run.test_verify import make_run
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from ig_worker.errors import RunStoppedError, StorageError, UsageError
-from ig_worker.run import lease as lease_module
-from ig_worker.run.lease import LEASE, PATIENCE_S, Lease, Mark, Verdict, judge
-from ig_worker.run.storage import Storage
+from ig_worker.run.store import lease as lease_module
+from ig_worker.run.store.filesystem import Storage
+from ig_worker.run.store.lease import LEASE, PATIENCE_S, Lease, Mark, Verdict, judge
 
 ROOT = Path(__file__).resolve().parents[2]
 THERE = Mark("d1", "host", "machine", 7, 70, beat=3)
@@ -179,7 +179,9 @@ def test_a_file_that_is_no_lease_is_in_nobodys_way(storage: Storage) -> None:
 def hold_in_another_process(place: Path) -> subprocess.Popen[str]:
     """A driver that works until it is told to stop, and then says why."""
     code = (
-        "import sys, time; from ig_worker.run.lease import Lease; from ig_worker.run.storage import Storage\n"
+        "import sys, time\n"
+        "from ig_worker.run.store.filesystem import Storage\n"
+        "from ig_worker.run.store.lease import Lease\n"
         "with Lease(Storage(sys.argv[1]), beat_s=0.1).held() as lease:\n"
         "    print('held', flush=True)\n"
         "    while True: time.sleep(0.02); lease.check()"

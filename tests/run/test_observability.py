@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from ig_worker.insight.aggregate import aggregate
-from ig_worker.run import actor, logs
-from ig_worker.run.cluster import kept
+from ig_worker.insight.tables.aggregate import aggregate
+from ig_worker.run import logs
+from ig_worker.run.chunk.records import DELTA_BOUNDS
 from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig
-from ig_worker.run.driver import explain_run
-from ig_worker.run.evaluate import evaluate_run
-from ig_worker.run.metrics import METRICS, exported_names
-from ig_worker.run.result import DELTA_BOUNDS
-from ig_worker.run.store import RunStore
+from ig_worker.run.dispatch import explain_actor
+from ig_worker.run.dispatch.cluster import kept
+from ig_worker.run.dispatch.metrics import METRICS, exported_names
+from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.store.run_store import RunStore
 from tests.run.clusters import one_node
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "jobs" / "grafana.json").read_text())
@@ -43,7 +44,7 @@ def scrape(url: str) -> dict[Series, float]:
     return found
 
 
-class FailsOnce(actor.Actor):
+class FailsOnce(explain_actor.Actor):
     """Raises at the first chunk that it is given."""
 
     _failed = False
@@ -86,7 +87,7 @@ def work(folder: Path, model: Path) -> tuple[dict[Series, float], list[dict[str,
         )  # fmt: skip
         with kept():
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(actor, "Actor", FailsOnce)
+                patch.setattr(explain_actor, "Actor", FailsOnce)
                 patch.setattr(logs, "_settings", {"IG_WORKER_LOG_LEVEL": "info", "IG_WORKER_LOG_FORMAT": "json"})
                 explain_run(str(folder / RUN), config)
             aggregate(RunStore(str(folder / RUN)), config=ApplyConfig(address=address, actors="1"))
@@ -134,7 +135,9 @@ def test_what_is_over_has_no_actors(told: Told) -> None:
 def test_actors_write_lines_with_run_and_chunk(told: Told) -> None:
     done = [line for line in told.lines if line["message"].startswith("explained ")]
     assert sorted(line["chunk"] for line in done) == [f"chunk-{i:05d}" for i in range(4)]
-    assert {(line["run"], line["level"], line["logger"]) for line in done} == {(RUN, "info", "ig_worker.run.actor")}
+    assert {(line["run"], line["level"], line["logger"]) for line in done} == {
+        (RUN, "info", "ig_worker.run.dispatch.explain_actor")
+    }
 
 
 def queries() -> list[str]:

@@ -9,11 +9,11 @@ import pytest
 from ray import exceptions as rex
 
 from ig_worker.errors import ModelError, RunStoppedError, StorageError
-from ig_worker.run import policy
-from ig_worker.run import pool as pool_module
-from ig_worker.run.dispatch import Ledger
-from ig_worker.run.policy import Action, Outcome
-from ig_worker.run.pool import MAX_FAILED_STARTS, Pool, outcome_of, own_error
+from ig_worker.run.dispatch import policy
+from ig_worker.run.dispatch import pool as pool_module
+from ig_worker.run.dispatch.ledger import Ledger
+from ig_worker.run.dispatch.policy import Action, Outcome
+from ig_worker.run.dispatch.pool import MAX_FAILED_STARTS, Pool, outcome_of, own_error
 
 
 def task_error(cause: Exception) -> rex.RayTaskError:

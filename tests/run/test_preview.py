@@ -17,9 +17,9 @@ from ig_worker.errors import UsageError
 from ig_worker.models.files import find_model
 from ig_worker.models.layers import NetworkShape
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.driver import check_input
-from ig_worker.run.preview import Preview, Trial, duration, evaluations, operations
-from ig_worker.run.trial import sample, spread
+from ig_worker.run.steps.explain import check_input
+from ig_worker.run.steps.preview import Preview, Trial, duration, evaluations, operations
+from ig_worker.run.steps.preview_trial import sample, spread
 from jobs import check
 from tests.run.in_process import explain_here, shared_worker
 

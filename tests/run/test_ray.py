@@ -14,13 +14,13 @@ import pytest
 
 from ig_worker.errors import ModelError, RunMismatchError, UsageError
 from ig_worker.models.files import ModelFiles
-from ig_worker.run import actor
-from ig_worker.run.attempts import failed_attempts
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.driver import explain_run
-from ig_worker.run.result import RunResult
-from ig_worker.run.search import BLAMED
-from ig_worker.run.store import RunStore
+from ig_worker.run.dispatch import explain_actor
+from ig_worker.run.dispatch.attempt_log import failed_attempts
+from ig_worker.run.dispatch.row_search import BLAMED
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.steps.result import RunResult
+from ig_worker.run.store.run_store import RunStore
 from tests.faults.processes import actors_at_work, kill
 from tests.run.clusters import one_node
 
@@ -158,15 +158,15 @@ def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path
     assert not list((tmp_path / "run").glob("attributions/*"))
 
 
-class Elsewhere(actor.Actor):
+class Elsewhere(explain_actor.Actor):
     """On a node that has another folder at the place of the run."""
 
     def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
-        actor.SHARED_WITHIN_S = 0.0
+        explain_actor.SHARED_WITHIN_S = 0.0
         super().__init__(config, files, f"{place}-elsewhere", driver)
 
 
-class WithoutModel(actor.Actor):
+class WithoutModel(explain_actor.Actor):
     """On a node that lacks the directory of the model."""
 
     def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
@@ -187,7 +187,7 @@ class WithoutModel(actor.Actor):
     ],
 )
 def test_what_nodes_do_not_share_is_refused_at_the_start(config, tmp_path, monkeypatch, kind, message: str) -> None:
-    monkeypatch.setattr(actor, "Actor", kind)
+    monkeypatch.setattr(explain_actor, "Actor", kind)
     with pytest.raises(UsageError, match=message):
         explain_run(str(tmp_path / "run"), replace(config, actors="1"))
     assert not (tmp_path / "run" / "attributions").exists()
@@ -201,7 +201,7 @@ def test_a_row_that_ends_its_process_is_quarantined_alone(config, tmp_path, monk
     data = tmp_path / "poisoned.jsonl"
     rows = [{"id": f"r{i}", "text": KILLS if i == 6 else TEXTS[i % 5], "label": 1} for i in range(12)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr(actor, "Actor", PoisonedActor)
+    monkeypatch.setattr(explain_actor, "Actor", PoisonedActor)
     result = explain_run(str(tmp_path / "run"), replace(config, dataset=str(data)))
     store = RunStore(str(tmp_path / "run"))
     assert (result.exit_code, result.explained) == (3, 11)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ig_worker.errors import StorageError
-from ig_worker.run import storage as storage_module
-from ig_worker.run.storage import Storage, delays, transient
+from ig_worker.run.store import filesystem as storage_module
+from ig_worker.run.store.filesystem import Storage, delays, transient
 
 
 @pytest.mark.parametrize(

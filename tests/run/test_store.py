@@ -10,10 +10,10 @@ import pytest
 
 from ig_worker import schema
 from ig_worker.errors import RunDamagedError, StorageError, UsageError
-from ig_worker.run.rows import Failure
-from ig_worker.run.storage import Storage
-from ig_worker.run.store import RunStore
-from ig_worker.run.tables import quarantine_table
+from ig_worker.run.chunk.rows import Failure
+from ig_worker.run.chunk.tables import quarantine_table
+from ig_worker.run.store.filesystem import Storage
+from ig_worker.run.store.run_store import RunStore
 
 CHUNK = pa.table({"id": ["a", "b", None], "text": ["one", None, "three"], "label": [1, 0, None]}, schema=schema.INPUT)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from ig_worker.errors import UsageError
-from ig_worker.run import driver, surroundings
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.driver import explain_run
-from ig_worker.run.surroundings import Folder, Surroundings, fault_of, find_surroundings, look, usable_cpus
+from ig_worker.run.dispatch import local_machine
+from ig_worker.run.dispatch.local_machine import Folder, Surroundings, fault_of, find_surroundings, look, usable_cpus
+from ig_worker.run.steps import explain
+from ig_worker.run.steps.explain import explain_run
 
 GOOD = Surroundings(
     ray_variable="TMPDIR",
@@ -121,7 +122,7 @@ def test_a_user_whom_the_system_does_not_know_has_no_home(monkeypatch) -> None:
 def test_limits_and_folders_of_this_process_are_seen(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "pids.max").write_text("100\n")
     (tmp_path / "pids.current").write_text("40\n")
-    monkeypatch.setattr(surroundings, "_CONTAINER", (str(tmp_path / "none"), str(tmp_path)))
+    monkeypatch.setattr(local_machine, "_CONTAINER", (str(tmp_path / "none"), str(tmp_path)))
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (64, 128))
     monkeypatch.setattr(tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError("nowhere")))
     monkeypatch.setattr(os, "getcwd", lambda: str(tmp_path / "gone"))
@@ -133,7 +134,7 @@ def test_limits_and_folders_of_this_process_are_seen(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(("text", "expected"), [("max 100000", 4), ("250000 100000", 2), ("50000 100000", 1)])
 def test_a_containers_share_of_the_cpus_counts(tmp_path: Path, monkeypatch, text: str, expected: int) -> None:
     (tmp_path / "cpu.max").write_text(f"{text}\n")
-    monkeypatch.setattr(surroundings, "_CPU_FILES", ((str(tmp_path / "cpu.max"),), (str(tmp_path / "none"),)))
+    monkeypatch.setattr(local_machine, "_CPU_FILES", ((str(tmp_path / "cpu.max"),), (str(tmp_path / "none"),)))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     assert usable_cpus() == expected
 
@@ -143,7 +144,7 @@ def test_nothing_is_started_or_written_where_ray_cannot_work(tmp_path, tiny_mode
     config = ExplainConfig(dataset=str(tmp_path / "rows.jsonl"), model=str(tiny_models["distilbert"]), max_length=16)
     monkeypatch.setenv("RAY_TMPDIR", LONG + "x")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(driver, "_run_pool", lambda run: pytest.fail("started"))
+    monkeypatch.setattr(explain, "_run_pool", lambda run: pytest.fail("started"))
     with pytest.raises(UsageError, match="RAY_TMPDIR is '/xxx") as found:
         explain_run(str(tmp_path / "run"), config)
     assert found.value.exit_code == 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ig_worker.errors import StorageError
-from ig_worker.run.storage import Storage, transient
+from ig_worker.run.store.filesystem import Storage, transient
 from tests.run.s3 import FaultyProxy, make_bucket
 from tests.run.swift_server import SECRET, swift_server, swift_uri
 

@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ig_worker import schema
+from ig_worker.run.chunk.rows import Failure
+from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import PRECISIONS, ExplainConfig, fingerprint
-from ig_worker.run.lease import Lease
-from ig_worker.run.prepare import data_mark
-from ig_worker.run.recompute import _differences, allowed_difference
-from ig_worker.run.rows import Failure
-from ig_worker.run.store import RunStore
-from ig_worker.run.tables import quarantine_table
-from ig_worker.run.verify import repair, verify_run
-from ig_worker.run.verify_rows import value_faults
+from ig_worker.run.steps.prepare import data_mark
+from ig_worker.run.steps.recompute import _differences, allowed_difference
+from ig_worker.run.steps.verify import repair, verify_run
+from ig_worker.run.steps.verify_rows import value_faults
+from ig_worker.run.store.lease import Lease
+from ig_worker.run.store.run_store import RunStore
 from jobs import verify
 from tests.run.in_process import explain_here
 from tests.run.test_store import explained

@@ -13,10 +13,10 @@ from ig_worker import schema
 from ig_worker.errors import RowError, RunStoppedError, UsageError
 from ig_worker.explain.engine import Document, Explanation
 from ig_worker.models.tokenize import Tokens
+from ig_worker.run.chunk.rows import Row, choose_target, explain_rows
+from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.rows import Row, choose_target, explain_rows
-from ig_worker.run.store import RunStore
-from ig_worker.run.worker import ChunkWorker
+from ig_worker.run.store.run_store import RunStore
 
 POISON, STRANGE = 666, 777
 

@@ -1,0 +1,96 @@
+"""A review as words of coloured pieces, ready to be set as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from ig_worker.insight.format import signed
+from ig_worker.insight.heat.colour import levels
+
+_CONTINUES = "##"  # WordPiece's mark of a piece inside a word
+_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…")
+_NO_SPACE_AFTER = frozenset("([{")
+_APOSTROPHES = frozenset("'’")
+_ELISIONS = frozenset(("s", "t", "re", "ve", "ll", "d", "m"))  # it's, don't, they're
+_RUN = 4  # from this many on, equal special tokens in a row (padding) are shown as one
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token: what is shown, what is said of it, and its colour as a level of `colour.levels`."""
+
+    text: str
+    title: str
+    level: int
+    special: bool = False
+
+
+@dataclass(frozen=True)
+class Word:
+    """Pieces without space between them; `space` is whether one comes before the word."""
+
+    pieces: tuple[Piece, ...]
+    space: bool
+
+
+def words(tokens: Sequence[str], word_ids: Sequence[int], attributions: Sequence[float]) -> list[Word]:
+    """The tokens of one review as words: pieces with one word id belong together, special tokens (-1) stand alone."""
+    shades = levels(attributions).tolist()
+    grouped = list(_grouped(list(zip(tokens, word_ids, attributions, shades, strict=True))))
+    first = [pieces[0].text for pieces in grouped]
+    return [Word(pieces, _space_before(first, i)) for i, pieces in enumerate(grouped)]
+
+
+def joined(
+    tokens: Sequence[str], word_ids: Sequence[int], attributions: Sequence[float]
+) -> tuple[list[str], list[int], list[float]]:
+    """Word pieces joined into words, their attributions summed; special tokens stay as they are."""
+    names: list[str] = []
+    ids: list[int] = []
+    sums: list[float] = []
+    for token, word, attribution in zip(tokens, word_ids, attributions, strict=True):
+        if word >= 0 and ids and ids[-1] == word:
+            names[-1] += token.removeprefix(_CONTINUES)
+            sums[-1] += attribution
+        else:
+            names.append(token)
+            ids.append(word)
+            sums.append(attribution)
+    return names, ids, sums
+
+
+def _space_before(first: list[str], i: int) -> bool:
+    """Whether a space comes before word `i`, given the first piece of each word; tokenizers do not keep them."""
+    before, here, after = first[i - 1] if i else "", first[i], first[i + 1] if i + 1 < len(first) else ""
+    elision = (here in _APOSTROPHES and after in _ELISIONS) or (before in _APOSTROPHES and here in _ELISIONS)
+    return bool(i) and not elision and here not in _NO_SPACE_BEFORE and before not in _NO_SPACE_AFTER
+
+
+_Row = tuple[str, int, float, int]  # token, word id, attribution, level
+
+
+def _grouped(rows: list[_Row]) -> Iterator[tuple[Piece, ...]]:
+    for special, group in groupby(rows, key=lambda row: row[1] < 0):
+        if special:
+            for _, equal in groupby(group, key=lambda row: row[0]):
+                yield from ((piece,) for piece in _special(list(equal)))
+        else:
+            for _, word in groupby(group, key=lambda row: row[1]):
+                yield tuple(_piece(row, first=i == 0) for i, row in enumerate(word))
+
+
+def _piece(row: _Row, *, first: bool) -> Piece:
+    token, _, attribution, level = row
+    text = token if first else token.removeprefix(_CONTINUES)
+    return Piece(text, f"{token} {signed(attribution)}", level)
+
+
+def _special(rows: list[_Row]) -> list[Piece]:
+    if len(rows) < _RUN:
+        return [Piece(token, f"{token} {signed(a)}", level, special=True) for token, _, a, level in rows]
+    strongest = max((row[3] for row in rows), key=abs)
+    total = sum(row[2] for row in rows)
+    token = f"{rows[0][0]} ×{len(rows)}"
+    return [Piece(token, f"{token}, sum {signed(total)}", strongest, special=True)]

@@ -1,0 +1,1 @@
+"""One night, and what it decides."""

@@ -1,0 +1,316 @@
+"""One night: explain, verify, aggregate, evaluate, compare with the run before, report, and say how it went.
+
+What the evaluation has to say is worth less than a night: where it fails, or the deadline comes, the summary warns.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ig_worker.errors import (
+    EXIT_DAMAGED,
+    EXIT_STOPPED,
+    EXIT_THRESHOLD,
+    IgWorkerError,
+    RunMismatchError,
+    RunStoppedError,
+    UsageError,
+)
+from ig_worker.insight.compare.rows import write_comparison
+from ig_worker.insight.compare.summary import Comparison
+from ig_worker.insight.night.notify import ping, post
+from ig_worker.insight.night.rules import GOOD, Earlier, RunName, choose, compared_with, following, to_remove
+from ig_worker.insight.report.write import write_report
+from ig_worker.insight.tables.aggregate import aggregate
+from ig_worker.insight.tables.faithfulness import faithfulness_lines, write_faithfulness
+from ig_worker.insight.tables.summary import summarise
+from ig_worker.insight.thresholds import Found, Thresholds, crossed
+from ig_worker.run import logs
+from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of
+from ig_worker.run.deadline import Deadline
+from ig_worker.run.setting import setting
+from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.explain import explain_run
+from ig_worker.run.steps.verify import verify_run
+from ig_worker.run.store.run_folder import Shelf
+from ig_worker.run.store.run_store import RunStore
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = ("resume", "anew")
+
+
+@dataclass(frozen=True)
+class NightConfig:
+    """The table `[night]` of a night's configuration."""
+
+    runs: str = setting("", "folder of the runs, a path or URI that all nodes share", "everyday")
+    line: str = setting("", "model line: runs of one line are compared with each other and named after it", "everyday")
+    unfinished: str = setting(
+        "resume", "what to do about a night that did not come to its end", "limits", choices=UNFINISHED
+    )
+    keep: int = setting(14, "runs of the line that are kept; the last good one always is", "limits")
+    deadline: float | None = setting(None, "end the night cleanly after this, in seconds", "limits", kind=float)
+    evaluate: bool = setting(
+        True, "also measure how faithful the attributions are, with the settings of [evaluate]", "everyday"
+    )
+    examples: int = setting(60, "texts shown in full in the report", "everyday")
+    webhook: str | None = setting(None, "URL that the summary is posted to, as Slack takes it", "alerts", kind=str)
+    webhook_env: str | None = setting(
+        None, "environment variable with that URL, which is often a secret", "alerts", kind=str
+    )
+    heartbeat: str | None = setting(None, "URL that is called when a night has come to its end", "alerts", kind=str)
+    heartbeat_env: str | None = setting(None, "environment variable with that URL", "alerts", kind=str)
+
+    def check(self) -> None:
+        """Raise UsageError for a value that cannot be right."""
+        if self.keep < 1:
+            raise UsageError(f"[night] keep is {self.keep}", expected="at least 1")
+        if "/" in self.line or not self.line.strip():
+            raise UsageError(f"[night] line is {self.line!r}", expected="a name without slashes")
+        for name in ("webhook", "heartbeat"):
+            variable = getattr(self, f"{name}_env")
+            if variable and not os.environ.get(variable):
+                raise UsageError(
+                    f"[night] {name}_env names {variable}, which is not set", remedy="set it, or leave it out"
+                )
+
+    def url(self, name: str) -> str | None:
+        """Where `webhook` or `heartbeat` is."""
+        variable = getattr(self, f"{name}_env")
+        return os.environ[variable] if variable else getattr(self, name)
+
+
+@dataclass
+class Night:
+    """How a night went; what it has not come to is None."""
+
+    run: str
+    exit_code: int = 0
+    reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what is amiss and costs no exit code
+    seconds: dict[str, float] = field(default_factory=dict)  # by step
+    lines: list[str] = field(default_factory=list)  # what the steps have to say
+    comparison: Comparison | None = None
+    report: str | None = None
+    removed: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """For people."""
+        how = "went well" if self.exit_code in GOOD else "FAILED"
+        head = [f"night {self.run} {how} (exit {self.exit_code})", *(f"  {reason}" for reason in self.reasons)]
+        head += [f"  warning: {warning}" for warning in self.warnings]
+        times = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
+        return "\n".join([*head, *self.lines, f"time         {times}"])
+
+    def record(self) -> dict[str, Any]:
+        """For programs: the key `night` of RUN/summary.json."""
+        found = asdict(self)
+        found.pop("lines")
+        return found | {"text": self.text()}
+
+
+def run_night(
+    config: NightConfig,
+    explain: ExplainConfig,
+    limits: Thresholds,
+    tell: Callable[[str], None] = print,
+    today: datetime.date | None = None,
+    evaluate: EvaluateConfig | None = None,
+    deadline: Deadline | None = None,
+) -> Night:
+    """One night from start to end. Nothing is raised for what goes wrong with it: the result carries the exit code.
+
+    Args:
+        config: of the night.
+        explain: of the run.
+        limits: a night that is not within them ends with exit code 6.
+        tell: told what the night is at.
+        today: the date of a new run; None is today's in UTC.
+        evaluate: of the evaluation; None: with the actors of `explain`, else the defaults.
+        deadline: when explaining, and evaluating, have to be over; None is the configuration's, from now on.
+    """
+    config.check()
+    deadline = deadline or Deadline(config.deadline)
+    evaluate = evaluate or EvaluateConfig(**actors_of(explain))
+    if config.evaluate:
+        evaluate.check()
+    shelf = Shelf(config.runs)
+    today = today or datetime.datetime.now(datetime.UTC).date()
+    earlier = _earlier(shelf, config.line)
+    name = choose(config.line, today, earlier, resume=config.unfinished == "resume")
+    night = Night(str(name))
+    from ig_worker.run.dispatch.cluster import kept  # Ray takes a second to import
+
+    try:
+        with kept():
+            night.run = str(name := _explain(night, shelf, name, explain, today, tell, deadline))
+            with logs.about(run=night.run):
+                of_run = replace(evaluate, model=evaluate.model or explain.model)
+                _look(night, shelf, name, config, of_run, explain.address, limits, deadline, tell)
+    except IgWorkerError as error:
+        night.exit_code = error.exit_code
+        night.reasons.append(str(error))
+    except (KeyboardInterrupt, SystemExit):  # Ray's own handler of signals, while it starts, raises the latter
+        night.exit_code = EXIT_STOPPED
+        night.reasons.append("interrupted; start it again to go on")
+    except Exception as error:  # a fault of ours: who waits for the night has to hear of it all the same
+        log.debug("the night failed", exc_info=True)
+        night.exit_code = EXIT_STOPPED
+        night.reasons.append(logs.unexpected(error))
+    _record(night, shelf, name)
+    _retire(night, shelf, name, config)
+    _notify(night, config)
+    return night
+
+
+def _earlier(shelf: Shelf, line: str) -> list[Earlier]:
+    names = {text: name for text in shelf.names() if (name := RunName.parse(text, line))}
+    return [Earlier(names[text], complete, code) for text, complete, code in shelf.ends(list(names))]
+
+
+@contextmanager
+def _step(night: Night, step: str, tell: Callable[[str], None]) -> Iterator[None]:
+    tell(f"== {step}")
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        night.seconds[step] = round(night.seconds.get(step, 0.0) + time.monotonic() - begun, 1)
+
+
+def _explain(
+    night: Night,
+    shelf: Shelf,
+    name: RunName,
+    explain: ExplainConfig,
+    today: datetime.date,
+    tell: Callable[[str], None],
+    deadline: Deadline,
+) -> RunName:
+    """Explain; returns the name of the run, which is a new one where the old one was made otherwise."""
+    deadline = deadline.sooner(explain.deadline)
+    with _step(night, f"explain {name}", tell), logs.about(run=str(name)):
+        try:
+            result = explain_run(shelf.place_of(str(name)), explain, deadline)
+        except RunMismatchError as error:
+            name = following(name, today)
+            tell(f"{error}; a new run is begun: {name}")
+            result = explain_run(shelf.place_of(str(name)), explain, deadline)
+    night.exit_code = result.exit_code
+    night.reasons += [result.fault] if result.fault else []
+    night.lines += result.lines()
+    return name
+
+
+def _look(
+    night: Night,
+    shelf: Shelf,
+    name: RunName,
+    config: NightConfig,
+    evaluate: EvaluateConfig,
+    address: str | None,
+    limits: Thresholds,
+    deadline: Deadline,
+    tell: Callable[[str], None],
+) -> None:
+    """Everything after the explaining. The deadline cuts what may wait for actors; all else takes minutes."""
+    store = RunStore(shelf.place_of(str(name)))
+    with _step(night, "verify", tell):
+        verification = verify_run(store)
+    if verification.faults:
+        night.exit_code = EXIT_DAMAGED
+        night.reasons += verification.lines(5)
+        return
+    with _step(night, "aggregate", tell):
+        quarantined = store.read_quarantine().num_rows
+        summary = summarise(aggregate(store, None, ApplyConfig(address=address), deadline), quarantined)
+    night.lines += summary.lines()
+    if config.evaluate:
+        with _step(night, "evaluate", tell):
+            _evaluate(night, store, evaluate, deadline)
+    before = compared_with(name, _earlier(shelf, config.line))
+    if before is not None:
+        with _step(night, "compare", tell):
+            night.comparison = write_comparison(store, RunStore(shelf.place_of(str(before))))
+        night.lines += night.comparison.lines()
+    with _step(night, "report", tell):
+        night.report = write_report(store, config.examples)
+    night.lines.append(f"report       {night.report}")
+    found = Found(
+        accuracy=summary.accuracy,
+        quarantined=quarantined / (summary.rows + quarantined),
+        converged=summary.converged,
+        drift=night.comparison.drift if night.comparison else None,
+    )
+    reasons = crossed(found, limits)
+    if reasons:
+        night.exit_code = night.exit_code if night.exit_code == EXIT_DAMAGED else EXIT_THRESHOLD
+        night.reasons += reasons + _suspects(night.comparison)
+
+
+def _evaluate(night: Night, store: RunStore, config: EvaluateConfig, deadline: Deadline) -> None:
+    """Measure faithfulness. Nothing that goes wrong with it is worth a night, which has its results by now."""
+    try:
+        if deadline.left <= 0:
+            raise RunStoppedError(deadline.error().what, remedy="jobs.evaluate on the run makes up for it")
+        evaluate_run(store.uri, config, deadline.sooner(config.deadline))
+        night.lines += faithfulness_lines(write_faithfulness(store, config))
+    except IgWorkerError as error:
+        night.warnings.append(f"faithfulness is not known: {error}")
+    except Exception as error:
+        log.debug("the evaluation failed", exc_info=True)
+        night.warnings.append(f"faithfulness is not known: {logs.unexpected(error)}")
+
+
+def _suspects(comparison: Comparison | None) -> list[str]:
+    """What has changed most since the run before: where to look first."""
+    if comparison is None:
+        return []
+    fallen = [change for change in comparison.classes if change.now < change.before - 0.05]
+    return [
+        f"class {change.label}: {change.before:.1%} of its rows were right before, {change.now:.1%} are now"
+        for change in sorted(fallen, key=lambda change: change.now - change.before)
+    ]
+
+
+def _record(night: Night, shelf: Shelf, name: RunName) -> None:
+    """Write the night into RUN/summary.json and RUN/summary.txt, where there is a run."""
+    store = RunStore(shelf.place_of(str(name)))
+    try:
+        if store.read_manifest() is None:
+            return
+        summary = store.read_summary() | {"exit_code": night.exit_code, "night": night.record()}
+        if night.reasons:
+            summary["reason"] = "; ".join(night.reasons)
+        store.write_summary(summary)
+        store.write_text("summary.txt", night.text() + "\n")
+    except IgWorkerError as error:
+        log.warning("the night's end could not be recorded: %s", error)
+
+
+def _retire(night: Night, shelf: Shelf, name: RunName, config: NightConfig) -> None:
+    """Remove the runs that are no longer kept; a night that did not come to its end removes nothing."""
+    if night.exit_code not in GOOD:
+        return
+    try:
+        for old in to_remove(_earlier(shelf, config.line), config.keep, also=[name]):
+            shelf.remove(str(old))
+            night.removed.append(str(old))
+    except IgWorkerError as error:
+        log.warning("an old run could not be removed: %s", error)
+
+
+def _notify(night: Night, config: NightConfig) -> None:
+    webhook, heartbeat = config.url("webhook"), config.url("heartbeat")
+    if webhook:
+        post(webhook, {"text": night.text()})
+    if heartbeat and night.exit_code in (*GOOD, EXIT_THRESHOLD):  # it has run, whatever it has found
+        ping(heartbeat)

@@ -1,0 +1,1 @@
+"""Texts and runs as objects in a notebook."""

@@ -1,0 +1,194 @@
+"""Explaining a few texts in a notebook, in this process and without Ray."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from html import escape
+from os import PathLike, fsdecode
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ig_worker import schema
+from ig_worker.data.faults import DOCUMENTS, FaultFinder, shown
+from ig_worker.data.in_memory import label_values, texts_of
+from ig_worker.data.label_map import LabelMap, read_label_map
+from ig_worker.data.labels import class_numbers
+from ig_worker.errors import UsageError, did_you_mean
+from ig_worker.insight.notebook.text import TextExplanation
+from ig_worker.models.files import ModelFiles, find_model
+from ig_worker.run.chunk.rows import Explained, Failures
+from ig_worker.run.chunk.tables import attributions_table
+from ig_worker.run.chunk.worker import ChunkWorker
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.steps.preflight import check_model
+
+log = logging.getLogger(__name__)
+
+_KNOWN = {field.name: field for field in fields(ExplainConfig) if field.name not in ("dataset", "model")}
+_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+
+
+class TextExplanations(Sequence[TextExplanation]):
+    """Explained texts, in the order in which they were given; `failures` names those that could not be explained.
+
+    Attributes:
+        table: Arrow table, schema `schema.attributions`.
+        failures: position of a text -> reason, for those without a row.
+    """
+
+    def __init__(self, explained: Explained, failures: Failures, worker: ChunkWorker, config: ExplainConfig) -> None:
+        self.table: pa.Table = attributions_table(explained, worker.hidden)
+        self.failures = {position: failure.detail for position, failure in sorted(failures.items())}
+        self.labels = worker.classifier.shape.labels
+        self._explained = explained
+        self._pad = worker.classifier.tokenizer.pad_token_id
+        self._config = config
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"explanation {index} of {len(self)}")
+        return TextExplanation(self.table.slice(index % len(self), 1).to_pylist()[0], self.labels)
+
+    def __iter__(self) -> Iterator[TextExplanation]:
+        return (self[i] for i in range(len(self)))
+
+    def to_arrow(self) -> pa.Table:
+        """An Arrow table, schema `schema.attributions`."""
+        return self.table
+
+    def to_pandas(self) -> Any:
+        """A pandas frame with the same columns."""
+        return self.table.to_pandas()
+
+    def to_alibi(self) -> Any:
+        """alibi's own Explanation (`attributions`, `deltas`, `predictions`, `meta`); needs ``keep_hidden=True``."""
+        from ig_worker.explain.alibi_format import as_alibi
+
+        names = ("method", "n_steps", "layer", "baseline", "target")
+        return as_alibi(
+            [row.document for row, _ in self._explained],
+            [result for _, result in self._explained],
+            self._config.max_length,
+            self._pad,
+            {name: getattr(self._config, name) for name in names},
+        )
+
+    def _repr_html_(self) -> str:
+        failed = "".join(f"<p>text {position}: {escape(why)}</p>" for position, why in self.failures.items())
+        return "".join(explanation.html() for explanation in self) + failed
+
+
+def explain_texts(texts: Any, *, model: str | PathLike[str], labels: Any = None, **config: Any) -> TextExplanations:
+    """Explain texts in this process.
+
+    Args:
+        texts: what to explain: a list, a generator, an array, or a column of a frame. What is no text in there is no
+            error, but has its reason in the result's `failures`.
+        model: a model directory or hub name.
+        labels: the true classes, for ``target="label"``, as texts are given: numbers or names, None where one is
+            unknown.
+        config: settings of `jobs.explain`, such as ``n_steps=50`` or ``layer="block:0"``; `label_map` may be a dict.
+
+    Raises:
+        UsageError: unknown settings, or values that cannot be right.
+        ModelError: a model that cannot be loaded.
+    """
+    found, faults = texts_of(texts)
+    theirs = label_values(labels, texts, len(found))
+    label_map = _label_map(config.pop("label_map", None))
+    settings = ExplainConfig(dataset="texts", model=_place(model), **_settings(config))
+    settings.check()
+    files = find_model(settings.model, settings.revision)
+    check_model(settings, files)
+    classes = (
+        [None] * len(found) if theirs is None else class_numbers(theirs, files.shape.labels, label_map, log.warning)
+    )
+    files.tell_notes()
+    worker = _worker(settings, files)
+    columns = {"id": [str(i) for i in range(len(found))], "text": found, "label": classes, "fault": faults}
+    table = pa.Table.from_pydict(columns, schema=DOCUMENTS)
+    failed = FaultFinder(settings.max_text_bytes).check(table)
+    explained, failures, _ = worker.explain_table(table.select(schema.INPUT.names), failed)
+    return TextExplanations(explained, failures, worker, settings)
+
+
+def _place(model: Any) -> str:
+    """The name of a model: what a person has in hand may be a path."""
+    try:
+        place = fsdecode(model)
+    except TypeError:
+        place = ""
+    if not place:
+        remedy = "model.save_pretrained(DIRECTORY) writes one" if hasattr(model, "save_pretrained") else ""
+        raise UsageError(
+            f"model is {shown(model) if not remedy else f'a {type(model).__name__}'}",
+            expected="the name of a model directory, or a hub name",
+            remedy=remedy and f"{remedy}, with the tokenizer beside it",
+        )
+    return place
+
+
+def _label_map(given: Any) -> LabelMap | None:
+    """What labels mean: a dict from labels to classes, or what ``--label-map`` takes."""
+    if not isinstance(given, Mapping):
+        return read_label_map(_setting("label_map", given))
+    entries = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
+    for label, value in entries.items():
+        if type(value) not in (int, str):
+            raise UsageError(
+                f"label_map says {shown(value)} of {shown(label)}", expected="the number or name of a class"
+            )
+    return LabelMap(entries)
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as `ExplainConfig` has them, from what a person has in hand, such as numbers of numpy."""
+    unknown = sorted(set(given) - set(_KNOWN))
+    if unknown:
+        nearest = did_you_mean(unknown[0], sorted(_KNOWN))
+        raise UsageError(
+            f"there is no setting {', '.join(unknown)}",
+            expected="" if nearest else f"settings among {', '.join(sorted(_KNOWN))}",
+            remedy=nearest,
+        )
+    return {name: _setting(name, value) for name, value in given.items()}
+
+
+def _setting(name: str, value: Any) -> Any:
+    field = _KNOWN[name]
+    kind = field.metadata["kind"]
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
+    if value is None and field.default is None:
+        return None
+    if name == "target" and isinstance(value, int | float) and value == int(value):
+        return str(int(value))
+    if isinstance(value, PathLike):
+        value = fsdecode(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    choices = field.metadata["choices"]
+    if type(value) is not kind or (choices and value not in choices):
+        raise UsageError(
+            f"{name} is {shown(value)}",
+            expected=f"one of {', '.join(choices)}" if choices else _KINDS[kind],
+            remedy=did_you_mean(str(value), choices) if choices else "",
+        )
+    return value
+
+
+@lru_cache(maxsize=2)
+def _worker(config: ExplainConfig, files: ModelFiles) -> ChunkWorker:
+    """Loading a model and compiling its programs takes seconds: keep them for the next call."""
+    return ChunkWorker(config, files)

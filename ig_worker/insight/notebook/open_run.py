@@ -1,0 +1,181 @@
+"""A run as an object: its rows, read when they are asked for and no more than that, and its tables.
+
+Neither TensorFlow nor Ray is needed, and the run may be a local path or a URI.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
+from html import escape
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+
+from ig_worker import schema
+from ig_worker.errors import UsageError
+from ig_worker.insight.notebook.text import TextExplanation
+from ig_worker.insight.tables.measures import MEASURES
+from ig_worker.insight.tables.summary import RunSummary, summarise
+from ig_worker.run.store.run_store import AGGREGATES, RunStore
+
+_SHOWN = 5  # texts in a notebook
+_CHUNKS = 2  # that are kept in memory
+
+
+class Tables(Mapping[str, pa.Table]):
+    """The tables of RUN/aggregates by name, such as ``tables["words"]``, each read when it is asked for."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return sorted(name.removesuffix(".parquet") for name in self._store.storage.list(AGGREGATES, ".parquet"))
+
+    def __getitem__(self, name: str) -> pa.Table:
+        table = self._store.read_aggregate(name) if name in self._names else None
+        if table is None:
+            raise UsageError(
+                f"{self._store.place} has no table {name!r}",
+                expected=f"one of {', '.join(self._names) or 'none, so far'}",
+                remedy="run jobs.aggregate on it first" if name in MEASURES else "",
+            )
+        return table
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Run:
+    """The explained rows of a run, in the order of its data set.
+
+    ``run[0]``, ``run[-1]`` and ``run["some-id"]`` are texts that show themselves in a notebook, ``run[:5]`` is a list
+    of them. What is read then is the footer of every file, once, and the chunk with that row; two chunks are kept.
+
+    Attributes:
+        place: of the run, without the secrets that a URI may carry.
+        manifest: the content of run.json.
+        tables: those of RUN/aggregates by name.
+
+    Raises:
+        UsageError: there is no run.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._store = RunStore(place)
+        self.place, self.manifest, self.tables = self._store.place, self._store.manifest(), Tables(self._store)
+        self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.read_attributions(index, schema.ATTRIBUTIONS.names))
+        self._bounds = lru_cache(None)(self._store.id_bounds)
+
+    @cached_property
+    def _chunks(self) -> list[int]:
+        return [index for index, commit in sorted(self._commits.items()) if commit.rows]
+
+    @cached_property
+    def _commits(self) -> Any:
+        return self._store.commits()
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Rows up to the end of each chunk."""
+        return list(accumulate(self._commits[index].rows for index in self._chunks))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            return [self[i] for i in range(*which.indices(len(self)))]
+        if isinstance(which, str):
+            return self._explanation(*self._find(which))
+        if not -len(self) <= which < len(self):
+            raise IndexError(f"row {which} of {len(self)}")
+        position = which % len(self)
+        number = bisect_right(self._ends, position)
+        return self._explanation(self._chunks[number], position - (self._ends[number - 1] if number else 0))
+
+    def __iter__(self) -> Iterator[TextExplanation]:
+        for index in self._chunks:
+            for row in range(self._commits[index].rows):
+                yield self._explanation(index, row)
+
+    def _explanation(self, index: int, row: int) -> TextExplanation:
+        found = self._chunk(index).slice(row, 1).to_pylist()[0]
+        known = self.manifest.get("data", {}).get("class_names") or []
+        numbers = range(len(found["probabilities"]))
+        return TextExplanation(found, tuple(str(known[i]) if i < len(known) else f"class {i}" for i in numbers))
+
+    def _find(self, id: str) -> tuple[int, int]:
+        """Chunk and row of an id."""
+        for index in self._chunks:
+            bounds = self._bounds(index)
+            if bounds is None or bounds[0] <= id <= bounds[1]:
+                row = self._chunk(index).column("id").index(id).as_py()
+                if row >= 0:
+                    return index, int(row)
+        raise KeyError(f"{self.place} has explained no row with the id {id!r}")
+
+    def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
+        """All rows; `columns` are some of `schema.ATTRIBUTIONS`, or all of them.
+
+        Raises:
+            UsageError: there is no such column.
+        """
+        known = self._store.attributions_schema(self._chunks[0]) if self._chunks else schema.ATTRIBUTIONS
+        wrong = [name for name in columns or [] if name not in known.names]
+        if wrong:
+            raise UsageError(f"there is no column {', '.join(wrong)}", expected=f"some of {', '.join(known.names)}")
+        names = known.names if columns is None else columns
+        parts = [self._store.read_attributions(index, names).replace_schema_metadata(None) for index in self._chunks]
+        empty = pa.Table.from_batches([], schema=pa.schema([known.field(name) for name in names]))
+        return pa.concat_tables([empty, *(part.select(names) for part in parts)])
+
+    def to_pandas(self, columns: list[str] | None = None) -> Any:
+        """`to_arrow` as a pandas frame."""
+        return self.to_arrow(columns).to_pandas()
+
+    def to_polars(self, columns: list[str] | None = None) -> Any:
+        """`to_arrow` as a polars frame.
+
+        Raises:
+            UsageError: polars is not installed.
+        """
+        try:
+            import polars
+        except ImportError as error:
+            raise UsageError("polars is not installed", remedy="pip install polars") from error
+        return polars.from_arrow(self.to_arrow(columns))
+
+    def quarantine(self) -> pa.Table:
+        """The rows that could not be explained, schema `schema.QUARANTINE`."""
+        return self._store.read_quarantine()
+
+    def summary(self) -> RunSummary:
+        """The headline figures, from the tables that jobs.aggregate wrote.
+
+        Raises:
+            UsageError: it has not run yet.
+        """
+        tables = {name: self.tables[name] for name in ("classes", "convergence")}
+        return summarise(tables, sum(len(commit.quarantined) for commit in self._commits.values()))
+
+    def __repr__(self) -> str:
+        quarantined = sum(len(commit.quarantined) for commit in self._commits.values())
+        state = self.manifest.get("state") or "unknown"
+        return f"<run {self.place}: {len(self):,} rows explained, {quarantined:,} quarantined, state {state}>"
+
+    def _repr_html_(self) -> str:
+        lines = self.summary().lines() if {"classes", "convergence"} <= self.tables.keys() else []
+        head = "".join(f"<br>{escape(line)}" for line in lines)
+        left = len(self) - _SHOWN
+        tail = f"<p>and {left:,} more</p>" if left > 0 else ""
+        return f"<p>{escape(repr(self))}{head}</p>" + "".join(text.html() for text in self[:_SHOWN]) + tail

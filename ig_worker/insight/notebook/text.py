@@ -1,0 +1,61 @@
+"""One explained text, as an object that shows itself in a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from ig_worker.insight.heat.colour import PALETTES, swatches
+from ig_worker.insight.heat.pieces import Piece, joined, words
+
+
+@dataclass(frozen=True)
+class TextExplanation:
+    """One explained text: a row of `schema.ATTRIBUTIONS` that shows itself as a coloured line in a notebook."""
+
+    row: dict[str, Any]
+    labels: tuple[str, ...]  # class names
+    palette: str = PALETTES[0]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.row[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def html(self, *, by_word: bool = False, palette: str | None = None) -> str:
+        """The tokens, each coloured by its attribution and scaled by the text's own largest one.
+
+        Args:
+            by_word: show word pieces joined into words, with summed attributions.
+            palette: one of `colour.PALETTES`.
+        """
+        tokens, word_ids, attributions = self.row["tokens"], self.row["word_ids"], self.row["attributions"]
+        if by_word:
+            tokens, word_ids, attributions = joined(tokens, word_ids, attributions)
+        shades = swatches(palette or self.palette)
+        line = "".join(
+            (" " if word.space else "") + "".join(_mark(piece, shades) for piece in word.pieces)
+            for word in words(tokens, word_ids, attributions)
+        )
+        return f'<p>{escape(self._title())}</p><p style="line-height:1.9">{line}</p>'
+
+    def _title(self) -> str:
+        name, target = self.labels[self.row["prediction"]], self.labels[self.row["target"]]
+        title = (
+            f"predicted {name} {self.row['probabilities'][self.row['prediction']]:.3f}, delta {self.row['delta']:+.1e}"
+        )
+        return title if name == target else f"{title}, explained: {target}"
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def __repr__(self) -> str:
+        return f"<{self._title()}: {' '.join(self.row['tokens'][:12])}>"
+
+
+def _mark(piece: Piece, shades: dict[int, Any]) -> str:
+    swatch = shades[piece.level]
+    style = f"background:{swatch.background};color:{swatch.text};border-radius:3px;padding:1px 2px"
+    return f'<span style="{style}" title="{escape(piece.title)}">{escape(piece.text)}</span>'

@@ -1,0 +1,1 @@
+"""The page, and the scripts that it loads."""

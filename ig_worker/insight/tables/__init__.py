@@ -1,0 +1,1 @@
+"""A run's rows as tables: measures, and what is read from them."""

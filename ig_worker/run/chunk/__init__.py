@@ -1,0 +1,1 @@
+"""The work on one chunk, without Ray: rows in, tables out."""

@@ -1,0 +1,256 @@
+"""The work on one chunk, without Ray: read rows, explain them, commit. An actor holds one `ChunkWorker`."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Sequence
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ig_worker.errors import RowError
+from ig_worker.explain.baselines import SpecialIds, baseline_ids
+from ig_worker.explain.engine import STATUS_LIMIT, Document, Engine, Explanation, relative_l1
+from ig_worker.explain.packing import BatchShape
+from ig_worker.explain.rules import ADAPTIVE, fixed_rule
+from ig_worker.models.files import ModelFiles
+from ig_worker.models.tokenize import TextEncoder
+from ig_worker.run.chunk.evaluator import Evaluator
+from ig_worker.run.chunk.records import DELTA_BOUNDS, ChunkRecord
+from ig_worker.run.chunk.rows import Explained, Failure, Failures, Row, choose_target, explain_rows, require_health
+from ig_worker.run.chunk.sampling import audit_positions
+from ig_worker.run.chunk.tables import attributions_table, quarantine_table
+from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.store.run_store import Faults, RunStore
+
+if TYPE_CHECKING:
+    from ig_worker.explain.forward import Forward
+    from ig_worker.explain.paths import PathPrograms
+
+AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
+ENDS_PROCESS = ("ends_process", "the process ended, or hung, whenever it explained this row")
+
+
+class Purpose(Enum):
+    """What an engine is for."""
+
+    RUN = "run"  # what the settings ask for
+    AUDIT = "audit"  # the fused engine at alibi's rule
+    ALIBI = "alibi"
+    REFINED = "refined"  # the reference for adaptive runs
+
+
+class ChunkWorker:
+    """Model, tokenizer and engine of one process.
+
+    Args:
+        config: the run's configuration.
+        files: the model's files, on this node.
+    """
+
+    def __init__(self, config: ExplainConfig, files: ModelFiles) -> None:
+        from ig_worker.models.classifier import load_classifier  # TensorFlow: seconds
+
+        self._config = config
+        self.classifier = load_classifier(files)
+        self._encoder = TextEncoder(self.classifier.tokenizer, config.text_style, config.max_length)
+        self._special = SpecialIds.of(self.classifier.tokenizer)
+        baseline_ids(np.zeros(0, np.int32), config.baseline, self._special)  # refuses what the tokenizer lacks
+        self._engines: dict[tuple[Purpose, int], Engine] = {}
+        self._traced: PathPrograms | None = None
+
+    def _engine(self, purpose: Purpose, batch_tokens: int = 0) -> Engine:
+        """An engine, made once: its compiled programs are worth keeping."""
+        if (purpose, batch_tokens) not in self._engines:
+            self._engines[purpose, batch_tokens] = self._make_engine(purpose, self._shape(batch_tokens))
+        return self._engines[purpose, batch_tokens]
+
+    def _make_engine(self, purpose: Purpose, shape: BatchShape) -> Engine:
+        # Imported here: alibi and the engines take seconds, and a run needs one of them.
+        config, keep = self._config, self._config.keep_hidden
+        if purpose is Purpose.ALIBI or (purpose is Purpose.RUN and config.engine == "alibi"):
+            from ig_worker.explain.reference import AlibiEngine
+
+            if purpose is Purpose.ALIBI:
+                return AlibiEngine(self.classifier, config.layer, AUDIT_METHOD, AUDIT_STEPS)
+            return AlibiEngine(self.classifier, config.layer, config.method, config.n_steps, keep_hidden=keep)
+        if purpose is Purpose.REFINED:
+            from ig_worker.explain.refined import RefinedEngine
+
+            return RefinedEngine(self.classifier.split(config.layer), shape, self._traced)
+        if purpose is Purpose.RUN and config.method == ADAPTIVE:
+            from ig_worker.explain.adaptive import AdaptiveEngine
+
+            network = self.classifier.split(config.layer, config.precision)
+            engine = AdaptiveEngine(network, config.tolerance, config.max_evaluations, shape, keep_hidden=keep)
+            if config.precision == "float32" and not keep:  # the refined reference's, too, and tracing takes seconds
+                self._traced = engine.programs
+            return engine
+        from ig_worker.explain.fused import FusedEngine
+
+        if purpose is Purpose.AUDIT:
+            return FusedEngine(self.classifier.split(config.layer), fixed_rule(AUDIT_METHOD, AUDIT_STEPS), shape)
+        network = self.classifier.split(config.layer, config.precision)
+        return FusedEngine(network, fixed_rule(config.method, config.n_steps), shape, keep_hidden=keep)
+
+    def _shape(self, batch_tokens: int) -> BatchShape:
+        tokens = batch_tokens or self._config.batch_tokens or BatchShape.batch_tokens
+        return BatchShape(self._config.length_multiple, tokens, self.classifier.shape.positions)
+
+    def measure_batch(self, device: str) -> int:
+        """Tokens in one batch of evaluations that suit this device; see `explain.sweep`."""
+        from ig_worker.explain.sweep import suitable_batch
+
+        network = self.classifier.split(self._config.layer, self._config.precision)
+        return suitable_batch(network, self.classifier.shape, device, self._config.max_length, self._config.precision)
+
+    def explain_chunk(
+        self, store: RunStore, index: int, fingerprint: str, batch_tokens: int = 0, guilty: Sequence[int] = ()
+    ) -> ChunkRecord:
+        """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason.
+
+        Args:
+            store: the run.
+            index: of the chunk.
+            fingerprint: of the run; goes into every file.
+            batch_tokens: tokens in one batch of evaluations; 0 leaves it to the settings.
+            guilty: rows that have been found to end their process; they are not tried.
+        """
+        started = time.monotonic()
+        table, faults = store.read_chunk(index)
+        faults = dict.fromkeys(guilty, ENDS_PROCESS) | faults
+        explained, failed, engine_seconds = self.explain_table(table, faults, batch_tokens)
+        quarantined = quarantine_table(index, table, failed)
+        store.commit(index, attributions_table(explained, self.hidden), quarantined, fingerprint)
+        labelled = [(row, result) for row, result in explained if row.label is not None]
+        return ChunkRecord(
+            index=index,
+            rows=table.num_rows,
+            explained=len(explained),
+            quarantined=len(failed),
+            correct=sum(row.label == result.prediction for row, result in labelled),
+            labelled=len(labelled),
+            evaluations=sum(result.evaluations for _, result in explained),
+            converged=sum(result.status != STATUS_LIMIT for _, result in explained),
+            seconds=time.monotonic() - started,
+            engine_seconds=engine_seconds,
+            peak_memory=peak_memory(),
+            deltas=tuple(sum(abs(result.delta) <= bound for _, result in explained) for bound in DELTA_BOUNDS),
+        )
+
+    def probe_rows(self, store: RunStore, index: int, start: int, stop: int, batch_tokens: int = 0) -> None:
+        """Explain rows of a chunk and forget the result: what matters is whether this process survives it."""
+        table, faults = store.read_chunk(index)
+        within = {position - start: fault for position, fault in faults.items() if start <= position < stop}
+        self.explain_table(table.slice(start, stop - start), within, batch_tokens)
+
+    def try_known_good(self, batch_tokens: int = 0) -> None:
+        """Explain a text that every healthy device can explain.
+
+        Raises:
+            RunStoppedError: what came out are no numbers.
+        """
+        require_health(self._engine(Purpose.RUN, batch_tokens), self._known_good())
+
+    @property
+    def hidden(self) -> int | None:
+        """Hidden units kept of every token; None without `--keep-hidden`."""
+        return self.classifier.shape.hidden if self._config.keep_hidden else None
+
+    def explain_table(
+        self, table: pa.Table, faults: Faults, batch_tokens: int = 0
+    ) -> tuple[Explained, Failures, float]:
+        """Explain the rows of a table with the columns of `schema.INPUT` that have no fault.
+
+        Returns:
+            The explained rows, the others with their reasons, and the seconds spent inside the engine.
+        """
+        rows, failed = self._rows(table, faults)
+        engine = self._engine(Purpose.RUN, batch_tokens)
+        begun = time.monotonic()
+        explained = explain_rows(engine, rows, failed, self._known_good())
+        return explained, failed, time.monotonic() - begun
+
+    def _known_good(self) -> Document:
+        """A document that every healthy engine can explain."""
+        (tokens,) = self._encoder.encode(["a"])
+        base = baseline_ids(tokens.input_ids, "zeros", self._special)
+        return Document(tokens.input_ids, base, tokens.attention_mask, None)
+
+    def audit_chunk(self, store: RunStore, index: int, share: float) -> list[dict[str, Any]]:
+        """Recompute a share of a chunk's explained rows by both engines at `gausslegendre` 50 and compare them.
+
+        What an adaptive run wrote is also compared with the refined reference.
+
+        Returns:
+            Records of `schema.AUDIT`; the rows are chosen by their ids.
+        """
+        table, faults = store.read_chunk(index)
+        faults |= dict.fromkeys(store.read_commit(index).quarantined, ("quarantined", ""))
+        rows, _ = self._rows(table, faults)
+        chosen = set(audit_positions([row.id for row in rows], share))
+        wanted = [row for position, row in enumerate(rows) if position in chosen]
+        documents = [row.document for row in wanted]
+        ours = self._engine(Purpose.AUDIT).explain(documents)
+        theirs = self._engine(Purpose.ALIBI).explain(documents)
+        records = [_audit_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
+        if self._config.method == ADAPTIVE and wanted:
+            written = store.read_attributions(index).select(["id", "attributions", "error_estimate"]).to_pylist()
+            by_id = {row["id"]: row for row in written}
+            refined = self._engine(Purpose.REFINED).explain(documents)
+            for record, reference in zip(records, refined, strict=True):
+                row = by_id[record["id"]]
+                record["refined_relative_l1"] = relative_l1(row["attributions"], reference.attributions)
+                record["error_estimate"] = row["error_estimate"]
+        return records
+
+    def evaluator(self, config: EvaluateConfig) -> Evaluator:
+        """What evaluates the attributions of chunks."""
+        return Evaluator(self._forward, self._special, self._config.text_style == "plain", config)
+
+    @cached_property
+    def _forward(self) -> Forward:
+        from ig_worker.explain.forward import Forward
+
+        return Forward(self.classifier.split(self._config.layer, self._config.precision), self._shape(0))
+
+    def _rows(self, table: pa.Table, faults: Faults) -> tuple[list[Row], Failures]:
+        """Tokenized rows without known faults, and the faults, to which bad labels have been added."""
+        failed = {position: Failure(reason, detail) for position, (reason, detail) in faults.items()}
+        records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
+        rows = []
+        for (position, record), tokens in zip(
+            records, self._encoder.encode([record["text"] for _, record in records]), strict=True
+        ):
+            try:
+                if not tokens.attention_mask.any():
+                    raise RowError("the text has no tokens in style plain", reason="no_tokens")
+                target = choose_target(self._config.target, record["label"], self.classifier.shape.classes)
+            except RowError as error:
+                failed[position] = Failure(error.reason, str(error))
+                continue
+            base = baseline_ids(tokens.input_ids, self._config.baseline, self._special)
+            document = Document(tokens.input_ids, base, tokens.attention_mask, target)
+            rows.append(Row(position, record["id"], record["label"], tokens, document))
+        return rows, failed
+
+
+def _audit_record(index: int, id: str, ours: Explanation, theirs: Explanation) -> dict[str, Any]:
+    return {
+        "id": id,
+        "chunk": index,
+        "relative_l1": relative_l1(ours.attributions, theirs.attributions),
+        "max_abs_difference": float(np.abs(ours.attributions - theirs.attributions).max()),
+        "delta_difference": ours.delta - theirs.delta,
+        "method": AUDIT_METHOD,
+        "n_steps": AUDIT_STEPS,
+    }
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

@@ -1,0 +1,111 @@
+"""One function over all of a run's chunks: here, or by Ray actors, with the same results in the same order.
+
+Whatever is computed from the results chunk by chunk needs no more than this: a function of the store and of some chunks
+whose value is small. The driver's pool tries again what fails, as it does for explaining.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ig_worker.errors import RunDamagedError, RunStoppedError
+from ig_worker.run.config import NONE, ApplyConfig, ExplainConfig
+from ig_worker.run.deadline import Deadline
+from ig_worker.run.dispatch.cluster_address import is_local
+from ig_worker.run.dispatch.ledger import Ledger
+from ig_worker.run.dispatch.local_machine import usable_cpus
+from ig_worker.run.dispatch.policy import Action
+from ig_worker.run.store.run_store import Commit, RunStore
+
+Chunks = tuple[int, ...]
+Apply = Callable[..., Iterator[Any]]  # apply(function, tasks, *more): function(store, task, *more) of each, in order
+
+TASK_ROWS = 2048  # in the chunks of one task, at least; a task of Ray's costs about as much as aggregating ten rows
+BIG_RUN_ROWS = 20_000  # from here on a local Ray, which takes 5 s to start, is worth it
+
+
+def tasks(commits: Mapping[int, Commit]) -> list[Chunks]:
+    """The chunks that have rows in tasks of neighbours, each of at least `TASK_ROWS` rows but for the last one.
+
+    They are the same whoever computes them, so that floats are added in one order.
+    """
+    found: list[list[int]] = [[]]
+    filled = 0
+    for index in sorted(index for index, commit in commits.items() if commit.rows):
+        if filled >= TASK_ROWS:
+            found.append([])
+            filled = 0
+        found[-1].append(index)
+        filled += commits[index].rows
+    return [tuple(chunks) for chunks in found if chunks]
+
+
+def wants_actors(config: ApplyConfig, rows: int, environment: Mapping[str, str], cpus: int) -> bool:
+    """Whether Ray is used: where a number of actors is named, or where they pay, on a cluster or with a local Ray."""
+    if config.actors != "auto":
+        return config.actors != NONE
+    if not is_local(config.address, environment):
+        return rows > TASK_ROWS  # there is more than one task
+    return rows >= BIG_RUN_ROWS and cpus > 1
+
+
+@contextmanager
+def applying(store: RunStore, config: ApplyConfig, rows: int, deadline: Deadline | None = None) -> Iterator[Apply]:
+    """Something that applies a function to tasks, for the time of the context.
+
+    Args:
+        store: the run.
+        config: who does it.
+        rows: explained rows of the run, by which a local Ray is started or not.
+        deadline: when actors have to be done with it; without them it takes its time.
+
+    Raises:
+        UsageError: no such cluster.
+        RunStoppedError: a task failed again and again, or the deadline has passed.
+        RunDamagedError: a file of the run is not what the run wrote.
+    """
+    config.check()
+    if not wants_actors(config, rows, os.environ, usable_cpus()):
+        yield lambda function, tasks, *more: (function(store, task, *more) for task in tasks)
+        return
+    from ig_worker.run.dispatch.cluster import cluster
+    from ig_worker.run.dispatch.map_actor import applier  # Ray takes a second to import
+    from ig_worker.run.dispatch.pool import Pool
+
+    explain = ExplainConfig(actors=config.actors, address=config.address, gpus_per_actor=0.0)
+    deadline = deadline or Deadline(None)
+    with cluster(explain, deadline) as (_, most):
+        pool = Pool(applier(store.uri), most)
+        try:
+            yield lambda function, tasks, *more: _by_actors(pool, deadline, function, tasks, *more)
+        finally:
+            pool.close()
+
+
+def _by_actors(
+    pool: Any, deadline: Deadline, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
+) -> Iterator[Any]:
+    import ray
+
+    shared, ledger = [ray.put(value) for value in more], Ledger(tasks, alike=False)
+    waiting, done = list(tasks), {}  # results that are there before an earlier one is
+    for event in pool.work(ledger, lambda actor, task: actor.apply.remote(function, task, *shared), deadline.check):
+        if event.action is Action.FINISH:
+            done[event.task] = _value(event.record)
+        while waiting and waiting[0] in done:
+            yield done.pop(waiting.pop(0))
+    if ledger.given_up:
+        raise RunStoppedError(
+            f"chunks {next(iter(ledger.given_up))} failed again and again: {next(iter(ledger.given_up.values()))}",
+            remedy="mend the cause and run the same command again",
+        )
+
+
+def _value(record: Any) -> Any:
+    """What a task found; a damaged file is damaged for everyone, so it is not tried again."""
+    if isinstance(record, RunDamagedError):
+        raise record
+    return record

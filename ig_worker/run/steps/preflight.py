@@ -1,0 +1,143 @@
+"""Whether model, configuration and what lies in a run go together, as far as that can be known without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ig_worker.data.sources import Documents
+from ig_worker.errors import RunDamagedError, UsageError
+from ig_worker.models.files import ModelFiles, find_model
+from ig_worker.models.layers import layer_depth
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.deadline import Deadline
+from ig_worker.run.dispatch.cluster_address import is_connected, is_local, wanted_cluster
+from ig_worker.run.dispatch.local_machine import check_surroundings
+from ig_worker.run.steps.prepare import Prepared
+from ig_worker.run.store.run_store import Commit, RunStore
+
+
+def check_model(config: ExplainConfig, files: ModelFiles) -> None:
+    """What can be known to be wrong with model and settings before TensorFlow is loaded."""
+    shape = files.shape
+    if shape.head is not None and (config.text_style, config.max_length) != ("plain", shape.head.length):
+        raise UsageError(
+            f"--text-style is {config.text_style} and --max-length {config.max_length}, "
+            f"but this model's head reads {shape.head.length} positions, padding included",
+            remedy=f"set --text-style plain --max-length {shape.head.length}",
+        )
+    layer_depth(config.layer, shape.blocks)
+    if config.max_length > shape.positions:
+        raise UsageError(
+            f"--max-length is {config.max_length}", expected=f"at most {shape.positions}, the model's longest input"
+        )
+    if config.target.isdecimal() and int(config.target) >= shape.classes:
+        raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")
+
+
+def assumptions(files: ModelFiles, documents: Documents) -> list[str]:
+    """What a run takes for granted and nobody has said, a line each, for whoever starts it."""
+    assumed = list(documents.notes)
+    if files.shape.logits == 1:
+        assumed.append(
+            "the model has one logit: its sigmoid is taken for the probability of class 1 "
+            "(transformers takes such a model for a regression, unless its problem_type says otherwise)"
+        )
+    return assumed
+
+
+def check_ray(address: str | None, deadline: Deadline) -> None:
+    """What can be known to be in Ray's way before anything is started.
+
+    Args:
+        address: of the cluster, as `--address` has it.
+        deadline: of the job.
+
+    Raises:
+        UsageError: no cluster answers there, or a local Ray could not start.
+        RunStoppedError: the deadline has passed.
+    """
+    if is_connected():
+        return
+    wanted = wanted_cluster(address, os.environ)
+    if wanted is None:
+        check_surroundings()
+    else:
+        from ig_worker.run.dispatch.cluster import reach  # Ray takes a second to import
+
+        reach(wanted, deadline)
+
+
+def with_gpus(config: ExplainConfig) -> ExplainConfig:
+    """The configuration with its number of GPUs an actor decided: one where this machine has any, unless it is told.
+
+    On a cluster the driver's machine says nothing of the workers', so there none is the default.
+    """
+    if config.gpus_per_actor is not None:
+        return config
+    found = is_local(config.address, os.environ) and any(Path("/dev").glob("nvidia[0-9]*"))
+    return replace(config, gpus_per_actor=1.0 if found else 0.0)
+
+
+def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[ExplainConfig, ModelFiles]:
+    """The configuration in a run.json that has results, and the files of the run's model.
+
+    Args:
+        manifest: the content of run.json.
+        model: where the model is now; None is where it was.
+
+    Raises:
+        UsageError: the model is gone, or is another one.
+    """
+    known = {setting.name for setting in fields(ExplainConfig)}
+    values = {name: value for name, value in manifest["config"].items() if name in known}
+    config = ExplainConfig(**values | ({"model": model} if model else {}))
+    files = find_model(config.model, config.revision)
+    identity = manifest["identity"]
+    if (files.weights_digest, files.tokenizer_digest) != (identity["weights"], identity["tokenizer"]):
+        raise UsageError(
+            f"{config.model} is not the model of this run: its weights or its tokenizer differ",
+            remedy="give the right one by --model",
+        )
+    return config, files
+
+
+def check_commits(
+    store: RunStore, commits: Mapping[int, Commit], mark: str, prepared: Prepared, chunk_rows: int
+) -> None:
+    """Whether every committed chunk is of this run and holds each of its rows once.
+
+    Raises:
+        RunDamagedError: one does not; the message names it.
+    """
+    quarantine_files = store.quarantine_files()
+    for index, commit in sorted(commits.items()):
+        found = commit.rows + len(commit.quarantined)
+        if commit.fingerprint != mark or index >= prepared.chunks:
+            fault = "belongs to another run"
+        elif found != prepared.rows_of(index, chunk_rows):
+            fault = f"has {found} rows, its input chunk {prepared.rows_of(index, chunk_rows)}"
+        elif commit.quarantine_file and commit.quarantine_file not in quarantine_files:
+            fault = f"names {commit.quarantine_file} in quarantine, which is gone"
+        else:
+            continue
+        raise RunDamagedError(
+            f"chunk {index:05d} in {store.place}/attributions {fault}",
+            remedy="delete that file and run jobs.explain again to remake it",
+        )
+
+
+def missing_chunks(chunks: int, committed: Iterable[int]) -> list[int]:
+    """Chunks that have no committed result, in order: what a run, new or resumed, has to do."""
+    done = set(committed)
+    return [index for index in range(chunks) if index not in done]
+
+
+def over_budget(quarantined: int, rows: int, budget: str) -> bool:
+    """Whether more rows are quarantined than `--max-quarantined` allows: a number, or a share such as 5%."""
+    if budget.endswith("%"):
+        return quarantined > float(budget[:-1]) / 100 * rows
+    return quarantined > int(budget)

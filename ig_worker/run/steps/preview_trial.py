@@ -1,0 +1,145 @@
+"""Trying a run on its first rows, in this process and without Ray: what a `Preview` is made of."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ig_worker.data.sources import Documents
+from ig_worker.models.files import ModelFiles
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.steps.preflight import assumptions
+from ig_worker.run.steps.preview import Preview, Trial
+
+if TYPE_CHECKING:
+    from ig_worker.explain.packing import BatchShape
+    from ig_worker.models.classifier import Classifier
+    from ig_worker.models.network import SplitNetwork
+    from ig_worker.models.tokenize import TextEncoder, Tokens
+
+_SAMPLE_ROWS = 500
+_SAMPLE_CHARACTERS = 2_000_000  # few texts of half a megabyte tell enough
+_SHOWN_TEXTS = 3
+_TRIAL_ROWS = 16
+_EVALUATION = 2.0  # forward passes in the time of one evaluation, forward and gradient
+
+Rows = Sequence[tuple[str, int | None]]  # texts and class numbers
+
+
+def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, network: bool) -> Preview:
+    """What a run of these is about to do.
+
+    Args:
+        config: of the run.
+        files: of the model.
+        documents: of the run.
+        network: whether to load the network and let it predict some rows; otherwise its tokenizer is all.
+
+    Raises:
+        ModelError: the tokenizer, or with `network` the network, is not what it seems to be.
+        UsageError: the tokenizer lacks the token of ``--baseline``.
+    """
+    from ig_worker.explain.baselines import SpecialIds, baseline_ids  # TensorFlow: seconds
+    from ig_worker.models.tokenize import TextEncoder, load_tokenizer
+    from ig_worker.models.vocabulary import around, suspicious_setting
+
+    classifier = None
+    if network:
+        from ig_worker.models.classifier import load_classifier
+
+        classifier = load_classifier(files)
+        tokenizer = classifier.tokenizer
+    else:
+        tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
+    encoder = TextEncoder(tokenizer, config.text_style, config.max_length)
+    rows, looked_at = sample(documents)
+    survey = encoder.survey([text for text, _ in rows])
+    token = baseline_ids(np.array([-1], np.int32), config.baseline, SpecialIds.of(tokenizer))[0]
+    before, behind = around(tokenizer) if config.text_style != "plain" else ([], [])
+    return Preview(
+        config=config,
+        shape=files.shape,
+        model=files.name,
+        data=documents.name,
+        rows=documents.rows,
+        labels=documents.labels.line() if documents.labels.counts else "",
+        first_tokens=tuple(tuple(one.tokens) for one in encoder.encode([text for text, _ in rows[:_SHOWN_TEXTS]])),
+        before=tuple(before),
+        behind=tuple(behind),
+        special=tuple(tokenizer.all_special_tokens),
+        baseline="" if config.baseline == "zeros" else tokenizer.convert_ids_to_tokens(int(token)),
+        lengths=survey.lengths,
+        tokens=survey.tokens,
+        unknown=len(survey.unknown),
+        without_text=(looked_at - len(rows), looked_at),
+        suspicion=suspicious_setting(tokenizer, survey.unknown) if survey.unknown else "",
+        assumed=tuple(assumptions(files, documents)),
+        trial=_try(classifier, encoder, config, rows) if classifier is not None and rows else None,
+    )
+
+
+def sample(documents: Documents) -> tuple[Rows, int]:
+    """(the first rows that have a text, number of rows that were looked at).
+
+    At most some hundred, and no more text than is read in a second.
+    """
+    rows, looked_at, characters = [], 0, 0
+    for text, label in documents.first(_SAMPLE_ROWS):
+        looked_at += 1
+        if text and text.strip():
+            rows.append((text, label))
+            characters += len(text)
+        if characters > _SAMPLE_CHARACTERS:
+            break
+    return rows, looked_at
+
+
+def spread(rows: Rows, count: int) -> Rows:
+    """So many of the rows, in turn of each label: files are often sorted by it."""
+    by_label: dict[int | None, list[tuple[str, int | None]]] = defaultdict(list)
+    for row in rows:
+        by_label[row[1]].append(row)
+    turns = [(turn, row) for group in by_label.values() for turn, row in enumerate(group)]
+    return [row for _, row in sorted(turns, key=lambda item: item[0])[:count]]
+
+
+def _try(classifier: Classifier, encoder: TextEncoder, config: ExplainConfig, rows: Rows) -> Trial:
+    from ig_worker.explain.packing import BatchShape
+
+    chosen = spread(rows, _TRIAL_ROWS)
+    shape = BatchShape(config.length_multiple, BatchShape.batch_tokens, classifier.shape.positions)
+    predictions, seconds = _predict(classifier.split(config.layer), encoder.encode([text for text, _ in chosen]), shape)
+    labelled = [(p, label) for p, (_, label) in zip(predictions, chosen, strict=True) if label is not None]
+    counts = Counter(predictions)
+    return Trial(
+        rows=len(chosen),
+        labelled=len(labelled),
+        right=sum(p == label for p, label in labelled),
+        predicted={classifier.shape.labels[number]: counts[number] for number in sorted(counts)},
+        seconds_a_token=_EVALUATION * seconds,
+    )
+
+
+def _predict(network: SplitNetwork, texts: Sequence[Tokens], shape: BatchShape) -> tuple[list[int], float]:
+    """(class number of each text, seconds that a forward pass takes for a token)."""
+    from ig_worker.explain.packing import group_by_length, stack
+
+    found = [0] * len(texts)
+    seconds: list[float] = []
+    for group in group_by_length([len(text.input_ids) for text in texts], shape):
+        for start in range(0, len(group.members), group.rows):
+            members = group.members[start : start + group.rows]
+            ids = stack([texts[i].input_ids for i in members], len(members), group.length)
+            mask = stack([texts[i].attention_mask for i in members], len(members), group.length)
+            for _ in range(1 if seconds else 2):  # the very first pass compiles what the others use
+                started = time.monotonic()
+                scores = network.above(network.below(ids, mask), mask).numpy()
+                taken = time.monotonic() - started
+            seconds.append(taken / ids.size)
+            for i, number in zip(members, scores.argmax(axis=1), strict=True):
+                found[i] = int(number)
+    return found, min(seconds)

@@ -55,16 +55,17 @@ def digests() -> str:
     """Hashes of our attributions and of alibi's, of one text by networks of both widths."""
     import numpy as np
 
-    from ig_worker.explain.engine import Document
     from ig_worker.explain.fused import FusedEngine
+    from ig_worker.explain.problems import Problem
     from ig_worker.explain.reference import AlibiEngine
     from ig_worker.explain.rules import fixed_rule
     from ig_worker.models.classifier import load_classifier
     from ig_worker.models.files import find_model
+    from ig_worker.models.inputs import ModelInput
     from tests.tiny import save_tiny_model
 
     ids = np.r_[2, np.arange(5, 35), 3].astype(np.int32)
-    document = Document(ids, np.where(ids > 4, 0, ids).astype(np.int32), np.ones_like(ids), None)
+    problem = Problem(ModelInput(ids, np.ones_like(ids)), np.where(ids > 4, 0, ids).astype(np.int32))
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for width, sizes in WIDTHS.items():
@@ -73,7 +74,7 @@ def digests() -> str:
             ours = FusedEngine(classifier.split("embeddings"), fixed_rule("gausslegendre", 6))
             theirs = AlibiEngine(classifier, "embeddings", "gausslegendre", 6)
             for engine in (ours, theirs):
-                found.append(hashlib.sha256(engine.explain([document])[0].attributions.tobytes()).hexdigest()[:8])
+                found.append(hashlib.sha256(engine.explain([problem])[0].attributions.tobytes()).hexdigest()[:8])
     return " ".join(found)
 
 

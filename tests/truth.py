@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.explain.engine import Document, relative_l1
+from ig_worker.explain.explanation import relative_l1
+from ig_worker.explain.problems import Problem
 from ig_worker.explain.rules import Rule
+from ig_worker.models.inputs import ModelInput
 
 if TYPE_CHECKING:
     from ig_worker.models.network import SplitNetwork
@@ -29,7 +31,7 @@ ROUNDING_OF_PROBABILITY = 5e-6
 
 @dataclass(frozen=True)
 class Truth:
-    """Integrated gradients of one document at a rule, in float64."""
+    """Integrated gradients of one problem at a rule, in float64."""
 
     probabilities: Float64  # [classes], at the input
     baseline_probabilities: Float64  # [classes]
@@ -63,7 +65,7 @@ class TruthEngine:
         ids, points = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None, None], tf.float64)
 
         def ends(ids: Any, base: Any, mask: Any) -> tuple[Any, ...]:
-            h, h0 = network.below(ids, mask), network.below(base, mask)
+            h, h0 = network.below(ModelInput(ids, mask)), network.below(ModelInput(base, mask))
             return h, h0, network.above(h, mask), network.above(h0, mask)
 
         def slopes(points: Any, mask: Any, target: Any) -> Any:
@@ -76,13 +78,13 @@ class TruthEngine:
         self._ends = tf.function(ends, [ids, ids, ids], autograph=False)
         self._slopes = tf.function(slopes, [points, ids, tf.TensorSpec([], tf.int32)], autograph=False)
 
-    def explain(self, rule: Rule, documents: Sequence[Document], targets: Iterable[int]) -> list[Truth]:
-        """The truth of each document for its class in `targets`."""
-        return [self._explain(rule, *pair) for pair in zip(documents, targets, strict=True)]
+    def explain(self, rule: Rule, problems: Sequence[Problem], targets: Iterable[int]) -> list[Truth]:
+        """The truth of each problem for its class in `targets`."""
+        return [self._explain(rule, *pair) for pair in zip(problems, targets, strict=True)]
 
-    def _explain(self, rule: Rule, document: Document, target: int) -> Truth:
+    def _explain(self, rule: Rule, problem: Problem, target: int) -> Truth:
         ids, base, mask = (
-            part[None].astype(np.int32) for part in (document.input_ids, document.baseline_ids, document.attention_mask)
+            part[None].astype(np.int32) for part in (problem.text.ids, problem.baseline, problem.text.mask)
         )
         h, h0, at_input, at_baseline = (tensor.numpy() for tensor in self._ends(ids, base, mask))
         points = h0 + rule.nodes[:, None, None] * (h - h0)

@@ -14,29 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.engine import (
-    STATUS_CONVERGED,
-    STATUS_LIMIT,
-    Document,
-    Explanation,
-    Float32,
-    choose_targets,
-)
+from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import Integrated, PathPrograms, Task
+from ig_worker.explain.problems import Problem, chosen_classes, scalar
 from ig_worker.explain.product import NODES, ROUNDING, Float64, Spread, error_series, grid_error
 from ig_worker.explain.refine import HALF_NODES, Halve, Panel, Retry, Start, refinement
 from ig_worker.models.network import SplitNetwork
 
 WHOLE, PART = Spread(centred=True), Spread(centred=False)
-_FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
 
 
 @dataclass
 class _Path:
-    """One text on its way."""
+    """One problem on its way."""
 
-    document: Document
+    problem: Problem
     target: int
     at_input: Float32  # class probabilities there
     at_baseline: Float32
@@ -54,7 +47,7 @@ class _Path:
 
     @property
     def norm(self) -> float:
-        return max(float(np.abs(self.attributions).sum()), _FLOOR)
+        return max(float(np.abs(self.attributions).sum()), FLOOR)
 
     @property
     def estimate(self) -> float:
@@ -111,33 +104,33 @@ class AdaptiveEngine:
         """For another engine of the same network to share."""
         return self._programs
 
-    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
-        """Explain documents; results come in their order.
+    def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
+        """Explain problems; results come in their order.
 
         What is learned about the number of nodes ends with the call, so that equal calls give equal results.
         """
         start = Start()
         results: dict[int, Explanation] = {}
-        for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
-            paths = self._open(group, [documents[i] for i in group.members])
+        for group in group_by_length([problem.tokens for problem in problems], self._shape):
+            paths = self._open(group, [problems[i] for i in group.members])
             self._run(paths, group, start)
             results.update(zip(group.members, map(self._result, paths), strict=True))
-        return [results[i] for i in range(len(documents))]
+        return [results[i] for i in range(len(problems))]
 
-    def _open(self, group: Group, documents: list[Document]) -> list[_Path]:
-        z1, z0 = self._programs.open(documents, group.length)
+    def _open(self, group: Group, problems: list[Problem]) -> list[_Path]:
+        z1, z0 = self._programs.open(problems, group.length)
         at_input, at_baseline = self._programs.probabilities(z1), self._programs.probabilities(z0)
-        targets = choose_targets(documents, at_input)
+        targets = chosen_classes(problems, at_input)
         return [
             _Path(
-                document=document,
+                problem=problem,
                 target=int(t),
                 at_input=at_input[i],
                 at_baseline=at_baseline[i],
                 z={0.0: z0[i], 1.0: z1[i]},
-                f={0.0: float(at_baseline[i, t]), 1.0: float(at_input[i, t])},
+                f={0.0: scalar(at_baseline[i], t), 1.0: scalar(at_input[i], t)},
             )
-            for i, (document, t) in enumerate(zip(documents, targets, strict=True))
+            for i, (problem, t) in enumerate(zip(problems, targets, strict=True))
         ]
 
     def _run(self, paths: list[_Path], group: Group, start: Start) -> None:
@@ -178,7 +171,7 @@ class AdaptiveEngine:
         grid = grid_error(found.contributions, found.halved)
         for i, item in enumerate(items):
             path = paths[item.path]
-            values = found.contributions[i, :, : len(path.document.input_ids)].sum(axis=0, dtype=np.float64)
+            values = found.contributions[i, :, : path.problem.tokens].sum(axis=0, dtype=np.float64)
             gap = float(values.sum()) - (path.f[item.high] - path.f[item.low])
             panel = Panel(item.low, item.high, item.n, values, predicted[i] + grid[i], gap)
             if item.replaces is not None:
@@ -186,7 +179,7 @@ class AdaptiveEngine:
                 panel.difference = float(np.abs(values - before).sum() + grid[i])
             path.spent += found.cost
             path.planned += item.n
-            hidden = None if found.hidden is None else found.hidden[i, : len(path.document.input_ids)]
+            hidden = None if found.hidden is None else found.hidden[i, : path.problem.tokens]
             if item.replaces is None:
                 path.panels.append(panel)
                 path.hidden += [] if hidden is None else [hidden]
@@ -225,7 +218,7 @@ class AdaptiveEngine:
         todo: list[_Todo] = []
         for (i, number), panel, middle, vector, at in zip(cuts, panels, middles, z, f, strict=True):
             path = paths[i]
-            path.z[middle], path.f[middle] = vector, float(at[path.target])
+            path.z[middle], path.f[middle] = vector, scalar(at, path.target)
             path.spent += 0.5
             path.planned += 0.5
             del path.panels[number]

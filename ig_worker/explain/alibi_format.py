@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from ig_worker.errors import UsageError
-from ig_worker.explain.engine import Document, Explanation
+from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.packing import stack
+from ig_worker.explain.problems import Problem, batch
 
 
 def as_alibi(
-    documents: Sequence[Document], explanations: Sequence[Explanation], length: int, pad: int, params: dict[str, Any]
+    problems: Sequence[Problem], explanations: Sequence[Explanation], length: int, pad: int, params: dict[str, Any]
 ) -> Any:
-    """An `alibi.api.interfaces.Explanation` of documents padded to `length` tokens with the id `pad`.
+    """An `alibi.api.interfaces.Explanation` of problems padded to `length` tokens with the id `pad`.
 
-    Its `attributions` are ``[float32 [documents, length, hidden]]``, `deltas` float64 [documents], `predictions`
-    float32 [documents, classes]; `X`, `baselines` and `forward_kwargs` are what alibi would have been called with.
+    Its `attributions` are ``[float32 [problems, length, hidden]]``, `deltas` float64 [problems], `predictions`
+    float32 [problems, classes]; `X`, `baselines` and `forward_kwargs` are what alibi would have been called with.
 
     Raises:
         UsageError: there are none, or they were made without the hidden axis.
@@ -35,17 +36,17 @@ def as_alibi(
             expected="texts explained with keep_hidden=True",
             remedy="call ig_worker.explain(..., keep_hidden=True)",
         )
-    rows = len(documents)
+    rows = len(problems)
     attributions = np.zeros((rows, length, kept[0].shape[1]), np.float32)  # type: ignore[union-attr]
     for row, hidden in enumerate(kept):
         attributions[row, : len(hidden)] = hidden  # type: ignore[arg-type]
-    mask = stack([document.attention_mask for document in documents], rows, length)
-    present = stack([np.ones_like(document.input_ids) for document in documents], rows, length)
+    (ids, mask), base = batch(problems, rows, length)
+    present = stack([np.ones_like(problem.baseline) for problem in problems], rows, length)
     data = {
         **DEFAULT_DATA_INTGRAD,
         "attributions": [attributions],
-        "X": np.where(present, stack([document.input_ids for document in documents], rows, length), pad),
-        "baselines": np.where(present, stack([document.baseline_ids for document in documents], rows, length), pad),
+        "X": np.where(present, ids, pad),
+        "baselines": np.where(present, base, pad),
         "forward_kwargs": {"attention_mask": mask},
         "predictions": np.stack([explanation.probabilities for explanation in explanations]),
         "deltas": np.array([explanation.delta for explanation in explanations]),

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.explain.engine import Float32
+from ig_worker.explain.explanation import Float32
 from ig_worker.explain.memory import Memory
-from ig_worker.explain.packing import BatchShape, group_by_length, stack
-from ig_worker.explain.perturb import Text
+from ig_worker.explain.packing import BatchShape, group_by_length, stack_texts
+from ig_worker.explain.problems import scalars
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
 
@@ -27,52 +28,53 @@ class Forward:
     def __init__(self, network: SplitNetwork, shape: BatchShape) -> None:
         self._network, self._shape, self._memory = network, shape, Memory()
         tokens, row = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-        self._chosen = tf.function(self._chosen_program, [tokens, tokens, row], autograph=False)
-        self._products = tf.function(self._products_program, [tokens, tokens, row], autograph=False)
+        text = ModelInput.every(tokens)
+        self._chosen = tf.function(self._chosen_program, [text, row], autograph=False)
+        self._products = tf.function(self._products_program, [text, row], autograph=False)
 
-    def probabilities(self, texts: Sequence[Text], classes: Sequence[int]) -> Float32:
+    def probabilities(self, texts: Sequence[ModelInput], classes: Sequence[int]) -> Float32:
         """F(x) of each text's own class, float32 [texts]."""
         return np.array(self._run(self._chosen, texts, classes), np.float32)
 
-    def gradient_times_input(self, texts: Sequence[Text], classes: Sequence[int]) -> list[Float32]:
+    def gradient_times_input(self, texts: Sequence[ModelInput], classes: Sequence[int]) -> list[Float32]:
         """Σ_d h[i,d] ∂F/∂h[i,d] at the text itself, float32 [tokens] each (Shrikumar et al. 2016, arXiv:1605.01713)."""
         found = self._run(self._products, texts, classes)
         return [values[: len(text.ids)] for text, values in zip(texts, found, strict=True)]
 
-    def _run(self, program: Callable[..., Any], texts: Sequence[Text], classes: Sequence[int]) -> list[Any]:
+    def _run(self, program: Callable[..., Any], texts: Sequence[ModelInput], classes: Sequence[int]) -> list[Any]:
         """What the program gives for each text, in their order."""
         found: list[Any] = [None] * len(texts)
         for group in group_by_length([len(text.ids) for text in texts], self._shape):
-            ids, masks = [texts[i].ids for i in group.members], [texts[i].mask for i in group.members]
+            members = [texts[i] for i in group.members]
             targets = np.array([classes[i] for i in group.members], np.int32)
 
             def run(
-                size: int, ids: Any = ids, masks: Any = masks, targets: Any = targets, length: int = group.length
+                size: int, members: Any = members, targets: Any = targets, length: int = group.length
             ) -> npt.NDArray[np.float32]:
                 parts = [slice(i, i + size) for i in range(0, len(targets), size)]
-                return np.concatenate([_batch(program, ids[p], masks[p], targets[p], length, size) for p in parts])
+                return np.concatenate([_batch(program, members[p], targets[p], length, size) for p in parts])
 
             values = self._memory.fit(run, group.rows, group.length)
             for position, value in zip(group.members, values, strict=True):
                 found[position] = value
         return found
 
-    def _chosen_program(self, ids: Any, mask: Any, target: Any) -> Any:
-        return self._above(self._network.below(ids, mask), mask, target)
+    def _chosen_program(self, text: ModelInput, target: Any) -> Any:
+        return self._above(self._network.below(text), text.mask, target)
 
-    def _products_program(self, ids: Any, mask: Any, target: Any) -> Any:
-        h = self._network.below(ids, mask)
+    def _products_program(self, text: ModelInput, target: Any) -> Any:
+        h = self._network.below(text)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(h)
-            chosen = self._above(h, mask, target)
+            chosen = self._above(h, text.mask, target)
         return tf.reduce_sum(tape.gradient(chosen, h) * h, axis=-1)
 
     def _above(self, h: Any, mask: Any, target: Any) -> Any:
-        return tf.gather(self._network.above(h, mask), target, axis=1, batch_dims=1)
+        return scalars(self._network.above(h, mask), target)
 
 
-def _batch(program: Callable[..., Any], ids: Any, masks: Any, targets: Any, length: int, most: int) -> Any:
+def _batch(program: Callable[..., Any], texts: Sequence[ModelInput], targets: Any, length: int, most: int) -> Any:
     """Run one batch, filled up to a power of two: compiled parts of a network are compiled again for every size."""
     rows = min(most, 1 << (len(targets) - 1).bit_length())
     filled = np.resize(targets, rows)
-    return program(stack(ids, rows, length), stack(masks, rows, length), filled).numpy()[: len(targets)]
+    return program(stack_texts(texts, rows, length), filled).numpy()[: len(targets)]

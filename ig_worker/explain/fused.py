@@ -1,8 +1,8 @@
 """The fused engine: integrated gradients at fixed rules, as one stream of full, fixed-shape batches.
 
-Evaluations of many documents of one padded length share a batch. The device keeps the two ends of every path, makes
+Evaluations of many problems of one padded length share a batch. The device keeps the two ends of every path, makes
 the points between them, differentiates, and gives back one number per token, so that memory depends neither on the
-number of nodes nor on the number of documents.
+number of nodes nor on the number of problems.
 
     a[i] = Σ_d (h[i,d] − h'[i,d]) · Σ_s w_s ∂F/∂h[i,d] at h' + α_s (h − h')      (Sundararajan et al. 2017)
 """
@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.explain.engine import Document, Explanation, Float32, Int32, choose_targets
+from ig_worker.explain.explanation import Explanation, Float32, Int32
 from ig_worker.explain.memory import Memory
-from ig_worker.explain.packing import BatchShape, evaluation_batches, group_by_length, stack
+from ig_worker.explain.packing import BatchShape, evaluation_batches, group_by_length
+from ig_worker.explain.problems import Problem, batch, chosen_classes, scalar, scalars
 from ig_worker.explain.rules import Rule
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
 
@@ -46,52 +48,54 @@ class FusedEngine:
         self._memory = Memory()
         self._compiled: dict[tuple[int, int], tuple[Any, Any]] = {}  # programs by rows and padded length
 
-    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
-        """Explain documents; results come in their order."""
-        results: list[Explanation | None] = [None] * len(documents)
-        for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
-            members = [documents[i] for i in group.members]
+    def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
+        """Explain problems; results come in their order."""
+        results: list[Explanation | None] = [None] * len(problems)
+        for group in group_by_length([problem.tokens for problem in problems], self._shape):
+            members = [problems[i] for i in group.members]
             found = self._memory.fit(partial(self._explain_members, members, group.length), group.rows, group.length)
             for position, result in zip(group.members, found, strict=True):
                 results[position] = result
         return [result for result in results if result is not None]
 
-    def _explain_members(self, documents: Sequence[Document], length: int, rows: int) -> list[Explanation]:
-        """Explain documents of one padded length, `rows` of them at a time and in batches of as many evaluations."""
-        parts = (documents[i : i + rows] for i in range(0, len(documents), rows))
+    def _explain_members(self, problems: Sequence[Problem], length: int, rows: int) -> list[Explanation]:
+        """Explain problems of one padded length, `rows` of them at a time and in batches of as many evaluations."""
+        parts = (problems[i : i + rows] for i in range(0, len(problems), rows))
         return [found for part in parts for found in self._explain_group(part, length, rows)]
 
-    def _explain_group(self, documents: Sequence[Document], length: int, rows: int) -> list[Explanation]:
-        ids, base, mask = (
-            tf.constant(stack([getattr(document, name) for document in documents], rows, length))
-            for name in ("input_ids", "baseline_ids", "attention_mask")
-        )
+    def _explain_group(self, problems: Sequence[Problem], length: int, rows: int) -> list[Explanation]:
+        text, base = tf.nest.map_structure(tf.constant, batch(problems, rows, length))
         ends, contributions = self._programs(rows, length)
-        starts, steps, at_input, at_baseline = ends(ids, base, mask)
+        starts, steps, at_input, at_baseline = ends(text, base)
         at_input, at_baseline = at_input.numpy(), at_baseline.numpy()
-        targets = choose_targets(documents, at_input)
+        targets = chosen_classes(problems, at_input)
         sums = self._integrate(
-            rows, targets, lambda *batch: contributions(starts, steps, mask, *map(tf.constant, batch)).numpy()
+            rows, targets, lambda *part: contributions(starts, steps, text.mask, *map(tf.constant, part)).numpy()
         )
         return [
             Explanation.at_fixed_rule(
-                document, int(targets[r]), at_input[r], at_baseline[r], sums[r], len(self._rule.nodes)
+                problem.tokens,
+                int(target),
+                at_input[r],
+                (scalar(at_input[r], target), scalar(at_baseline[r], target)),
+                sums[r],
+                len(self._rule.nodes),
             )
-            for r, document in enumerate(documents)
+            for r, (problem, target) in enumerate(zip(problems, targets, strict=True))
         ]
 
     def _integrate(
         self, rows: int, targets: Int32, contributions: Callable[[Int32, Int32, Float32], Float32]
     ) -> npt.NDArray[np.float64]:
-        """Σ_s w_s Σ_d (h − h') ∂F/∂h, float64 [documents, tokens]; not summed over d where that is kept."""
+        """Σ_s w_s Σ_d (h − h') ∂F/∂h, float64 [problems, tokens]; not summed over d where that is kept."""
         alphas = self._rule.nodes.astype(np.float32)
         sums: npt.NDArray[np.float64] | None = None
-        for batch in evaluation_batches(len(targets), len(alphas), rows):
-            values = contributions(targets[batch.document], batch.document, alphas[batch.node])[: batch.used]
+        for part in evaluation_batches(len(targets), len(alphas), rows):
+            values = contributions(targets[part.problem], part.problem, alphas[part.node])[: part.used]
             if sums is None:
                 sums = np.zeros((len(targets), *values.shape[1:]))
-            weights = self._rule.weights[batch.node[: batch.used]].reshape(-1, *[1] * (values.ndim - 1))
-            np.add.at(sums, batch.document[: batch.used], weights * values)
+            weights = self._rule.weights[part.node[: part.used]].reshape(-1, *[1] * (values.ndim - 1))
+            np.add.at(sums, part.problem[: part.used], weights * values)
         assert sums is not None  # a group has a member and a rule has a node
         return sums
 
@@ -99,7 +103,7 @@ class FusedEngine:
         """The programs `_ends` and `_contributions` for batches of texts of padded `length`, traced once each."""
         if (rows, length) not in self._compiled:
             tokens = tf.TensorSpec([rows, length], tf.int32)
-            ends = tf.function(self._ends, autograph=False).get_concrete_function(tokens, tokens, tokens)
+            ends = tf.function(self._ends, autograph=False).get_concrete_function(ModelInput.every(tokens), tokens)
             parts = [tf.TensorSpec(part.shape, tf.float32) for part in ends.structured_outputs[0]]
             row, alpha = tf.TensorSpec([rows], tf.int32), tf.TensorSpec([rows], tf.float32)
             contributions = tf.function(self._contributions, autograph=False)
@@ -109,10 +113,10 @@ class FusedEngine:
             )
         return self._compiled[rows, length]
 
-    def _ends(self, ids: Any, base: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
+    def _ends(self, text: ModelInput, base: Any) -> tuple[Any, Any, Any, Any]:
         """Where the paths start, how far they go, and the class probabilities at both ends."""
-        network = self._network
-        inputs, baselines = network.below(ids, mask), network.below(base, mask)
+        network, mask = self._network, text.mask
+        inputs, baselines = network.below(text), network.below(text._replace(ids=base))
         at_input, at_baseline = network.project(inputs), network.project(baselines)
         steps = [b - a for a, b in zip(at_baseline, at_input, strict=True)]
         if self._keep_hidden:  # then the gradient of h itself is wanted
@@ -124,21 +128,21 @@ class FusedEngine:
             network.above(baselines, mask),
         )
 
-    def _contributions(self, starts: Any, steps: Any, mask: Any, target: Any, document: Any, alpha: Any) -> Any:
+    def _contributions(self, starts: Any, steps: Any, mask: Any, target: Any, problem: Any, alpha: Any) -> Any:
         """Σ_d (h − h') ∂F/∂h at one point of each path, float32 [rows, tokens], or unsummed with the hidden axis.
 
         The layer's output and the next block's projections of it are affine in α. So none of their products is computed
         at a node, and by the chain rule each gives its share of the sum, its own step times its own gradient.
         """
-        ahead = [tf.gather(step, document) for step in steps]
+        ahead = [tf.gather(step, problem) for step in steps]
         points = [
-            tf.gather(start, document) + alpha[:, None, None] * step for start, step in zip(starts, ahead, strict=True)
+            tf.gather(start, problem) + alpha[:, None, None] * step for start, step in zip(starts, ahead, strict=True)
         ]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(points)
             parts = self._network.project(points[0]) if self._keep_hidden else points
-            probabilities = self._network.readout(self._network.encode(parts, tf.gather(mask, document)))
-            chosen = tf.gather(probabilities, target, axis=1, batch_dims=1)
+            probabilities = self._network.readout(self._network.encode(parts, tf.gather(mask, problem)))
+            chosen = scalars(probabilities, target)
         gradients = tape.gradient(chosen, points)
         if self._keep_hidden:
             return gradients[0] * ahead[0]

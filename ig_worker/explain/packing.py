@@ -1,4 +1,4 @@
-"""Which documents share a batch: pure arithmetic over lengths, so that a run compiles a handful of shapes."""
+"""Which texts share a batch: pure arithmetic over lengths, so that a run compiles a handful of shapes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from ig_worker.models.inputs import ModelInput
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,15 @@ class BatchShape:
 
 @dataclass(frozen=True)
 class Group:
-    """Documents of one padded length that are explained together."""
+    """Texts of one padded length that go through the network together."""
 
     length: int  # padded, in tokens
-    members: tuple[int, ...]  # positions in the list of documents, at most `rows` of them
+    members: tuple[int, ...]  # positions in the list of texts, at most `rows` of them
     rows: int  # of a batch
 
 
 def group_by_length(lengths: Sequence[int], shape: BatchShape) -> list[Group]:
-    """Documents grouped by padded length, in order within a length, shortest first."""
+    """Texts grouped by padded length, in order within a length, shortest first."""
     buckets: dict[int, list[int]] = {}
     for position, length in enumerate(lengths):
         buckets.setdefault(shape.padded(length), []).append(position)
@@ -63,18 +65,23 @@ def stack(arrays: Sequence[npt.NDArray[np.int32]], rows: int, length: int) -> np
     return stacked
 
 
+def stack_texts(texts: Sequence[ModelInput], rows: int, length: int) -> ModelInput:
+    """Texts as one batch; see `stack`."""
+    return ModelInput(*(stack(field, rows, length) for field in zip(*texts, strict=True)))
+
+
 @dataclass(frozen=True)
 class Batch:
     """Evaluations that run together. Arrays are [rows]; rows from `used` on are padding."""
 
-    document: npt.NDArray[np.int32]  # position within the group
+    problem: npt.NDArray[np.int32]  # position within the group
     node: npt.NDArray[np.int32]  # number of the rule's node
     used: int
 
 
-def evaluation_batches(documents: int, nodes: int, rows: int) -> Iterator[Batch]:
-    """Every (document, node) pair once, packed into batches of exactly `rows` rows."""
-    total = documents * nodes
+def evaluation_batches(problems: int, nodes: int, rows: int) -> Iterator[Batch]:
+    """Every (problem, node) pair once, packed into batches of exactly `rows` rows."""
+    total = problems * nodes
     for start in range(0, total, rows):
         flat = np.arange(start, start + rows)
         used = min(rows, total - start)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.engine import Document, Float32
+from ig_worker.explain.explanation import Float32
 from ig_worker.explain.memory import Memory
-from ig_worker.explain.packing import BatchShape, stack
+from ig_worker.explain.packing import BatchShape
+from ig_worker.explain.problems import Problem, batch, scalars
 from ig_worker.explain.product import CELLS, NODES, TERMS, ProductRule, Spread, product_rule, remainders
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
 
@@ -79,22 +81,17 @@ class PathPrograms:
         other._shape, other._cells, other._memory, other._matrices, other._paths = shape, cells, Memory(), {}, None
         return other
 
-    def open(self, documents: Sequence[Document], length: int) -> tuple[Float32, Float32]:
+    def open(self, problems: Sequence[Problem], length: int) -> tuple[Float32, Float32]:
         """Take up a group of texts of padded `length`; returns z at inputs and at baselines, [texts, units]."""
-        ids, base, mask = (
-            tf.constant(stack([getattr(document, name) for document in documents], len(documents), length))
-            for name in ("input_ids", "baseline_ids", "attention_mask")
-        )
+        inputs = tf.nest.map_structure(tf.constant, batch(problems, len(problems), length))
 
         def run(size: int) -> tuple[Any, ...]:
-            parts = [
-                self._ends(ids[i : i + size], base[i : i + size], mask[i : i + size])
-                for i in range(0, len(documents), size)
-            ]
+            slices = (slice(i, i + size) for i in range(0, len(problems), size))
+            parts = [self._ends(*tf.nest.map_structure(lambda t, part=part: t[part], inputs)) for part in slices]
             return parts[0] if len(parts) == 1 else tf.nest.map_structure(lambda *part: tf.concat(part, 0), *parts)
 
-        starts, steps, at_input, at_baseline = self._memory.fit(run, len(documents), length)
-        self._paths = (starts, steps, mask)
+        starts, steps, at_input, at_baseline = self._memory.fit(run, len(problems), length)
+        self._paths = (starts, steps, inputs[0].mask)
         return at_input.numpy(), at_baseline.numpy()
 
     def probabilities(self, z: Float32) -> Float32:
@@ -177,7 +174,7 @@ class PathPrograms:
     def _trace(self) -> None:
         """Declare the programs over any number of texts, nodes and tokens, so that each is traced once."""
         ids, row, real = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None])
-        self._ends = tf.function(self._ends_program, [ids, ids, ids], autograph=False)
+        self._ends = tf.function(self._ends_program, [ModelInput.every(ids), ids], autograph=False)
         starts, steps, z, _ = self._ends.get_concrete_function().structured_outputs
         # The widths of layers stay known: graphs plan with them.
         paths = [tf.nest.map_structure(lambda t: tf.TensorSpec([None, None, t.shape[-1]]), x) for x in (starts, steps)]
@@ -193,9 +190,9 @@ class PathPrograms:
         self._pull = program(self._pull_program, *paths, ids, row, real, vectors)
         self._readout = program(self._network.readout, vectors)
 
-    def _ends_program(self, ids: Any, base: Any, mask: Any) -> tuple[Any, ...]:
-        network = self._network
-        inputs, baselines = network.below(ids, mask), network.below(base, mask)
+    def _ends_program(self, text: ModelInput, base: Any) -> tuple[Any, ...]:
+        network, mask = self._network, text.mask
+        inputs, baselines = network.below(text), network.below(text._replace(ids=base))
         at_input, at_baseline = network.project(inputs), network.project(baselines)
         z1, z0 = network.encode(at_input, mask), network.encode(at_baseline, mask)
         kept = 1 if self._keep_hidden else len(at_input)  # the gradient of h itself is wanted
@@ -254,7 +251,7 @@ class PathPrograms:
         grid = tf.shape(on_grid)[1]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(flat)
-            chosen = tf.gather(self._network.readout(flat), tf.repeat(target, grid), axis=1, batch_dims=1)
+            chosen = scalars(self._network.readout(flat), tf.repeat(target, grid))
         g = tf.reshape(tape.gradient(chosen, flat), tf.shape(on_grid)) * width[:, None, None]
         v = tf.matmul(project[None], g)
         size = tf.norm(g, axis=-1)  # [tasks, grid]

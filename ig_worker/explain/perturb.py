@@ -29,19 +29,12 @@ import numpy.typing as npt
 
 from ig_worker.errors import UsageError
 from ig_worker.explain.baselines import SpecialIds
-from ig_worker.explain.engine import Int32
+from ig_worker.explain.explanation import Int32
+from ig_worker.models.inputs import ModelInput
 
 REPLACEMENTS = ("mask", "pad", "delete")
 Positions = npt.NDArray[np.int64]  # of tokens within a text
 Float64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Text:
-    """A tokenized text as a network reads it. Arrays are int32 [tokens]."""
-
-    ids: Int32
-    mask: Int32  # 1 where attended to
 
 
 @dataclass(frozen=True)
@@ -76,17 +69,17 @@ class Eraser:
         """Positions of the tokens that may be taken: all but the special ones, as for baselines."""
         return np.flatnonzero(~np.isin(ids, np.fromiter(self.special.special, np.int32)))
 
-    def without(self, text: Text, taken: Positions) -> Text:
+    def without(self, text: ModelInput, taken: Positions) -> ModelInput:
         """The text without the tokens at these positions."""
         if self.kind != "delete":
             ids = text.ids.copy()
             ids[taken] = self._token
-            return Text(ids, text.mask)
+            return ModelInput(ids, text.mask)
         ids, mask = np.delete(text.ids, taken), np.delete(text.mask, taken)
         if self.keep_length:
             behind = (0, len(text.ids) - len(ids))
             ids, mask = np.pad(ids, behind, constant_values=self.special.pad or 0), np.pad(mask, behind)
-        return Text(ids, mask)
+        return ModelInput(ids, mask)
 
 
 def ranked(scores: npt.ArrayLike, positions: Positions) -> Positions:

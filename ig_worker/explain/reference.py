@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.engine import Document, Explanation, choose_targets
-from ig_worker.explain.packing import BatchShape, Group, group_by_length, stack
+from ig_worker.explain.explanation import Explanation
+from ig_worker.explain.packing import BatchShape, Group, group_by_length
+from ig_worker.explain.problems import Problem, batch, chosen_classes, scalar
 from ig_worker.models.classifier import Classifier
 from ig_worker.models.runtime import tf
 
@@ -23,7 +24,7 @@ class AlibiEngine:
         method: the name of a fixed rule, which alibi shares.
         n_steps: its number of nodes.
         internal_batch_size: evaluations that alibi runs at once.
-        shape: how documents are grouped; alibi holds the whole path of a group in memory.
+        shape: how texts are grouped; alibi holds the whole path of a group in memory.
         keep_hidden: also give alibi's own (tokens, hidden) arrays.
     """
 
@@ -56,31 +57,35 @@ class AlibiEngine:
         self._keep_hidden = keep_hidden
         self._shape = shape or BatchShape(batch_tokens=1024, longest=classifier.shape.positions)
 
-    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
-        """Explain documents; results come in their order."""
+    def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
+        """Explain problems; results come in their order."""
         results: dict[int, Explanation] = {}
-        for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
-            members = [documents[i] for i in group.members]
+        for group in group_by_length([problem.tokens for problem in problems], self._shape):
+            members = [problems[i] for i in group.members]
             results.update(zip(group.members, self._explain_group(group, members), strict=True))
-        return [results[i] for i in range(len(documents))]
+        return [results[i] for i in range(len(problems))]
 
-    def _explain_group(self, group: Group, documents: list[Document]) -> list[Explanation]:
-        # Documents of a group are padded to one length and masked there, which is how alibi's tutorials batch them.
-        rows = len(documents)
-        ids = stack([document.input_ids for document in documents], rows, group.length)
-        base = stack([document.baseline_ids for document in documents], rows, group.length)
-        mask = stack([document.attention_mask for document in documents], rows, group.length)
+    def _explain_group(self, group: Group, problems: list[Problem]) -> list[Explanation]:
+        # Texts of a group are padded to one length and masked there, which is how alibi's tutorials batch them.
+        (ids, mask), base = batch(problems, len(problems), group.length)
         kwargs = {"attention_mask": tf.constant(mask)}
         at_input = self._model(ids, **kwargs).numpy()
         at_baseline = self._model(base, **kwargs).numpy()
-        targets = choose_targets(documents, at_input)
+        targets = chosen_classes(problems, at_input)
         explained = self._alibi.explain(ids, forward_kwargs=kwargs, baselines=base, target=targets)
-        sums = np.asarray(explained.attributions[0]) * self._scale  # [documents, tokens, hidden]
+        sums = np.asarray(explained.attributions[0]) * self._scale  # [problems, tokens, hidden]
         if not self._keep_hidden:
             sums = sums.sum(axis=2)
         return [
-            Explanation.at_fixed_rule(document, int(targets[r]), at_input[r], at_baseline[r], sums[r], self._nodes)
-            for r, document in enumerate(documents)
+            Explanation.at_fixed_rule(
+                problem.tokens,
+                int(target),
+                at_input[r],
+                (scalar(at_input[r], target), scalar(at_baseline[r], target)),
+                sums[r],
+                self._nodes,
+            )
+            for r, (problem, target) in enumerate(zip(problems, targets, strict=True))
         ]
 
 

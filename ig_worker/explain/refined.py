@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ig_worker.explain.engine import STATUS_FIXED, Document, Explanation, choose_targets, relative_l1
+from ig_worker.explain.explanation import STATUS_FIXED, Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Task
+from ig_worker.explain.problems import Problem, chosen_classes, scalar
 from ig_worker.explain.product import Float64, Spread
 from ig_worker.models.network import SplitNetwork
 
@@ -33,24 +34,24 @@ class RefinedEngine:
         self._shape = shape or BatchShape()
         self._programs = programs.shared(self._shape, CELLS) if programs else PathPrograms(network, self._shape, CELLS)
 
-    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
-        """Explain documents; results come in their order."""
+    def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
+        """Explain problems; results come in their order."""
         results: dict[int, Explanation] = {}
-        for group in group_by_length([len(document.input_ids) for document in documents], self._shape):
-            found = self._explain_group(group, [documents[i] for i in group.members])
+        for group in group_by_length([problem.tokens for problem in problems], self._shape):
+            found = self._explain_group(group, [problems[i] for i in group.members])
             results.update(zip(group.members, found, strict=True))
-        return [results[i] for i in range(len(documents))]
+        return [results[i] for i in range(len(problems))]
 
-    def _explain_group(self, group: Group, documents: list[Document]) -> list[Explanation]:
-        z1, z0 = self._programs.open(documents, group.length)
+    def _explain_group(self, group: Group, problems: list[Problem]) -> list[Explanation]:
+        z1, z0 = self._programs.open(problems, group.length)
         at_input, at_baseline = self._programs.probabilities(z1), self._programs.probabilities(z0)
-        targets = choose_targets(documents, at_input)
+        targets = chosen_classes(problems, at_input)
         tasks = [Task(i, int(t), 0.0, 1.0, z0[i], z1[i]) for i, t in enumerate(targets)]
         sums = {n: [self._integrate(task, n, group.length) for task in tasks] for n in (NODES, CHECK_NODES)}
         results = []
-        for i, document in enumerate(documents):
-            fine, coarse = (sums[n][i][: len(document.input_ids)] for n in (NODES, CHECK_NODES))
-            f1, f0 = float(at_input[i, targets[i]]), float(at_baseline[i, targets[i]])
+        for i, problem in enumerate(problems):
+            fine, coarse = (sums[n][i][: problem.tokens] for n in (NODES, CHECK_NODES))
+            f1, f0 = scalar(at_input[i], targets[i]), scalar(at_baseline[i], targets[i])
             results.append(
                 Explanation(
                     probabilities=at_input[i],

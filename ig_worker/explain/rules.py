@@ -55,15 +55,14 @@ _RULES: dict[str, tuple[int, Callable[[int], tuple[Float64, Float64]], str]] = {
     "riemann_middle": (2, _middle, "Sundararajan et al. 2017, arXiv:1703.01365, as in alibi"),
     "riemann_trapezoid": (2, _trapezoid, "composite trapezoid rule; nodes as in alibi, weights sum to 1"),
 }
-METHODS = tuple(_RULES)
-ADAPTIVE = "adaptive"  # the method without a rule of its own: see `explain.adaptive`
+RULES = tuple(_RULES)  # names
 MAX_STEPS = 2000  # Gauss-Legendre nodes are eigenvalues of a matrix of this size
 
 
 def check_rule(method: str, n_steps: int) -> None:
     """Raise UsageError where there is no rule `method` with `n_steps` nodes."""
     if method not in _RULES:
-        raise UsageError(f"--method is {method!r}", expected=f"one of {', '.join(METHODS)}")
+        raise UsageError(f"--method is {method!r}", expected=f"one of {', '.join(RULES)}")
     least = _RULES[method][0]
     if not least <= n_steps <= MAX_STEPS:
         raise UsageError(f"--n-steps is {n_steps}", expected=f"at least {least} and at most {MAX_STEPS} for {method}")

@@ -14,10 +14,11 @@ import numpy as np
 
 from ig_worker.data.access import cache_folder
 from ig_worker.errors import UsageError
-from ig_worker.explain.engine import Document
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.paths import PathPrograms, Task
+from ig_worker.explain.problems import Problem, Target
 from ig_worker.explain.product import NODES, Spread
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import NetworkShape
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
@@ -76,9 +77,9 @@ def choose(candidates: Sequence[int], seconds: Callable[[int], float]) -> int:
 def _seconds(programs: PathPrograms, shape: NetworkShape, length: int, tokens: int) -> float:
     """Time of one evaluation, the better of two tries after one that warms up."""
     ids = np.random.default_rng(0).integers(0, shape.vocabulary, length).astype(np.int32)
-    document = Document(ids, np.zeros_like(ids), np.ones_like(ids), 0)
+    problem = Problem(ModelInput(ids, np.ones_like(ids)), np.zeros_like(ids), Target(0))
     programs = programs.shared(BatchShape(1, max(tokens, _NODES * length)))
-    at_input, at_baseline = programs.open([document], length)
+    at_input, at_baseline = programs.open([problem], length)
     texts = max(1, tokens // (_NODES * length))
     tasks = [Task(0, 0, 0.0, 1.0, at_baseline[0], at_input[0])] * texts
 

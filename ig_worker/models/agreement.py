@@ -11,6 +11,7 @@ import numpy as np
 
 from ig_worker.errors import ModelError
 from ig_worker.models import network
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import NetworkShape
 from ig_worker.models.runtime import exact_products, tf
 from ig_worker.models.weights import Weights
@@ -35,7 +36,7 @@ def require_agreement(keras_model: Any, weights: Weights, shape: NetworkShape) -
     with exact_products():
         theirs = keras_model(input_ids=tf.constant(ids), attention_mask=tf.constant(mask)).logits.numpy()
         halves = network.split(weights, shape, depth=0)
-        h = halves.below(tf.constant(ids), tf.constant(mask))
+        h = halves.below(ModelInput(tf.constant(ids), tf.constant(mask)))
         z = halves.encode(halves.project(h), tf.constant(mask))
         ours = network.logits(weights, shape, z).numpy()
     difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1.0))

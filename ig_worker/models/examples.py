@@ -123,8 +123,8 @@ def tokenize(encoder: TextEncoder, examples: Examples) -> TokenRows:
     """The examples as token ids."""
     ids, attended = [], []
     for tokens in encoder.encode(examples.texts):
-        ids.append(tokens.input_ids)
-        attended.append(int(tokens.attention_mask.sum()))
+        ids.append(tokens.inputs.ids)
+        attended.append(int(tokens.inputs.mask.sum()))
     return TokenRows(ids, attended, examples.labels, encoder.max_length)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ig_worker.models.elementwise import gelu, normalise, sigmoids, size, softmax
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import NetworkShape
 from ig_worker.models.runtime import tf
 from ig_worker.models.weights import AFFINE, DENSE, Tensor, Weights
@@ -190,14 +191,14 @@ class SplitNetwork:
 
     All are pure TensorFlow functions that graphs can trace:
 
-    `below(ids, mask)` gives the layer's output h, float32 [batch, tokens, hidden].
+    `below(text)` gives the layer's output h, float32 [batch, tokens, hidden].
     `project(h)` gives h and the next block's projections of it, each float32 [batch, tokens, width]: all affine in h
     and each row from its own row of h, so that on a straight path they need to be known at its ends only.
     `encode(parts, mask)` goes from there to a vector z, float32 [batch, units].
     `readout(z)` gives class probabilities, float32 [batch, classes]. It is cheap: it may run a thousand times a text.
     """
 
-    below: Callable[[Tensor, Tensor], Tensor]
+    below: Callable[[ModelInput], Tensor]
     project: Callable[[Tensor], tuple[Tensor, ...]]
     encode: Callable[[Sequence[Tensor], Tensor], Tensor]
     readout: Callable[[Tensor], Tensor]
@@ -207,7 +208,7 @@ class SplitNetwork:
         return self.readout(self.encode(self.project(h), mask))
 
     @classmethod
-    def of(cls, below: Callable[[Tensor, Tensor], Tensor], above: Callable[[Tensor, Tensor], Tensor]) -> SplitNetwork:
+    def of(cls, below: Callable[[ModelInput], Tensor], above: Callable[[Tensor, Tensor], Tensor]) -> SplitNetwork:
         """A network of which nothing is known but its two halves."""
         return cls(below, lambda h: (h,), lambda parts, mask: above(parts[0], mask), lambda z: z)
 
@@ -225,8 +226,8 @@ def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = None) -> Spl
     kernels = [f"{k}/{name}/kernel" for k in range(depth, whole) for name in DENSE[shape.architecture]]
     rounded = w if dtype is None else {**w, **{name: tf.cast(w[name], dtype) for name in kernels}}
 
-    def below(ids: Tensor, mask: Tensor) -> Tensor:
-        return blocks(w, shape, embed(w, shape, ids), mask, 0, depth)
+    def below(text: ModelInput) -> Tensor:
+        return blocks(w, shape, embed(w, shape, text.ids), text.mask, 0, depth)
 
     def project(h: Tensor) -> tuple[Tensor, ...]:
         return (h, *projections(w, shape, depth, h)) if depth < whole else (h,)

@@ -15,6 +15,7 @@ from ig_worker.data.style import apply_style
 from ig_worker.errors import ModelError
 from ig_worker.models.environment import quiet_transformers
 from ig_worker.models.files import refuse_token_ids
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.vocabulary import declare_special_tokens, unknown_words
 
 _UNKNOWN_WORD = "x" * 1000  # to any BERT tokenizer: longer than a word may be
@@ -26,8 +27,7 @@ _TEXTS_AT_ONCE = 64  # long texts make many overflowing pieces: bound what is he
 class Tokens:
     """One tokenized text. All arrays are int32 [tokens]."""
 
-    input_ids: npt.NDArray[np.int32]
-    attention_mask: npt.NDArray[np.int32]  # 1 for tokens, 0 for the padding that style `plain` keeps
+    inputs: ModelInput  # its mask is 0 for the padding that style `plain` keeps
     word_ids: npt.NDArray[np.int32]  # number of the word in the text, -1 for special tokens
     tokens: list[str]
     truncated: bool
@@ -87,8 +87,7 @@ class TextEncoder:
         )
         return [
             Tokens(
-                input_ids=np.array(encoding.ids, np.int32),
-                attention_mask=np.array(encoding.attention_mask, np.int32),
+                inputs=ModelInput(np.array(encoding.ids, np.int32), np.array(encoding.attention_mask, np.int32)),
                 word_ids=np.array([-1 if word is None else word for word in encoding.word_ids], np.int32),
                 tokens=list(encoding.tokens),
                 truncated=bool(encoding.overflowing),

@@ -21,12 +21,10 @@ from ig_worker.data.sources import DataSpec
 from ig_worker.data.style import STYLES
 from ig_worker.errors import RunMismatchError, UsageError
 from ig_worker.explain.baselines import BASELINES
+from ig_worker.explain.methods import ADAPTIVE, ENGINES, METHODS, UNSHARED, check_method, unread
 from ig_worker.explain.perturb import REPLACEMENTS, Grid
-from ig_worker.explain.product import LEAST_EVALUATIONS, LEAST_TOLERANCE
-from ig_worker.explain.rules import ADAPTIVE, METHODS, check_rule
 from ig_worker.run.setting import setting
 
-ENGINES = ("fused", "alibi")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 # Packages whose version may change a digit of the result.
 _VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
@@ -80,7 +78,7 @@ class ExplainConfig(DataConfig):
     model: str = setting("", "a directory written by save_pretrained or jobs.finetune, or a hub name", "everyday")
     revision: str | None = setting(None, "revision of a hub model", "model", kind=str)
     engine: str = setting("fused", "fused, or alibi as the reference", "method", choices=ENGINES)
-    method: str = setting(ADAPTIVE, "adaptive, or a fixed quadrature rule", "method", choices=(ADAPTIVE, *METHODS))
+    method: str = setting(ADAPTIVE, "adaptive, or a fixed quadrature rule", "method", choices=tuple(METHODS))
     n_steps: int = setting(50, "nodes of a fixed rule", "method")
     tolerance: float = setting(0.005, "adaptive: estimated relative L1 error at which a row is done", "method")
     max_evaluations: int = setting(64, "adaptive: most evaluations of a row", "method")
@@ -139,7 +137,7 @@ class ExplainConfig(DataConfig):
         _at_least("length_multiple", self.length_multiple, 1)
         _at_least("batch_tokens", self.batch_tokens, 0)
         _at_least("cpus_per_actor", self.cpus_per_actor, 1)
-        self._check_method()
+        check_method(self, {name: type(self).__dataclass_fields__[name].default for name in UNSHARED})
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
         if self.target not in ("predicted", "label") and not _is_number(self.target):
@@ -159,28 +157,6 @@ class ExplainConfig(DataConfig):
             raise UsageError(
                 f"--max-quarantined is {self.max_quarantined!r}", expected="a share such as 5%, or a number"
             )
-
-    def _check_method(self) -> None:
-        adaptive = self.method == ADAPTIVE
-        if adaptive and self.engine == "alibi":
-            raise UsageError(
-                "--engine alibi has no method adaptive", expected="a fixed rule", remedy="add --method gausslegendre"
-            )
-        # A setting that nothing reads is a misunderstanding, not a wish.
-        for name in ("n_steps",) if adaptive else ("tolerance", "max_evaluations"):
-            default, value = type(self).__dataclass_fields__[name].default, getattr(self, name)
-            if value != default:
-                raise UsageError(
-                    f"--{name.replace('_', '-')} is {value}, which --method {self.method} does not read",
-                    remedy="add --method gausslegendre" if adaptive else "add --method adaptive",
-                )
-        if not adaptive:
-            check_rule(self.method, self.n_steps)
-        elif not LEAST_TOLERANCE <= self.tolerance <= 1:
-            raise UsageError(f"--tolerance is {self.tolerance}", expected=f"{LEAST_TOLERANCE:g} to 1")
-        _at_least("max_evaluations", self.max_evaluations, LEAST_EVALUATIONS)
-        if self.engine == "alibi" and self.precision != "float32":
-            raise UsageError(f"--precision is {self.precision}", expected="float32 with --engine alibi")
 
 
 def _as_in_explain(name: str) -> Any:
@@ -303,7 +279,7 @@ def identity(config: DataConfig) -> dict[str, Any]:
     """The settings that decide the result. Which rows, and which model, is in their digests instead."""
     apart = {f.name for f in fields(DataSpec)} | {"model", "revision"}
     if isinstance(config, ExplainConfig):  # settings that the method does not read decide nothing
-        apart |= {"n_steps"} if config.method == ADAPTIVE else {"tolerance", "max_evaluations"}
+        apart |= unread(config.method)
     return {f.name: getattr(config, f.name) for f in fields(config) if f.metadata["identity"] and f.name not in apart}
 
 

@@ -136,7 +136,7 @@ class Study:
 
     def run(self) -> dict[str, Any]:
         """Figures of the study, as they go into accuracy.json."""
-        lengths = [len(document.input_ids) for document in self._documents]
+        lengths = [problem.tokens for problem in self._documents]
         self._say(f"{len(lengths)} reviews, {np.mean(lengths):.0f} tokens on average")
         self._reference = self._refined()
         self._norms = np.array([max(np.abs(row).sum(), accuracy_rules.FLOOR) for row in self._reference["rows"]])
@@ -169,8 +169,8 @@ class Study:
         from ig_worker.explain import refined
 
         digest = hashlib.sha256(f"{self._files.weights_digest} {refined.NODES} {refined.CELLS}".encode())
-        for document in self._documents:
-            digest.update(document.input_ids.tobytes() + document.baseline_ids.tobytes())
+        for problem in self._documents:
+            digest.update(problem.text.ids.tobytes() + problem.baseline.tobytes())
         path = self._out / f"reference-{digest.hexdigest()[:16]}.npz"
         if not path.exists():
             # All nodes fit one batch, or else every forward pass would run twice.
@@ -183,7 +183,7 @@ class Study:
             np.savez(path, flat=np.concatenate(rows), check=check, targets=targets, independent=independent)
         with np.load(path) as saved:
             known = dict(saved)
-        cuts = np.cumsum([len(document.input_ids) for document in self._documents])[:-1]
+        cuts = np.cumsum([problem.tokens for problem in self._documents])[:-1]
         self._say("the reference is there")
         return known | {"rows": np.split(known["flat"], cuts)}
 
@@ -196,8 +196,8 @@ class Study:
         worst = np.argsort(check)[-CHECKED:]
         paths, errors = Paths(self._network), []
         for i in worst:
-            document = self._documents[i]
-            paths.open([document], targets[i : i + 1], self._shape.padded(len(document.input_ids)))
+            problem = self._documents[i]
+            paths.open([problem], targets[i : i + 1], self._shape.padded(problem.tokens))
             outcome = together([accuracy_rules.fixed(nodes, weights)], paths)[0][float(len(nodes))]
             errors.append(_error(outcome.attributions, rows[i]))
         return np.array(errors)
@@ -233,11 +233,11 @@ class Study:
         found: dict[tuple[str, float], list[Outcome | None]] = {}
         paths, count = Paths(self._network), len(self._documents)
         wide = dataclasses.replace(self._shape, batch_tokens=_TOGETHER * BATCH_TOKENS)
-        groups = group_by_length([len(document.input_ids) for document in self._documents], wide)
+        groups = group_by_length([problem.tokens for problem in self._documents], wide)
         for group in groups:
             members = np.array(group.members)
-            documents = [self._documents[i] for i in members]
-            ends = paths.open(documents, self._reference["targets"][members], group.length).astype(np.float64)
+            problems = [self._documents[i] for i in members]
+            ends = paths.open(problems, self._reference["targets"][members], group.length).astype(np.float64)
             for family, make in makers:
                 outcomes = together([make((f0, f1)) for f0, f1 in ends], paths)
                 for i, settings in zip(members, outcomes, strict=True):
@@ -271,7 +271,7 @@ class Study:
         keys = [(spread, n) for spread in (Spread(centred=False), Spread(centred=True)) for n in PRODUCT]
         names = ("error", "evaluations", "delta", "estimate")
         found = {key: {name: np.zeros(count) for name in names} for key in keys}
-        for group in group_by_length([len(document.input_ids) for document in self._documents], self._shape):
+        for group in group_by_length([problem.tokens for problem in self._documents], self._shape):
             members = list(group.members)
             z1, z0 = programs.open([self._documents[i] for i in members], group.length)
             targets = self._reference["targets"][members]
@@ -322,21 +322,21 @@ class Study:
 def read_documents(tokenizer: Any, options: argparse.Namespace) -> list[Any]:
     from ig_worker.data.sources import DataSpec, open_documents
     from ig_worker.explain.baselines import SpecialIds, baseline_ids
-    from ig_worker.explain.engine import Document
+    from ig_worker.explain.problems import Problem
     from ig_worker.models.tokenize import TextEncoder
 
     spec = DataSpec(dataset=str(options.reviews / REVIEWS_FILE), limit=options.rows, offset=options.offset)
     texts = [text for batch in open_documents(spec).batches() for text in batch.column("text").to_pylist()]
     special = SpecialIds.of(tokenizer)
     return [
-        Document(found.input_ids, baseline_ids(found.input_ids, "pad", special), found.attention_mask, None)
+        Problem(found.inputs, baseline_ids(found.inputs.ids, "pad", special))
         for found in TextEncoder(tokenizer, "bert", LONGEST).encode(texts)
     ]
 
 
 def _error(found: npt.NDArray[Any], exact: npt.NDArray[Any]) -> float:
     """Relative L1 error of attributions, padded perhaps."""
-    from ig_worker.explain.engine import relative_l1
+    from ig_worker.explain.explanation import relative_l1
 
     return relative_l1(found[: len(exact)], exact)
 

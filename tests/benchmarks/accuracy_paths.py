@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ig_worker.explain.problems import Problem, batch
+from ig_worker.models.inputs import ModelInput
 from tests.benchmarks.accuracy_rules import Answer, Ask, Outcome, Procedure
 
 BATCH_TOKENS = 2048
@@ -23,19 +25,16 @@ class Paths:
         function = {"autograph": False, "reduce_retracing": True}
         tokens = tf.TensorSpec([None, None], tf.int32)
         self._ends = tf.function(
-            self._ends_program, [tokens, tokens, tokens, tf.TensorSpec([None], tf.int32)], autograph=False
+            self._ends_program, [ModelInput.every(tokens), tokens, tf.TensorSpec([None], tf.int32)], autograph=False
         )
         self._gradients = tf.function(self._gradient_program, **function)
         self._forward = tf.function(self._forward_program, **function)
 
-    def open(self, documents: Sequence[Any], targets: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.float32]:
+    def open(self, problems: Sequence[Problem], targets: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.float32]:
         """Take up texts of padded `length`; returns F at their baselines and inputs, [texts, 2]."""
-        from ig_worker.explain.packing import stack
-
-        names = ("input_ids", "baseline_ids", "attention_mask")
-        ids = [stack([getattr(document, name) for document in documents], len(documents), length) for name in names]
-        starts, steps, f0, f1 = self._ends(*map(self._tf.constant, ids), self._tf.constant(targets))
-        self._paths = (starts, steps, self._tf.constant(ids[2]))
+        text, base = self._tf.nest.map_structure(self._tf.constant, batch(problems, len(problems), length))
+        starts, steps, f0, f1 = self._ends(text, base, self._tf.constant(targets))
+        self._paths = (starts, steps, text.mask)
         self._targets, self._rows = targets, max(1, BATCH_TOKENS // length)
         self._f: dict[tuple[int, float], float] = {}
         self._values: dict[tuple[int, float], npt.NDArray[np.float32]] = {}
@@ -69,9 +68,9 @@ class Paths:
         if gradient:
             self._values.update(zip(points, values[0], strict=True))
 
-    def _ends_program(self, ids: Any, base: Any, mask: Any, target: Any) -> tuple[Any, ...]:
-        network = self._network
-        at_input, at_baseline = (network.project(network.below(tokens, mask)) for tokens in (ids, base))
+    def _ends_program(self, text: ModelInput, base: Any, target: Any) -> tuple[Any, ...]:
+        network, mask = self._network, text.mask
+        at_input, at_baseline = (network.project(network.below(text._replace(ids=ids))) for ids in (text.ids, base))
         f1, f0 = (self._chosen(parts, mask, target) for parts in (at_input, at_baseline))
         return list(at_baseline), [b - a for a, b in zip(at_baseline, at_input, strict=True)], f0, f1
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.engine import relative_l1
+from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.packing import BatchShape
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
 from tests.benchmarks.peers import N_STEPS

@@ -27,7 +27,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from ig_worker.explain.engine import Document
+from ig_worker.explain.problems import Problem, Target
+from ig_worker.models.inputs import ModelInput
 from tests.benchmarks.weights import draw
 from tests.benchmarks.workload import IMDB_LENGTHS, read_sizes
 
@@ -191,7 +192,7 @@ def _plain(name: str) -> str:
 def _export(
     out: Path, classifier: Any, engine: str, length: int, batch_tokens: int, *, run: bool
 ) -> list[dict[str, Any]]:
-    """Let an engine explain one full group of documents of a length; write what it compiled."""
+    """Let an engine explain one full group of problems of a length; write what it compiled."""
     from ig_worker.explain.packing import BatchShape
     from ig_worker.models.runtime import tf
     from tests.benchmarks.peers import make_engine
@@ -216,10 +217,13 @@ def _export(
     ]
 
 
-def _documents(vocabulary: int, length: int, count: int) -> list[Document]:
+def _documents(vocabulary: int, length: int, count: int) -> list[Problem]:
     random = np.random.default_rng(7)
     ids = random.integers(1000, vocabulary, [count, length]).astype(np.int32)
-    return [Document(row, np.where(np.arange(length) % (length - 1), 0, row), np.ones_like(row), 1) for row in ids]
+    return [
+        Problem(ModelInput(row, np.ones_like(row)), np.where(np.arange(length) % (length - 1), 0, row), Target(1))
+        for row in ids
+    ]
 
 
 def _write(out: Path, name: str, program: Program, classifier: Any) -> dict[str, Any]:

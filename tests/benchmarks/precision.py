@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--offset", type=int, default=5000, help="reviews before them, %(default)s by default")
     options = parser.parse_args(argv)
 
-    from ig_worker.explain.engine import relative_l1
+    from ig_worker.explain.explanation import relative_l1
     from ig_worker.explain.fused import FusedEngine
     from ig_worker.explain.rules import fixed_rule
     from ig_worker.models.classifier import load_classifier

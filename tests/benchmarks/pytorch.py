@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.engine import Document
-from ig_worker.explain.packing import stack
+from ig_worker.explain.problems import Problem, batch
 from tests.benchmarks.weights import as_pytorch
 
 
@@ -55,22 +54,16 @@ class CaptumEngine:
         self._forward = forward
         self._captum = LayerIntegratedGradients(forward, getattr(made, made.config.model_type).embeddings)
 
-    def explain(
-        self, documents: Sequence[Document], internal_batch: int, n_steps: int
-    ) -> list[tuple[np.ndarray, float]]:
-        """Attributions, float32 [tokens], and evaluations of each document, all in one call of captum.
+    def explain(self, problems: Sequence[Problem], internal_batch: int, n_steps: int) -> list[tuple[np.ndarray, float]]:
+        """Attributions, float32 [tokens], and evaluations of each problem, all in one call of captum.
 
         The forward pass for the predicted class is half an evaluation.
         """
         torch = self._torch
-        longest = max(len(document.input_ids) for document in documents)
+        longest = max(problem.tokens for problem in problems)
         length = -(-longest // self._multiple) * self._multiple
-        ids, base, mask = (
-            torch.from_numpy(stack([getattr(document, name) for document in documents], len(documents), length))
-            .long()
-            .to(self._device)
-            for name in ("input_ids", "baseline_ids", "attention_mask")
-        )
+        (ids, mask), base = batch(problems, len(problems), length)
+        ids, base, mask = (torch.from_numpy(array).long().to(self._device) for array in (ids, base, mask))
         with torch.no_grad():
             target = self._forward(ids, mask).argmax(-1)
         values = self._captum.attribute(
@@ -83,4 +76,4 @@ class CaptumEngine:
             internal_batch_size=internal_batch,
         )
         sums = values.detach().sum(-1).float().cpu().numpy()
-        return [(row[: len(document.input_ids)], n_steps + 0.5) for row, document in zip(sums, documents, strict=True)]
+        return [(row[: problem.tokens], n_steps + 0.5) for row, problem in zip(sums, problems, strict=True)]

@@ -217,7 +217,8 @@ def captum(
     import torch
     from transformers import AutoConfig
 
-    from ig_worker.explain.engine import Document
+    from ig_worker.explain.problems import Problem, Target
+    from ig_worker.models.inputs import ModelInput
     from tests.benchmarks.pytorch import CaptumEngine, network
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -227,16 +228,17 @@ def captum(
     random = np.random.default_rng(7)
     lengths = [manifest["lengths"][(2 * i + 1) * len(manifest["lengths"]) // (2 * count)] for i in range(count)]
     ids = [random.integers(1000, config.vocab_size, length).astype(np.int32) for length in lengths]
-    documents = [
-        Document(row, np.where(np.arange(len(row)) % (len(row) - 1), 0, row), np.ones_like(row), 1) for row in ids
+    problems = [
+        Problem(ModelInput(row, np.ones_like(row)), np.where(np.arange(len(row)) % (len(row) - 1), 0, row), Target(1))
+        for row in ids
     ]
     best: dict[str, Any] = {"median": float("inf")}
     for attention in ("eager", "sdpa"):
         made = network(config, weights, attention)
         engine = CaptumEngine(made.to(torch.bfloat16) if precision == "bfloat16" else made, device=device)
         for batch in batches:
-            engine.explain(documents[-1:], batch, N_STEPS)
-            totals = [_captum_round(engine, documents, batch) for _ in range(repeats)]
+            engine.explain(problems[-1:], batch, N_STEPS)
+            totals = [_captum_round(engine, problems, batch) for _ in range(repeats)]
             scaled = [seconds / count * REVIEWS for seconds in totals]
             _say(f"{precision}: captum, {attention}, internal batch {batch}: {statistics.median(totals) / count:.3f} s")
             if statistics.median(scaled) < best["median"]:
@@ -245,10 +247,10 @@ def captum(
     return best
 
 
-def _captum_round(engine: Any, documents: Sequence[Any], batch: int) -> float:
+def _captum_round(engine: Any, problems: Sequence[Any], batch: int) -> float:
     begun = time.perf_counter()
-    for document in documents:
-        engine.explain([document], batch, N_STEPS)  # its results are copied to the host: all work is done
+    for problem in problems:
+        engine.explain([problem], batch, N_STEPS)  # its results are copied to the host: all work is done
     return time.perf_counter() - begun
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ig_worker.explain.engine import Document, relative_l1
+from ig_worker.explain.explanation import relative_l1
+from ig_worker.explain.problems import Problem
+from ig_worker.models.inputs import ModelInput
 from tests.benchmarks import report
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
 from tests.benchmarks.replay import extrapolate, in_precision
@@ -38,9 +40,9 @@ def test_quantiles_cover_the_distribution_evenly() -> None:
 
 def test_documents_come_back_as_they_were_saved(tmp_path: Path) -> None:
     ids = [np.arange(n, dtype=np.int32) for n in (3, 5)]
-    save_documents(tmp_path / "documents.npz", [Document(x, x * 2, np.ones_like(x), None) for x in ids])
-    found = load_documents(tmp_path / "documents.npz")
-    assert [list(document.baseline_ids) for document in found] == [[0, 2, 4], [0, 2, 4, 6, 8]]
+    save_documents(tmp_path / "problems.npz", [Problem(ModelInput(x, np.ones_like(x)), x * 2) for x in ids])
+    found = load_documents(tmp_path / "problems.npz")
+    assert [list(problem.baseline) for problem in found] == [[0, 2, 4], [0, 2, 4, 6, 8]]
 
 
 @pytest.mark.parametrize("saving", sorted(set(SAVINGS) - {"weights"}))  # that one changes the whole process
@@ -54,10 +56,10 @@ def test_a_saving_that_is_taken_away_changes_no_number(tiny_models, architecture
 
     classifier = load_classifier(find_model(str(tiny_models[architecture])))
     ids = np.array([2, 9, 12, 20, 3], np.int32)
-    document = Document(ids, np.zeros_like(ids), np.ones_like(ids), None)
+    problem = Problem(ModelInput(ids, np.ones_like(ids)), np.zeros_like(ids))
     rule = fixed_rule("gausslegendre", 4)
-    (ours,) = FusedEngine(classifier.split("embeddings"), rule).explain([document])
-    (other,) = FusedEngine(take_away(classifier, [saving]), rule).explain([document])
+    (ours,) = FusedEngine(classifier.split("embeddings"), rule).explain([problem])
+    (other,) = FusedEngine(take_away(classifier, [saving]), rule).explain([problem])
     assert relative_l1(other.attributions, ours.attributions) <= 1e-4
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.engine import Document
+from ig_worker.explain.problems import Problem
+from ig_worker.models.inputs import ModelInput
 
 LONGEST = 256  # tokens
 REVIEWS_FILE, VOCABULARY_FILE = "imdb.npz", "bert-base-uncased-vocab.txt"
@@ -29,22 +30,22 @@ def quantiles(values: Sequence[int], count: int) -> list[int]:
     return [int(order[(2 * i + 1) * len(values) // (2 * count)]) for i in range(count)]
 
 
-def save_documents(path: Path, documents: Sequence[Document]) -> None:
-    """Write documents as arrays that every process reads without a tokenizer."""
+def save_documents(path: Path, problems: Sequence[Problem]) -> None:
+    """Write problems as arrays that every process reads without a tokenizer."""
     np.savez(
         path,
-        lengths=[len(document.input_ids) for document in documents],
-        ids=np.concatenate([document.input_ids for document in documents]),
-        base=np.concatenate([document.baseline_ids for document in documents]),
+        lengths=[problem.tokens for problem in problems],
+        ids=np.concatenate([problem.text.ids for problem in problems]),
+        base=np.concatenate([problem.baseline for problem in problems]),
     )
 
 
-def load_documents(path: str | Path) -> list[Document]:
+def load_documents(path: str | Path) -> list[Problem]:
     """What `save_documents` wrote."""
     with np.load(path) as saved:
         cuts = np.cumsum(saved["lengths"])[:-1]
         pairs = zip(np.split(saved["ids"], cuts), np.split(saved["base"], cuts), strict=True)
-        return [Document(ids, base, np.ones_like(ids), None) for ids, base in pairs]
+        return [Problem(ModelInput(ids, np.ones_like(ids)), base) for ids, base in pairs]
 
 
 def read_sizes(directory: str | Path) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def read_sizes(directory: str | Path) -> dict[str, Any]:
 
 
 class Maker:
-    """Makes networks and documents; lives in a `process.Child`, since it needs TensorFlow and tokenizers."""
+    """Makes networks and problems; lives in a `process.Child`, since it needs TensorFlow and tokenizers."""
 
     def __init__(self, threads: int) -> None:
         from ig_worker.models.runtime import configure
@@ -78,8 +79,8 @@ class Maker:
         file.write_text("\n".join(pieces) + "\n")
         BertTokenizerFast(vocab_file=str(file), do_lower_case=True).save_pretrained(directory)
 
-    def documents(self, path: str, model: str, reviews: str | None, count: int) -> list[int]:
-        """Write `count` documents with IMDB's distribution of lengths, shortest first; their lengths in tokens.
+    def problems(self, path: str, model: str, reviews: str | None, count: int) -> list[int]:
+        """Write `count` problems with IMDB's distribution of lengths, shortest first; their lengths in tokens.
 
         Args:
             path: the file to write.
@@ -93,7 +94,9 @@ class Maker:
         tokenizer = load_tokenizer(model, vocabulary=10**9)
         ids = _real_ids(tokenizer, reviews, count) if reviews else _made_up_ids(tokenizer, count)
         special = SpecialIds.of(tokenizer)
-        save_documents(Path(path), [Document(x, baseline_ids(x, "pad", special), np.ones_like(x), None) for x in ids])
+        save_documents(
+            Path(path), [Problem(ModelInput(x, np.ones_like(x)), baseline_ids(x, "pad", special)) for x in ids]
+        )
         return [len(x) for x in ids]
 
 
@@ -104,7 +107,7 @@ def _real_ids(tokenizer: Any, reviews: str, count: int) -> list[np.ndarray]:
     batches = open_documents(DataSpec(str(Path(reviews) / REVIEWS_FILE), limit=_READ)).batches()
     texts = [text for batch in batches for text in batch.column("text").to_pylist()]
     encoded = TextEncoder(tokenizer, "bert", LONGEST).encode(texts)
-    return [encoded[i].input_ids for i in quantiles([len(tokens.input_ids) for tokens in encoded], count)]
+    return [encoded[i].input_ids for i in quantiles([len(tokens.inputs.ids) for tokens in encoded], count)]
 
 
 def _made_up_ids(tokenizer: Any, count: int) -> list[np.ndarray]:

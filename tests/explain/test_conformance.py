@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from ig_worker.explain.baselines import BASELINES, SpecialIds, baseline_ids
-from ig_worker.explain.engine import Document, relative_l1
+from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.packing import BatchShape
-from ig_worker.explain.rules import METHODS, fixed_rule
+from ig_worker.explain.problems import Problem, Target
+from ig_worker.explain.rules import RULES, fixed_rule
+from ig_worker.models.inputs import ModelInput
 from tests.truth import ROUNDING, ROUNDING_OF_PROBABILITY, TruthEngine, assert_no_further
 
 TEXTS = (
@@ -27,7 +29,7 @@ TEXTS = (
     "the plot is bad but the actors ' acting was great and it ends slow - - awful / zzz zzz",
 )
 STEPS = 7
-SHAPE = BatchShape(length_multiple=8, batch_tokens=96)  # small, so that documents are split over several batches
+SHAPE = BatchShape(length_multiple=8, batch_tokens=96)  # small, so that problems are split over several batches
 LIMIT = 1e-4  # of the contract
 LAYERS = ("embeddings", "block:0", "block:1", "block:2")
 
@@ -40,14 +42,14 @@ def load(directory: Path):
     return load_classifier(find_model(str(directory)))
 
 
-def documents(classifier, style: str = "bert") -> list[Document]:
+def problems(classifier, style: str = "bert") -> list[Problem]:
     """Every text with every baseline, explaining the predicted class and, in turn, class 0."""
     from ig_worker.models.tokenize import TextEncoder
 
     special = SpecialIds.of(classifier.tokenizer)
     encoded = TextEncoder(classifier.tokenizer, style, 24).encode(TEXTS)
     return [
-        Document(t.input_ids, baseline_ids(t.input_ids, kind, special), t.attention_mask, None if i % 2 else 0)
+        Problem(t.inputs, baseline_ids(t.inputs.ids, kind, special), Target(None if i % 2 else 0))
         for kind in BASELINES
         for i, t in enumerate(encoded)
     ]
@@ -72,12 +74,12 @@ def compare(directory: Path, layer: str, method: str, style: str = "bert", *, sa
     from ig_worker.explain.reference import AlibiEngine
 
     classifier = load(directory)
-    cases = documents(classifier, style)
+    cases = problems(classifier, style)
     theirs = AlibiEngine(classifier, layer, method, STEPS).explain(cases)
     ours = fused(directory, layer, method, STEPS).explain(cases)
     truth = engines(directory, layer)[1].explain(fixed_rule(method, STEPS), cases, [a.target for a in ours])
     for a, b, exact, case in zip(ours, theirs, truth, cases, strict=True):
-        assert a.attributions.shape == case.input_ids.shape
+        assert a.attributions.shape == case.text.ids.shape
         assert saturated or relative_l1(a.attributions, b.attributions) <= LIMIT
         assert_no_further(a.attributions, b.attributions, exact.attributions)
         assert (a.target, a.prediction, a.evaluations) == (b.target, b.prediction, STEPS + 1)
@@ -96,7 +98,7 @@ PAIRS = [
     pytest.param(
         layer, method, marks=[] if method == "gausslegendre" or LAYERS[i % len(LAYERS)] == layer else pytest.mark.heavy
     )
-    for i, method in enumerate(METHODS)
+    for i, method in enumerate(RULES)
     for layer in LAYERS
 ]
 
@@ -124,7 +126,7 @@ def test_a_head_that_reads_all_positions_conforms(tiny_models, architecture: str
 def test_a_saturated_network_is_explained_to_float32s_digits(tiny_models, architecture: str) -> None:
     """Where alibi's own numbers are some 1e-5 and more from the truth: see `models.elementwise.softmax`."""
     directory = tiny_models[architecture]
-    cases = documents(load(directory), "plain")
+    cases = problems(load(directory), "plain")
     ours = fused(directory, "block:2", "gausslegendre", STEPS).explain(cases)
     rule = fixed_rule("gausslegendre", STEPS)
     truth = engines(directory, "block:2")[1].explain(rule, cases, [a.target for a in ours])
@@ -139,7 +141,7 @@ def test_other_numbers_of_logits_conform(tmp_path: Path, labels: int, architectu
     compare(save_tiny_model(tmp_path / "m", architecture, num_labels=labels), "embeddings", "gausslegendre")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RULES)
 def test_the_exact_integral_of_a_logistic_model_is_reached(method: str) -> None:
     """For F = sigmoid(Σ u·h) the integral is known: a[i] = u·(h − h')[i] / Σ u·(h − h') · (F(x) − F(x'))."""
     from ig_worker.explain.fused import FusedEngine
@@ -153,9 +155,11 @@ def test_the_exact_integral_of_a_logistic_model_is_reached(method: str) -> None:
         logit = tf.reduce_sum(tf.einsum("btd,d->bt", h, u) * tf.cast(mask, tf.float32), axis=1)
         return tf.stack([tf.sigmoid(-logit), tf.sigmoid(logit)], axis=1)
 
-    network = SplitNetwork.of(lambda ids, mask: tf.gather(table, ids), above)
+    network = SplitNetwork.of(lambda text: tf.gather(table, text.ids), above)
     ids, base = rng.integers(0, 50, 9).astype("i4"), rng.integers(0, 50, 9).astype("i4")
-    found = FusedEngine(network, fixed_rule(method, 400), SHAPE).explain([Document(ids, base, np.ones(9, "i4"), 1)])[0]
+    found = FusedEngine(network, fixed_rule(method, 400), SHAPE).explain(
+        [Problem(ModelInput(ids, np.ones(9, "i4")), base, Target(1))]
+    )[0]
     parts = (table[ids] - table[base]).astype("f8") @ u
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     f1, f0 = sigmoid(table[ids].astype("f8").sum(0) @ u), sigmoid(table[base].astype("f8").sum(0) @ u)
@@ -168,11 +172,11 @@ def test_the_exact_integral_of_a_logistic_model_is_reached(method: str) -> None:
 @pytest.mark.parametrize("architecture", ["distilbert", "bert"])
 def test_equal_ids_get_exactly_zero_at_the_embeddings(tiny_models, architecture: str) -> None:
     classifier = load(tiny_models[architecture])
-    cases = documents(classifier)[: len(TEXTS)]  # baseline pad
+    cases = problems(classifier)[: len(TEXTS)]  # baseline pad
     special = SpecialIds.of(classifier.tokenizer).special
     engine = fused(tiny_models[architecture], "embeddings", "gausslegendre", 4)
     for case, found in zip(cases, engine.explain(cases), strict=True):
-        kept = np.isin(case.input_ids, list(special))
+        kept = np.isin(case.text.ids, list(special))
         assert kept.sum() >= 2
         assert (found.attributions[kept] == 0).all()
 
@@ -182,14 +186,14 @@ def test_equal_ids_get_exactly_zero_at_the_embeddings(tiny_models, architecture:
 def test_behind_the_last_block_all_attribution_is_at_cls_and_exact(tiny_models, architecture, reachable) -> None:
     """Only [CLS] reaches the head, so the integral is F(x) − F(x') there and 0 elsewhere."""
     engine = fused(tiny_models[architecture], "block:2", "gausslegendre", 400)
-    for found in engine.explain(documents(load(tiny_models[architecture]))):
+    for found in engine.explain(problems(load(tiny_models[architecture]))):
         exact = found.target_probability - found.baseline_probability
         assert found.attributions[0] == pytest.approx(exact, abs=reachable)
         assert (found.attributions[1:] == 0).all()
 
 
 def test_results_do_not_depend_on_the_company_a_document_keeps(tiny_models) -> None:
-    cases = documents(load(tiny_models["distilbert"]))
+    cases = problems(load(tiny_models["distilbert"]))
     engine = fused(tiny_models["distilbert"], "embeddings", "gausslegendre", 5)
     together = engine.explain(cases)
     for case, found in zip(cases, together, strict=True):

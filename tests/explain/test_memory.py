@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ig_worker.explain.engine import Explanation, relative_l1
+from ig_worker.explain.explanation import Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.rules import fixed_rule
 from tests.explain import engines
-from tests.explain.test_conformance import SHAPE, documents, load
+from tests.explain.test_conformance import SHAPE, load, problems
 
 
 class Failing:
@@ -91,7 +91,7 @@ def assert_equal(ours: list[Explanation], theirs: list[Explanation]) -> None:
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_smaller_one_is_remembered(tiny_models, caplog) -> None:
     model = tiny_models["distilbert"]
-    cases = documents(load(model))
+    cases = problems(load(model))
     plain, _ = fused(model)
     tight, programs = fused(model, most=4)
     with caplog.at_level(logging.WARNING, "ig_worker.explain"):
@@ -109,7 +109,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_smaller_one_is_remembered(t
 @pytest.mark.parametrize(("most", "whole", "keep_hidden"), [(20, True, False), (20, True, True), (5, False, True)])
 def test_paths_are_integrated_in_smaller_batches(tiny_models, most: int, whole: bool, keep_hidden: bool) -> None:
     model = tiny_models["distilbert"]
-    cases = documents(load(model))[:8]
+    cases = problems(load(model))[:8]
     plain, _ = adaptive(model, keep_hidden=keep_hidden)
     tight, programs = adaptive(model, most, keep_hidden=keep_hidden)
     theirs, ours = plain.explain(cases), tight.explain(cases)
@@ -131,7 +131,7 @@ def test_one_evaluation_that_does_not_fit_ends_in_the_error(tiny_models, make) -
     from ig_worker.models.runtime import tf
 
     model = tiny_models["distilbert"]
-    cases = documents(load(model))[:3]
+    cases = problems(load(model))[:3]
     engine, _ = make(model, most=0)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         engine.explain(cases)
@@ -145,7 +145,7 @@ def test_other_errors_are_not_tried_again(tiny_models, make) -> None:
     model = tiny_models["distilbert"]
     engine, programs = make(model, most=0, error=ValueError("something else"))
     with pytest.raises(ValueError, match="something else"):
-        engine.explain(documents(load(model))[:3])
+        engine.explain(problems(load(model))[:3])
     made = programs.values() if isinstance(programs, dict) else programs
     assert sum(len(program.failed) for program in made) == 1
 
@@ -157,7 +157,7 @@ def test_every_program_is_traced_once_whatever_the_lengths_rows_and_nodes(tiny_m
 
     classifier = load(tiny_models[architecture])
     programs = PathPrograms(classifier.split("embeddings"), BatchShape(8, 96))
-    cases = documents(classifier, "plain" if architecture.endswith("head") else "bert")
+    cases = problems(classifier, "plain" if architecture.endswith("head") else "bert")
     for count, length, n in [(1, 24, 6), (2, 24, 8), (4, 32, 12), (3, 40, 20)]:
         at_input, at_baseline = programs.open(cases[:count], length)
         programs.probabilities(at_input)

@@ -24,11 +24,11 @@ def test_every_document_is_in_one_group_that_it_fits_into(lengths: list[int], sh
 @given(st.integers(1, 20), st.integers(1, 60), st.integers(1, 40))
 def test_every_document_meets_every_node_once(documents: int, nodes: int, rows: int) -> None:
     batches = list(evaluation_batches(documents, nodes, rows))
-    pairs = [(d, n) for b in batches for d, n in zip(b.document[: b.used], b.node[: b.used], strict=True)]
+    pairs = [(d, n) for b in batches for d, n in zip(b.problem[: b.used], b.node[: b.used], strict=True)]
     assert sorted(pairs) == [(d, n) for d in range(documents) for n in range(nodes)]
-    assert all(len(b.document) == len(b.node) == rows for b in batches)
+    assert all(len(b.problem) == len(b.node) == rows for b in batches)
     assert all(b.used == rows for b in batches[:-1])
-    assert all((b.document < documents).all() and (b.node < nodes).all() for b in batches)
+    assert all((b.problem < documents).all() and (b.node < nodes).all() for b in batches)
 
 
 def test_short_documents_are_padded_with_zeros_and_missing_rows_repeat_the_first() -> None:

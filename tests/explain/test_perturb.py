@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ig_worker.errors import UsageError
 from ig_worker.explain.baselines import SpecialIds
-from ig_worker.explain.perturb import Curves, Eraser, Grid, Text, ranked, shuffled
+from ig_worker.explain.perturb import Curves, Eraser, Grid, ModelInput, ranked, shuffled
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIAL = SpecialIds(PAD, MASK, UNK, frozenset(range(5)))
@@ -20,13 +20,15 @@ EFFECTS = st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=40).map(np.a
 NUMBER = {name: i for i, name in enumerate(GRID.names)}
 
 
-def text(n: int) -> Text:
+def text(n: int) -> ModelInput:
     """[CLS], n different ordinary tokens, [SEP]."""
     ids = np.array([CLS, *range(5, 5 + n), SEP], np.int32)
-    return Text(ids, np.ones_like(ids))
+    return ModelInput(ids, np.ones_like(ids))
 
 
-def curves(f: Callable[[Text], float], x: Text, order: np.ndarray, eraser: Eraser, grid: Grid = GRID) -> Curves:
+def curves(
+    f: Callable[[ModelInput], float], x: ModelInput, order: np.ndarray, eraser: Eraser, grid: Grid = GRID
+) -> Curves:
     counts = grid.counts(len(order))
     return Curves(
         counts,
@@ -35,7 +37,7 @@ def curves(f: Callable[[Text], float], x: Text, order: np.ndarray, eraser: Erase
     )
 
 
-def additive(effects: np.ndarray) -> Callable[[Text], float]:
+def additive(effects: np.ndarray) -> Callable[[ModelInput], float]:
     return lambda x: float(sum(effects[id - 5] for id in x.ids.tolist() if id >= 5))
 
 
@@ -53,7 +55,7 @@ def test_only_the_ordinary_tokens_that_were_named_are_taken(n: int, kind: str, d
 
 
 def test_a_text_whose_padding_counts_keeps_its_length_and_hides_what_fills_it() -> None:
-    x = Text(np.array([7, 8, 9, PAD], np.int32), np.array([1, 1, 1, 0], np.int32))
+    x = ModelInput(np.array([7, 8, 9, PAD], np.int32), np.array([1, 1, 1, 0], np.int32))
     found = Eraser("delete", SPECIAL, keep_length=True).without(x, np.array([1]))
     assert (found.ids.tolist(), found.mask.tolist()) == ([7, 9, PAD, PAD], [1, 1, 0, 0])
 

@@ -7,9 +7,9 @@ import os
 import numpy as np
 import pytest
 
-from ig_worker.explain.engine import relative_l1
+from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.rules import fixed_rule
-from tests.explain.test_conformance import SHAPE, documents, load
+from tests.explain.test_conformance import SHAPE, load, problems
 
 # TensorFlow asks the processor whether it multiplies bfloat16, and oneDNN then lacks what it was told not to use.
 pytestmark = pytest.mark.skipif(
@@ -22,7 +22,7 @@ def test_bfloat16_rounds_a_little(tiny_models, architecture: str) -> None:
     from ig_worker.explain.fused import FusedEngine
 
     classifier = load(tiny_models[architecture])
-    cases = documents(classifier, "plain" if architecture.endswith("head") else "bert")
+    cases = problems(classifier, "plain" if architecture.endswith("head") else "bert")
     rule = fixed_rule("gausslegendre", 7)
     exact, rounded = (
         FusedEngine(classifier.split("embeddings", precision), rule, SHAPE).explain(cases)
@@ -39,7 +39,7 @@ def test_what_one_row_needs_stays_in_float32(tiny_models) -> None:
     from ig_worker.explain.fused import FusedEngine
 
     classifier = load(tiny_models["bert"])
-    cases = documents(classifier)[:4]
+    cases = problems(classifier)[:4]
     exact, rounded, tf32 = (
         FusedEngine(classifier.split("block:1", precision), fixed_rule("gausslegendre", 3), SHAPE).explain(cases)
         for precision in ("float32", "bfloat16", "tf32")
@@ -56,7 +56,7 @@ def test_tf32_is_switched_on_only_where_it_is_asked_for(tiny_models, precision: 
 
     classifier = load(tiny_models["bert"])
     engine = FusedEngine(classifier.split("embeddings"), fixed_rule("gausslegendre", 3), SHAPE)
-    cases = documents(classifier)[:2]
+    cases = problems(classifier)[:2]
     before = engine.explain(cases)
     try:
         configure(precision=precision)

@@ -8,7 +8,8 @@ import pytest
 
 from ig_worker.data.sources import DataSpec, open_documents
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
-from ig_worker.explain.engine import Document, relative_l1
+from ig_worker.explain.explanation import relative_l1
+from ig_worker.explain.problems import Problem
 from ig_worker.explain.rules import fixed_rule
 
 
@@ -36,7 +37,7 @@ def test_both_engines_agree_on_real_reviews(real_data: Path, classifier, style: 
     batch = next(open_documents(DataSpec(str(real_data / "imdb.npz"), limit=16)).batches())
     encoded = TextEncoder(classifier.tokenizer, style, 128).encode(batch.column("text").to_pylist())
     special = SpecialIds.of(classifier.tokenizer)
-    cases = [Document(t.input_ids, baseline_ids(t.input_ids, "pad", special), t.attention_mask, None) for t in encoded]
+    cases = [Problem(t.inputs, baseline_ids(t.inputs.ids, "pad", special)) for t in encoded]
     theirs = AlibiEngine(classifier, "embeddings", "gausslegendre", 10).explain(cases)
     ours = FusedEngine(classifier.split("embeddings"), fixed_rule("gausslegendre", 10)).explain(cases)
     assert any(t.truncated for t in encoded)

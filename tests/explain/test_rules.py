@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ig_worker.errors import UsageError
-from ig_worker.explain.rules import METHODS, fixed_rule
+from ig_worker.explain.rules import RULES, fixed_rule
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RULES)
 @pytest.mark.parametrize("n", [2, 5, 50, 301])
 def test_weights_sum_to_one_and_nodes_lie_in_the_interval(method: str, n: int) -> None:
     rule = fixed_rule(method, n)
@@ -19,7 +19,7 @@ def test_weights_sum_to_one_and_nodes_lie_in_the_interval(method: str, n: int) -
     assert (rule.nodes <= 1).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RULES)
 @pytest.mark.parametrize("n", [2, 5, 50])
 def test_nodes_and_weights_are_alibis_but_for_the_trapezoid(method: str, n: int) -> None:
     from alibi.utils.approximation_methods import approximation_parameters

@@ -28,7 +28,7 @@ class PoisonedActor(Actor):
             if any(KILLS in text for text in texts):
                 os.kill(os.getpid(), signal.SIGKILL)
             spoiled = self._worker._encoder.encode([text for text in texts if RAISES in text])
-            self._worker._engine = lambda *_: _Spoiled(engine(*_), {bytes(tokens.input_ids) for tokens in spoiled})
+            self._worker._engine = lambda *_: _Spoiled(engine(*_), {bytes(tokens.inputs.ids) for tokens in spoiled})
             return explain_table(table, faults, batch_tokens)
 
         engine = self._worker._engine
@@ -37,15 +37,15 @@ class PoisonedActor(Actor):
 
 
 class _Spoiled:
-    """An engine that raises at some documents, known by their token ids."""
+    """An engine that raises at some problems, known by their token ids."""
 
     def __init__(self, engine: Any, spoiled: set[bytes]) -> None:
         self._engine, self._spoiled = engine, spoiled
 
-    def explain(self, documents: Any) -> Any:
-        if any(bytes(document.input_ids) in self._spoiled for document in documents):
+    def explain(self, problems: Any) -> Any:
+        if any(bytes(problem.text.ids) in self._spoiled for problem in problems):
             raise ValueError("this text cannot be explained")
-        return self._engine.explain(documents)
+        return self._engine.explain(problems)
 
 
 if __name__ == "__main__":

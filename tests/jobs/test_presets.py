@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ig_worker.explain.engine import Document, relative_l1
+from ig_worker.explain.explanation import relative_l1
+from ig_worker.explain.problems import Problem
 from ig_worker.explain.rules import fixed_rule
+from ig_worker.models.inputs import ModelInput
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store.run_store import RunStore
@@ -165,16 +167,16 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     classifier = load_classifier(find_model(str(directory)))
     theirs, predictions, baselines = explain_as_the_tutorial(preset, classifier, encoded, LAYERS[preset])
     attributions = theirs.attributions[0].sum(axis=2)
-    parts = zip(encoded["input_ids"], baselines, encoded["attention_mask"], strict=True)
-    documents = [Document(*(part.astype(np.int32) for part in each), None) for each in parts]
+    ids, masks, baselines = (a.astype(np.int32) for a in (encoded["input_ids"], encoded["attention_mask"], baselines))
+    problems = [Problem(ModelInput(x, mask), base) for x, mask, base in zip(ids, masks, baselines, strict=True)]
     rule = fixed_rule(config.method, config.n_steps)
-    truth = TruthEngine(classifier, config.layer).explain(rule, documents, predictions)
+    truth = TruthEngine(classifier, config.layer).explain(rule, problems, predictions)
     assert len(ours) == REVIEWS
     worst = worst_of_ours = 0.0
-    for row, document, exact, expected, hidden, delta in zip(
-        ours, documents, truth, attributions, theirs.attributions[0], theirs.deltas, strict=True
+    for row, problem, exact, expected, hidden, delta in zip(
+        ours, problems, truth, attributions, theirs.attributions[0], theirs.deltas, strict=True
     ):
-        ids, length = document.input_ids, int(document.attention_mask.sum())
+        ids, length = problem.text.ids, int(problem.text.mask.sum())
         length = len(ids) if preset.endswith("2021") else length  # the 2021 tutorial keeps its padding
         assert row["input_ids"] == ids[:length].tolist()
         assert row["prediction"] == row["target"] == exact.target

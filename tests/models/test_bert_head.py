@@ -14,6 +14,7 @@ from ig_worker.errors import ModelError, UsageError
 from ig_worker.models.checkpoint import Scratch
 from ig_worker.models.examples import TokenRows
 from ig_worker.models.finetune import finetune
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.recipes import RECIPES, revise
 from tests.models.reviews import save_encoder, write_reviews
 from tests.tiny import save_tiny_model
@@ -38,7 +39,7 @@ def test_a_head_is_learnt_and_its_classifier_loads(tmp_path: Path) -> None:
     ids, mask = _plain(TextEncoder(classifier.tokenizer, "plain", 12), ["the film was great", "the film was awful"])
     for layer in ("embeddings", "block:1"):
         halves = classifier.split(layer)
-        assert np.argmax(halves.above(halves.below(ids, mask), mask), -1).tolist() == [1, 0]
+        assert np.argmax(halves.above(halves.below(ModelInput(ids, mask)), mask), -1).tolist() == [1, 0]
     before, after = load_file(base / "model.safetensors"), load_file(out / "model.safetensors")
     assert all(np.array_equal(before[name], after[name]) for name in before), "the encoder is frozen"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "model", "reviews.jsonl"]
@@ -46,7 +47,7 @@ def test_a_head_is_learnt_and_its_classifier_loads(tmp_path: Path) -> None:
 
 def _plain(encoder: Any, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     tokens = encoder.encode(texts)
-    return np.stack([row.input_ids for row in tokens]), np.stack([row.attention_mask for row in tokens])
+    return np.stack([row.inputs.ids for row in tokens]), np.stack([row.inputs.mask for row in tokens])
 
 
 def echo(input_ids: Any, attention_mask: Any, training: bool) -> SimpleNamespace:

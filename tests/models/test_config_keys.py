@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ig_worker.errors import ModelError
 from ig_worker.models.config_keys import KEYS, Use, check_keys, json_name
 from ig_worker.models.files import ModelFiles, find_model
+from ig_worker.models.inputs import ModelInput
 from tests.fuzz import quick
 from tests.models.checkpoints import copy_of
 from tests.pages import between
@@ -149,7 +150,7 @@ def test_any_other_value_of_a_key_is_refused_or_gives_the_probabilities_of_trans
         return
     halves = network.split(classifier.weights, found.shape, 0)
     wanted = network.probabilities(theirs(input_ids=IDS, attention_mask=MASK).logits)
-    ours = halves.above(halves.below(tf.constant(IDS), tf.constant(MASK)), tf.constant(MASK))
+    ours = halves.above(halves.below(ModelInput(tf.constant(IDS), tf.constant(MASK))), tf.constant(MASK))
     np.testing.assert_allclose(ours, wanted, atol=2e-6)
 
 

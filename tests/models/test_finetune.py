@@ -15,6 +15,7 @@ from ig_worker.data.sources import DataSpec
 from ig_worker.errors import DataError
 from ig_worker.models.examples import TokenRows, length_batches, read_examples
 from ig_worker.models.finetune import finetune
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.recipes import RECIPES
 from tests.models.reviews import write_reviews
 
@@ -81,8 +82,8 @@ def test_a_small_model_is_learnt_saved_and_loads_again(tmp_path: Path) -> None:
     classifier = load_classifier(find_model(str(out)))
     (tokens,) = TextEncoder(classifier.tokenizer, "bert", 24).encode(["the film was great"])
     halves = classifier.split("embeddings")
-    ids, mask = tokens.input_ids[None], tokens.attention_mask[None]
-    assert np.argmax(halves.above(halves.below(ids, mask), mask)) == 1
+    ids, mask = tokens.inputs.ids[None], tokens.inputs.mask[None]
+    assert np.argmax(halves.above(halves.below(ModelInput(ids, mask)), mask)) == 1
     assert sorted(path.name for path in out.parent.iterdir()) == ["model"], "nothing half-made stays behind"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ig_worker.errors import ModelError
 from ig_worker.models.files import find_model
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import layer_depth, read_shape
 from tests.truth import true_network
 
@@ -27,10 +28,10 @@ def test_every_layer_gives_what_transformers_gives(tiny_models: dict[str, Path],
     classifier = load(tiny_models[architecture])
     output = classifier.keras_model(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)
     for layer, theirs in zip(["embeddings", "block:0", "block:1", "block:2"], output.hidden_states, strict=True):
-        truth = true_network(classifier, layer).below(IDS, MASK).numpy()[MASK == 1]
+        truth = true_network(classifier, layer).below(ModelInput(IDS, MASK)).numpy()[MASK == 1]
         off, theirs_off = (
             np.abs(values.numpy()[MASK == 1] - truth).max()
-            for values in (classifier.split(layer).below(IDS, MASK), theirs)
+            for values in (classifier.split(layer).below(ModelInput(IDS, MASK)), theirs)
         )
         # Sums in another order are another machine's rounding: no further from float64 than transformers, times two.
         assert off <= 2 * theirs_off + 4 * np.finfo(np.float32).eps * np.abs(truth).max(), layer
@@ -45,7 +46,7 @@ def test_both_halves_together_give_the_probabilities(tiny_models, architecture: 
     classifier = load(tiny_models[architecture])
     halves = classifier.split(layer)
     theirs = tf.nn.softmax(classifier.keras_model(input_ids=IDS, attention_mask=MASK).logits)
-    np.testing.assert_allclose(halves.above(halves.below(IDS, MASK), MASK), theirs, atol=1e-6)
+    np.testing.assert_allclose(halves.above(halves.below(ModelInput(IDS, MASK)), MASK), theirs, atol=1e-6)
 
 
 def test_a_single_logit_is_read_as_two_classes(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_single_logit_is_read_as_two_classes(tmp_path: Path) -> None:
     classifier = load(save_tiny_model(tmp_path / "one", "distilbert", num_labels=1))
     halves = classifier.split("embeddings")
     p = tf.sigmoid(classifier.keras_model(input_ids=IDS, attention_mask=MASK).logits)[:, 0]
-    ours = halves.above(halves.below(IDS, MASK), MASK)
+    ours = halves.above(halves.below(ModelInput(IDS, MASK)), MASK)
     np.testing.assert_allclose(ours, np.stack([1 - p, p], axis=1), atol=1e-6)
     assert classifier.shape.classes == 2
 

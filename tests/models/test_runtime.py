@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import numpy as np
 from ig_worker.explain.adaptive import AdaptiveEngine
-from ig_worker.explain.engine import Document
+from ig_worker.explain.problems import Problem
+from ig_worker.models.inputs import ModelInput
 from ig_worker.explain.fused import FusedEngine
 from ig_worker.explain.rules import fixed_rule
 from ig_worker.models import network
@@ -40,13 +41,13 @@ for k in range(2):
     w |= weights(f"{k}/widen", kernel=(H, W), bias=W) | weights(f"{k}/narrow", kernel=(W, H), bias=H)
     w |= weights(f"{k}/attention_norm", f"{k}/output_norm", gamma=H, beta=H)
 w |= weights("head/hidden", kernel=(H, H), bias=H) | weights("head/logits", kernel=(H, 2), bias=2)
-documents = [
-    Document(rng.integers(0, 50, n).astype("i4"), np.zeros(n, "i4"), np.ones(n, "i4"), None) for n in (7, 30)
+problems = [
+    Problem(rng.integers(0, 50, n).astype("i4"), np.zeros(n, "i4"), np.ones(n, "i4"), None) for n in (7, 30)
 ]
 for dtype in (tf.float32, tf.bfloat16):
     cut = network.split(w, shape, 0, dtype)
-    assert FusedEngine(cut, fixed_rule("gausslegendre", 2)).explain(documents)[0].finite()
-    assert AdaptiveEngine(cut, 0.05, 7).explain(documents)[0].finite()
+    assert FusedEngine(cut, fixed_rule("gausslegendre", 2)).explain(problems)[0].finite()
+    assert AdaptiveEngine(cut, 0.05, 7).explain(problems)[0].finite()
 print("done")
 """
 

@@ -19,7 +19,7 @@ def test_style_bert_adds_special_tokens_and_no_padding(tokenizer) -> None:
     good, longer = TextEncoder(tokenizer, "bert", 16).encode(["Good film!", "slowly dull"])
     assert good.tokens == ["[CLS]", "good", "film", "!", "[SEP]"]
     assert good.word_ids.tolist() == [-1, 0, 1, 2, -1]
-    assert good.attention_mask.tolist() == [1] * 5
+    assert good.inputs.mask.tolist() == [1] * 5
     assert longer.tokens == ["[CLS]", "slow", "##ly", "dull", "[SEP]"]
     assert longer.word_ids.tolist() == [-1, 0, 0, 1, -1]
 
@@ -27,7 +27,7 @@ def test_style_bert_adds_special_tokens_and_no_padding(tokenizer) -> None:
 def test_style_plain_cleans_adds_nothing_and_keeps_padding(tokenizer) -> None:
     (made,) = TextEncoder(tokenizer, "plain", 6).encode(["Good (film)!"])
     assert made.tokens == ["good", "film", "[PAD]", "[PAD]", "[PAD]", "[PAD]"]
-    assert made.attention_mask.tolist() == [1, 1, 0, 0, 0, 0]
+    assert made.inputs.mask.tolist() == [1, 1, 0, 0, 0, 0]
     assert made.word_ids.tolist() == [0, 1, -1, -1, -1, -1]
 
 

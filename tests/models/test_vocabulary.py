@@ -89,7 +89,7 @@ def test_tokens_that_only_the_post_processor_adds_are_special_and_kept_by_baseli
     assert around(tokenizer) == (["[CLS]", "never"], ["[SEP]"])
     assert set(tokenizer.all_special_tokens) == ALL | {"never"}
     (tokens,) = TextEncoder(tokenizer, "bert", 16).encode([TEXT])
-    baseline = baseline_ids(tokens.input_ids, "pad", SpecialIds.of(tokenizer))
+    baseline = baseline_ids(tokens.inputs.ids, "pad", SpecialIds.of(tokenizer))
     assert tokenizer.convert_ids_to_tokens(baseline) == ["[CLS]", "never", "[PAD]", "[PAD]", "[PAD]", "[SEP]"]
     assert list(tokens.word_ids) == [-1, -1, 0, 1, 2, -1]
 

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pytest
 
 from ig_worker import schema
-from ig_worker.errors import RowError, RunStoppedError, UsageError
-from ig_worker.explain.engine import Document, Explanation
+from ig_worker.errors import RunStoppedError
+from ig_worker.explain.explanation import Explanation
+from ig_worker.explain.problems import Problem, Target, expand
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.tokenize import Tokens
-from ig_worker.run.chunk.rows import Row, choose_target, explain_rows
+from ig_worker.run.chunk.rows import Row, explain_rows
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store.run_store import RunStore
@@ -27,26 +29,26 @@ class ScriptedEngine:
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
-        self.calls.append(len(documents))
-        if any(POISON in document.input_ids for document in documents):
+    def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
+        self.calls.append(len(problems))
+        if any(POISON in problem.text.ids for problem in problems):
             raise ValueError("token 666\nis too much")
         ones = np.ones(2, np.float32)
         return [
-            Explanation(ones / 2, 0, 0.5, 0.5, ones * (np.nan if STRANGE in d.input_ids else 1), 0, None, 51, "fixed")
-            for d in documents
+            Explanation(ones / 2, 0, 0.5, 0.5, ones * (np.nan if STRANGE in d.text.ids else 1), 0, None, 51, "fixed")
+            for d in problems
         ]
 
 
-GOOD = Document(np.array([9], np.int32), np.array([0], np.int32), np.ones(1, np.int32), None)
+GOOD = Problem(ModelInput(np.array([9], np.int32), np.ones(1, np.int32)), np.array([0], np.int32))
 
 
 def rows(*first_ids: int) -> list[Row]:
     made = []
     for position, id in enumerate(first_ids):
         ids = np.array([id, 5], np.int32)
-        tokens = Tokens(ids, np.ones(2, np.int32), np.zeros(2, np.int32), ["a", "b"], False)
-        made.append(Row(position, f"row-{position}", 0, tokens, Document(ids, ids, tokens.attention_mask, None)))
+        tokens = Tokens(ModelInput(ids, np.ones(2, np.int32)), np.zeros(2, np.int32), ["a", "b"], False)
+        made.append(Row(position, f"row-{position}", 0, tokens, expand(tokens.inputs, ids, Target())))
     return made
 
 
@@ -73,17 +75,17 @@ def test_a_row_without_numbers_is_quarantined_and_its_neighbours_kept() -> None:
 
 
 class SickEngine(ScriptedEngine):
-    """Fails for every document, as a broken device does."""
+    """Fails for every problem, as a broken device does."""
 
     def __init__(self, error: Exception | None) -> None:
         super().__init__()
         self.error = error
 
-    def explain(self, documents: Sequence[Document]) -> list[Explanation]:
+    def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
         if self.error is not None:
             raise self.error
         nan = np.full(2, np.nan, np.float32)
-        return [Explanation(nan, 0, 0.5, 0.5, nan, 0, None, 51, "fixed") for _ in documents]
+        return [Explanation(nan, 0, 0.5, 0.5, nan, 0, None, 51, "fixed") for _ in problems]
 
 
 class ResourceExhaustedError(Exception):
@@ -102,24 +104,6 @@ def test_a_chunk_of_nothing_but_bad_rows_is_quarantined() -> None:
     failed = {}
     assert explain_rows(ScriptedEngine(), rows(POISON, POISON), failed, GOOD) == []
     assert sorted(failed) == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("target", "label", "expected"), [("predicted", None, None), ("label", 1, 1), ("0", None, 0), ("1", 0, 1)]
-)
-def test_targets(target: str, label: int | None, expected: int | None) -> None:
-    assert choose_target(target, label, 2) == expected
-
-
-@pytest.mark.parametrize("label", [None, -1, 2])
-def test_a_row_whose_label_the_model_does_not_know_cannot_explain_it(label: int | None) -> None:
-    with pytest.raises(RowError, match=rf"label is {label}; expected 0 to 1 for --target label"):
-        choose_target("label", label, 2)
-
-
-def test_a_class_that_the_model_does_not_have_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match="--target is 2; expected 0 to 1"):
-        choose_target("2", 0, 2)
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ class TextExplanations(Sequence[TextExplanation]):
 
         names = ("method", "n_steps", "layer", "baseline", "target")
         return as_alibi(
-            [row.document for row, _ in self._explained],
+            [problem for row, _ in self._explained for problem in row.problems],
             [result for _, result in self._explained],
             self._config.max_length,
             self._pad,

@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name
 from ig_worker.explain.baselines import SpecialIds
-from ig_worker.explain.engine import Float32
-from ig_worker.explain.perturb import Eraser, Positions, Text, ranked, shuffled
+from ig_worker.explain.explanation import Float32
+from ig_worker.explain.perturb import Eraser, Positions, ranked, shuffled
+from ig_worker.models.inputs import ModelInput
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig
 from ig_worker.run.store import checksummed_parquet
@@ -62,7 +63,7 @@ class Subject:
 
     id: str
     target: int
-    text: Text
+    text: ModelInput
     attributions: Float32  # [tokens]
     positions: Positions  # of the tokens that may be taken, at least one
     baselines: bool  # whether other methods rank it, too
@@ -101,7 +102,7 @@ class Evaluator:
             row = table.slice(position, 1).to_pylist()[0]
             tokens = np.array(row["input_ids"], np.int32)
             attended = tokens != self._pad if self._plain else np.ones(len(tokens), bool)
-            text, allowed = Text(tokens, attended.astype(np.int32)), self._eraser.ordinary(tokens)
+            text, allowed = ModelInput(tokens, attended.astype(np.int32)), self._eraser.ordinary(tokens)
             if len(allowed):
                 attributions = np.array(row["attributions"], np.float32)
                 found.append(Subject(row["id"], row["target"], text, attributions, allowed, position in also))
@@ -162,7 +163,7 @@ class Evaluator:
         singles = [[without(s.text, s.positions[j : j + 1]) for j in range(len(s.positions))] for s in subjects]
         return self._probabilities(subjects, singles)
 
-    def _probabilities(self, subjects: Sequence[Subject], texts: Sequence[Sequence[Text]]) -> list[Float32]:
+    def _probabilities(self, subjects: Sequence[Subject], texts: Sequence[Sequence[ModelInput]]) -> list[Float32]:
         """F of some texts of each subject, float32 [its texts] each."""
         flat = [text for part in texts for text in part]
         targets = [subject.target for subject, part in zip(subjects, texts, strict=True) for _ in part]

@@ -6,8 +6,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ig_worker.errors import RowError, RunStoppedError, UsageError
-from ig_worker.explain.engine import Document, Engine, Explanation
+from ig_worker.errors import RunStoppedError
+from ig_worker.explain import problems
+from ig_worker.explain.explanation import Explanation
+from ig_worker.explain.problems import Engine, Problem
 from ig_worker.models.tokenize import Tokens
 
 _MACHINE_FAULTS = frozenset(
@@ -23,7 +25,7 @@ class Row:
     id: str
     label: int | None
     tokens: Tokens
-    document: Document
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
@@ -39,25 +41,7 @@ Explained = list[tuple[Row, Explanation]]
 Failures = dict[int, Failure]  # by position in the chunk
 
 
-def choose_target(target: str, label: int | None, classes: int) -> int | None:
-    """The class to explain in a row; None is the predicted one.
-
-    Raises:
-        RowError: the target is the label, and the row has none that the model knows.
-        UsageError: the target is a class that the model does not have.
-    """
-    if target == "predicted":
-        return None
-    if target == "label":
-        if label is None or not 0 <= label < classes:
-            raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
-        return label
-    if int(target) >= classes:
-        raise UsageError(f"--target is {target}", expected=f"0 to {classes - 1}, as the model has {classes} classes")
-    return int(target)
-
-
-def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures, known_good: Document) -> Explained:
+def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures, known_good: Problem) -> Explained:
     """Explanations of the rows that have one; the others are entered into `failed`.
 
     The result always comes from one pass over the rows that work: halves are only probed for the rows that raise, so
@@ -67,7 +51,7 @@ def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures, known_go
     """
 
     def attempt(part: Sequence[Row]) -> list[Explanation]:
-        return engine.explain([row.document for row in part])
+        return problems.explain_rows(engine, [row.problems for row in part])
 
     good = list(rows)
     try:
@@ -90,8 +74,8 @@ def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures, known_go
     return explained
 
 
-def require_health(engine: Engine, known_good: Document) -> None:
-    """Raise RunStoppedError where the engine cannot even explain a document that is known to be good."""
+def require_health(engine: Engine, known_good: Problem) -> None:
+    """Raise RunStoppedError where the engine cannot even explain a problem that is known to be good."""
     (found,) = engine.explain([known_good])
     if not found.finite():
         raise RunStoppedError(

@@ -23,7 +23,7 @@ def attributions_table(explained: Explained, hidden: int | None = None) -> pa.Ta
         "target_probability": [result.target_probability for _, result in explained],
         "baseline_probability": [result.baseline_probability for _, result in explained],
         "tokens": [row.tokens.tokens for row, _ in explained],
-        "input_ids": [row.tokens.input_ids for row, _ in explained],
+        "input_ids": [row.tokens.inputs.ids for row, _ in explained],
         "word_ids": [row.tokens.word_ids for row, _ in explained],
         "attributions": [result.attributions for _, result in explained],
         "delta": [result.delta for _, result in explained],

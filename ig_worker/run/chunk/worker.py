@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,16 @@ import pyarrow as pa
 
 from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
-from ig_worker.explain.engine import STATUS_LIMIT, Document, Engine, Explanation, relative_l1
+from ig_worker.explain.explanation import STATUS_LIMIT, Explanation, relative_l1
+from ig_worker.explain.methods import ADAPTIVE, ALIBI, FUSED, build_engine
 from ig_worker.explain.packing import BatchShape
-from ig_worker.explain.rules import ADAPTIVE, fixed_rule
+from ig_worker.explain.problems import Engine, Problem, choose_target, expand
+from ig_worker.explain.problems import explain_rows as explain_problems
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.chunk.evaluator import Evaluator
 from ig_worker.run.chunk.records import DELTA_BOUNDS, ChunkRecord
-from ig_worker.run.chunk.rows import Explained, Failure, Failures, Row, choose_target, explain_rows, require_health
+from ig_worker.run.chunk.rows import Explained, Failure, Failures, Row, explain_rows, require_health
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
@@ -70,32 +73,21 @@ class ChunkWorker:
         return self._engines[purpose, batch_tokens]
 
     def _make_engine(self, purpose: Purpose, shape: BatchShape) -> Engine:
-        # Imported here: alibi and the engines take seconds, and a run needs one of them.
-        config, keep = self._config, self._config.keep_hidden
-        if purpose is Purpose.ALIBI or (purpose is Purpose.RUN and config.engine == "alibi"):
-            from ig_worker.explain.reference import AlibiEngine
-
-            if purpose is Purpose.ALIBI:
-                return AlibiEngine(self.classifier, config.layer, AUDIT_METHOD, AUDIT_STEPS)
-            return AlibiEngine(self.classifier, config.layer, config.method, config.n_steps, keep_hidden=keep)
+        config = self._config
         if purpose is Purpose.REFINED:
             from ig_worker.explain.refined import RefinedEngine
 
             return RefinedEngine(self.classifier.split(config.layer), shape, self._traced)
-        if purpose is Purpose.RUN and config.method == ADAPTIVE:
-            from ig_worker.explain.adaptive import AdaptiveEngine
-
-            network = self.classifier.split(config.layer, config.precision)
-            engine = AdaptiveEngine(network, config.tolerance, config.max_evaluations, shape, keep_hidden=keep)
-            if config.precision == "float32" and not keep:  # the refined reference's, too, and tracing takes seconds
-                self._traced = engine.programs
-            return engine
-        from ig_worker.explain.fused import FusedEngine
-
-        if purpose is Purpose.AUDIT:
-            return FusedEngine(self.classifier.split(config.layer), fixed_rule(AUDIT_METHOD, AUDIT_STEPS), shape)
-        network = self.classifier.split(config.layer, config.precision)
-        return FusedEngine(network, fixed_rule(config.method, config.n_steps), shape, keep_hidden=keep)
+        if purpose is not Purpose.RUN:
+            config = replace(
+                config, engine=ALIBI if purpose is Purpose.ALIBI else FUSED, method=AUDIT_METHOD, n_steps=AUDIT_STEPS,
+                precision="float32", keep_hidden=False,
+            )  # fmt: skip
+        engine = build_engine(config, self.classifier, shape)
+        if config.method == ADAPTIVE and config.precision == "float32" and not config.keep_hidden:
+            # They are the refined reference's, too, and tracing takes seconds.
+            self._traced = engine.programs  # type: ignore[attr-defined]
+        return engine
 
     def _shape(self, batch_tokens: int) -> BatchShape:
         tokens = batch_tokens or self._config.batch_tokens or BatchShape.batch_tokens
@@ -175,11 +167,10 @@ class ChunkWorker:
         explained = explain_rows(engine, rows, failed, self._known_good())
         return explained, failed, time.monotonic() - begun
 
-    def _known_good(self) -> Document:
-        """A document that every healthy engine can explain."""
+    def _known_good(self) -> Problem:
+        """A problem that every healthy engine can explain."""
         (tokens,) = self._encoder.encode(["a"])
-        base = baseline_ids(tokens.input_ids, "zeros", self._special)
-        return Document(tokens.input_ids, base, tokens.attention_mask, None)
+        return Problem(tokens.inputs, baseline_ids(tokens.inputs.ids, "zeros", self._special))
 
     def audit_chunk(self, store: RunStore, index: int, share: float) -> list[dict[str, Any]]:
         """Recompute a share of a chunk's explained rows by both engines at `gausslegendre` 50 and compare them.
@@ -194,14 +185,14 @@ class ChunkWorker:
         rows, _ = self._rows(table, faults)
         chosen = set(audit_positions([row.id for row in rows], share))
         wanted = [row for position, row in enumerate(rows) if position in chosen]
-        documents = [row.document for row in wanted]
-        ours = self._engine(Purpose.AUDIT).explain(documents)
-        theirs = self._engine(Purpose.ALIBI).explain(documents)
+        problems = [row.problems for row in wanted]
+        ours = explain_problems(self._engine(Purpose.AUDIT), problems)
+        theirs = explain_problems(self._engine(Purpose.ALIBI), problems)
         records = [_audit_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
         if self._config.method == ADAPTIVE and wanted:
             written = store.read_attributions(index).select(["id", "attributions", "error_estimate"]).to_pylist()
             by_id = {row["id"]: row for row in written}
-            refined = self._engine(Purpose.REFINED).explain(documents)
+            refined = explain_problems(self._engine(Purpose.REFINED), problems)
             for record, reference in zip(records, refined, strict=True):
                 row = by_id[record["id"]]
                 record["refined_relative_l1"] = relative_l1(row["attributions"], reference.attributions)
@@ -227,15 +218,15 @@ class ChunkWorker:
             records, self._encoder.encode([record["text"] for _, record in records]), strict=True
         ):
             try:
-                if not tokens.attention_mask.any():
+                if not tokens.inputs.mask.any():
                     raise RowError("the text has no tokens in style plain", reason="no_tokens")
                 target = choose_target(self._config.target, record["label"], self.classifier.shape.classes)
             except RowError as error:
                 failed[position] = Failure(error.reason, str(error))
                 continue
-            base = baseline_ids(tokens.input_ids, self._config.baseline, self._special)
-            document = Document(tokens.input_ids, base, tokens.attention_mask, target)
-            rows.append(Row(position, record["id"], record["label"], tokens, document))
+            base = baseline_ids(tokens.inputs.ids, self._config.baseline, self._special)
+            problems = expand(tokens.inputs, base, target)
+            rows.append(Row(position, record["id"], record["label"], tokens, problems))
         return rows, failed
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.explain.rules import ADAPTIVE
+from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.models.layers import NetworkShape
 from ig_worker.run.config import ExplainConfig
 

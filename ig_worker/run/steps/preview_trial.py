@@ -126,20 +126,19 @@ def _try(classifier: Classifier, encoder: TextEncoder, config: ExplainConfig, ro
 
 def _predict(network: SplitNetwork, texts: Sequence[Tokens], shape: BatchShape) -> tuple[list[int], float]:
     """(class number of each text, seconds that a forward pass takes for a token)."""
-    from ig_worker.explain.packing import group_by_length, stack
+    from ig_worker.explain.packing import group_by_length, stack_texts
 
     found = [0] * len(texts)
     seconds: list[float] = []
-    for group in group_by_length([len(text.input_ids) for text in texts], shape):
+    for group in group_by_length([len(text.inputs.ids) for text in texts], shape):
         for start in range(0, len(group.members), group.rows):
             members = group.members[start : start + group.rows]
-            ids = stack([texts[i].input_ids for i in members], len(members), group.length)
-            mask = stack([texts[i].attention_mask for i in members], len(members), group.length)
+            batch = stack_texts([texts[i].inputs for i in members], len(members), group.length)
             for _ in range(1 if seconds else 2):  # the very first pass compiles what the others use
                 started = time.monotonic()
-                scores = network.above(network.below(ids, mask), mask).numpy()
+                scores = network.above(network.below(batch), batch.mask).numpy()
                 taken = time.monotonic() - started
-            seconds.append(taken / ids.size)
+            seconds.append(taken / batch.ids.size)
             for i, number in zip(members, scores.argmax(axis=1), strict=True):
                 found[i] = int(number)
     return found, min(seconds)

@@ -83,7 +83,7 @@ def allowed_difference(tolerance: float, precision: str) -> float:
 
 def _differences(worker: Any, store: RunStore, index: int, batch_tokens: int) -> list[float]:
     """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction."""
-    from ig_worker.explain.engine import relative_l1
+    from ig_worker.explain.explanation import relative_l1
 
     table, faults = store.read_chunk(index)
     # A row that ended its process once would end this one.

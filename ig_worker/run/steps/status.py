@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from ig_worker.explain.rules import ADAPTIVE
+from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.run.dispatch.attempt_log import ATTEMPTS, failed_attempts
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.run_store import RunStore

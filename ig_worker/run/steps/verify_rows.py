@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ig_worker.explain.engine import STATUS_CONVERGED, STATUS_FIXED
+from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_FIXED
 
 _ROUNDING = 1e-5  # float32, over the sum of a text's attributions
 _FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`

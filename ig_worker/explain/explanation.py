@@ -1,10 +1,8 @@
-"""What goes into an engine and what comes out of it; both engines keep to it."""
+"""What comes out of an engine, and how far two of them are apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,22 +10,13 @@ import numpy.typing as npt
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 
+FLOOR = 0.01  # of attributions' L1 norm: saturated texts, whose attributions are all near 0, do not count as wrong
 STATUS_FIXED, STATUS_CONVERGED, STATUS_LIMIT = "fixed", "converged", "evaluation_limit"
 
 
 @dataclass(frozen=True)
-class Document:
-    """One tokenized text with its baseline. Arrays are int32 [tokens]."""
-
-    input_ids: Int32
-    baseline_ids: Int32
-    attention_mask: Int32
-    target: int | None  # class whose probability is explained; None is the predicted one
-
-
-@dataclass(frozen=True)
 class Explanation:
-    """Integrated gradients of one document."""
+    """Integrated gradients of one problem, or of a row, whose problems are combined."""
 
     probabilities: Float32  # [classes], at the input
     target: int
@@ -47,20 +36,20 @@ class Explanation:
     @classmethod
     def at_fixed_rule(
         cls,
-        document: Document,
+        tokens: int,
         target: int,
         at_input: Float32,
-        at_baseline: Float32,
+        ends: tuple[float, float],
         sums: npt.NDArray[np.floating],
         nodes: int,
     ) -> Explanation:
-        """From class probabilities at both ends, [classes], and the sums over a rule's nodes.
+        """From class probabilities at the input, [classes], F at input and baseline, and sums over a rule's nodes.
 
-        `sums` is [padded tokens], or [padded tokens, hidden] where the hidden axis is to be kept.
+        `tokens` is the text's length. `sums` is [padded tokens], or [padded tokens, hidden] where that axis is kept.
         """
-        sums = sums[: len(document.input_ids)]
+        sums = sums[:tokens]
         attributions = (sums.sum(axis=1) if sums.ndim == 2 else sums).astype(np.float32)
-        f1, f0 = float(at_input[target]), float(at_baseline[target])
+        f1, f0 = ends
         return cls(
             probabilities=at_input.astype(np.float32),
             target=target,
@@ -83,22 +72,7 @@ class Explanation:
         )
 
 
-class Engine(Protocol):
-    """Explains documents; results come in their order."""
-
-    def explain(self, documents: Sequence[Document]) -> list[Explanation]: ...
-
-
-def choose_targets(documents: Sequence[Document], at_input: Float32) -> Int32:
-    """The class that is explained, int32 [documents]: the document's own, or the predicted one."""
-    pairs = zip(documents, at_input, strict=False)  # padding rows of the batch have no document
-    return np.array([p.argmax() if d.target is None else d.target for d, p in pairs], np.int32)
-
-
 def relative_l1(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Relative L1 difference of `a` against `b`: ‖a − b‖₁ / max(‖b‖₁, 0.01).
-
-    The floor keeps saturated texts, whose attributions are all near 0, from counting as wrong.
-    """
+    """Relative L1 difference of `a` against `b`: ‖a − b‖₁ / max(‖b‖₁, FLOOR)."""
     a64, b64 = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return float(np.abs(a64 - b64).sum() / max(np.abs(b64).sum(), 0.01))
+    return float(np.abs(a64 - b64).sum() / max(np.abs(b64).sum(), FLOOR))

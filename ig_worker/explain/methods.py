@@ -1,0 +1,145 @@
+"""What `--method` and `--engine` name: which engine, which settings it reads, and whether their values can be right.
+
+A new method is one more entry in `METHODS`. Nothing here imports TensorFlow or alibi until an engine is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ig_worker.errors import UsageError
+from ig_worker.explain.product import LEAST_EVALUATIONS, LEAST_TOLERANCE
+from ig_worker.explain.rules import RULES, check_rule, fixed_rule
+
+if TYPE_CHECKING:
+    from ig_worker.explain.packing import BatchShape
+    from ig_worker.explain.problems import Engine
+    from ig_worker.models.classifier import Classifier
+
+ADAPTIVE = "adaptive"
+FUSED, ALIBI = "fused", "alibi"
+ENGINES = (FUSED, ALIBI)
+
+
+class Settings(Protocol):
+    """What engines are told; a run's configuration has these, and more."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def n_steps(self) -> int: ...
+    @property
+    def tolerance(self) -> float: ...
+    @property
+    def max_evaluations(self) -> int: ...
+    @property
+    def layer(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def keep_hidden(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to integrate.
+
+    Args:
+        reads: the settings that only some methods read, of which this one reads these.
+        check: raises UsageError where their values cannot be right.
+        engines: how each engine that has this method is built, by the engine's name.
+    """
+
+    reads: tuple[str, ...]
+    check: Callable[[Settings], None]
+    engines: Mapping[str, Callable[[Settings, Classifier, BatchShape], Engine]]
+
+
+def check_method(settings: Settings, defaults: Mapping[str, Any]) -> None:
+    """Raise UsageError where engine, method and what they read do not go together.
+
+    Args:
+        settings: to be checked.
+        defaults: of each setting that only some methods read: a value that nothing reads is a misunderstanding.
+    """
+    if settings.method not in METHODS:
+        raise UsageError(f"--method is {settings.method!r}", expected=f"one of {', '.join(METHODS)}")
+    method = METHODS[settings.method]
+    if settings.engine not in method.engines:
+        raise UsageError(
+            f"--engine {settings.engine} has no method {settings.method}",
+            expected="a fixed rule",
+            remedy="add --method gausslegendre",
+        )
+    for name in UNSHARED:
+        if name not in method.reads and getattr(settings, name) != defaults[name]:
+            other = next(key for key, one in METHODS.items() if name in one.reads)
+            flag, value = name.replace("_", "-"), getattr(settings, name)
+            raise UsageError(
+                f"--{flag} is {value}, which --method {settings.method} does not read",
+                remedy=f"add --method {other}",
+            )
+    method.check(settings)
+    if settings.engine == ALIBI and settings.precision != "float32":
+        raise UsageError(f"--precision is {settings.precision}", expected="float32 with --engine alibi")
+
+
+def unread(method: str) -> set[str]:
+    """The settings that other methods read, and this one, known or not, does not: they decide nothing."""
+    return set(UNSHARED) - set(METHODS[method].reads if method in METHODS else ())
+
+
+def build_engine(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+    """The engine of a method, for a network.
+
+    Args:
+        settings: that `check_method` has passed.
+        classifier: the network.
+        shape: how batches are cut.
+    """
+    return METHODS[settings.method].engines[settings.engine](settings, classifier, shape)
+
+
+def _check_adaptive(settings: Settings) -> None:
+    if not LEAST_TOLERANCE <= settings.tolerance <= 1:
+        raise UsageError(f"--tolerance is {settings.tolerance}", expected=f"{LEAST_TOLERANCE:g} to 1")
+    if settings.max_evaluations < LEAST_EVALUATIONS:
+        raise UsageError(f"--max-evaluations is {settings.max_evaluations}", expected=f"at least {LEAST_EVALUATIONS}")
+
+
+def _adaptive(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+    from ig_worker.explain.adaptive import AdaptiveEngine
+
+    network = classifier.split(settings.layer, settings.precision)
+    hidden = settings.keep_hidden
+    return AdaptiveEngine(network, settings.tolerance, settings.max_evaluations, shape, keep_hidden=hidden)
+
+
+def _check_fixed(name: str, settings: Settings) -> None:
+    check_rule(name, settings.n_steps)
+
+
+def _fused(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+    from ig_worker.explain.fused import FusedEngine
+
+    network = classifier.split(settings.layer, settings.precision)
+    return FusedEngine(network, fixed_rule(settings.method, settings.n_steps), shape, keep_hidden=settings.keep_hidden)
+
+
+def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+    from ig_worker.explain.reference import AlibiEngine  # which groups texts by itself: alibi holds whole paths
+
+    hidden = settings.keep_hidden
+    return AlibiEngine(classifier, settings.layer, settings.method, settings.n_steps, keep_hidden=hidden)
+
+
+METHODS: dict[str, Method] = {
+    ADAPTIVE: Method(("tolerance", "max_evaluations"), _check_adaptive, {FUSED: _adaptive}),
+    **{name: Method(("n_steps",), partial(_check_fixed, name), {FUSED: _fused, ALIBI: _alibi}) for name in RULES},
+}
+UNSHARED = tuple(dict.fromkeys(name for method in METHODS.values() for name in method.reads))

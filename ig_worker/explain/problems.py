@@ -1,0 +1,146 @@
+"""What is explained: a row is expanded into problems, each one path with one scalar, and combined from what they give.
+
+Engines integrate problems and know nothing of rows. A way to choose what is explained is written down here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ig_worker.errors import RowError, UsageError
+from ig_worker.explain.explanation import FLOOR, STATUS_LIMIT, Explanation, Float32, Int32
+from ig_worker.explain.packing import stack, stack_texts
+from ig_worker.models.inputs import ModelInput
+
+
+@dataclass(frozen=True)
+class Target:
+    """The scalar that is explained: the probability of a class."""
+
+    number: int | None = None  # of the class; None is the predicted one
+
+    def of(self, probabilities: Float32) -> int:
+        """The number of the class, where the network gives these probabilities, [classes], for the text."""
+        return int(probabilities.argmax()) if self.number is None else self.number
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One path with one scalar: ∫ (h − h') ∂F/∂h dα from the baseline to the text (Sundararajan et al. 2017)."""
+
+    text: ModelInput
+    baseline: Int32  # ids; all else that the network reads is the text's
+    target: Target = Target()
+    weight: float = 1.0  # of its part in the row's explanation
+
+    @property
+    def tokens(self) -> int:
+        """How many the text has."""
+        return len(self.text.ids)
+
+
+class Engine(Protocol):
+    """Explains problems; results come in their order."""
+
+    def explain(self, problems: Sequence[Problem]) -> list[Explanation]: ...
+
+
+def choose_target(setting: str, label: int | None, classes: int) -> Target:
+    """What `--target` means for a row.
+
+    Args:
+        setting: ``predicted``, ``label``, or a class number.
+        label: the row's, None where it has none.
+        classes: of the network.
+
+    Raises:
+        RowError: the target is the label, and the row has none that the model knows.
+        UsageError: the target is a class that the model does not have.
+    """
+    if setting == "predicted":
+        return Target()
+    if setting == "label":
+        if label is None or not 0 <= label < classes:
+            raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
+        return Target(label)
+    if int(setting) >= classes:
+        raise UsageError(f"--target is {setting}", expected=f"0 to {classes - 1}, as the model has {classes} classes")
+    return Target(int(setting))
+
+
+def expand(text: ModelInput, baseline: Int32, target: Target) -> tuple[Problem, ...]:
+    """The problems of a row, at least one. Today each row is one."""
+    return (Problem(text, baseline, target),)
+
+
+def combine(problems: Sequence[Problem], found: Sequence[Explanation]) -> Explanation:
+    """A row's explanation: the weighted sum of those of its problems, which have the same tokens.
+
+    Integrated gradients are linear in the scalar, and the average over baselines is another such sum. What is no sum,
+    the probabilities and the target, is the first problem's. The error estimate is a bound: errors may add up.
+    """
+    if len(problems) == 1 and problems[0].weight == 1.0:
+        return found[0]
+    weights = [problem.weight for problem in problems]
+
+    def total(name: str) -> Any:
+        return sum(weight * getattr(one, name) for weight, one in zip(weights, found, strict=True))
+
+    attributions = np.asarray(total("attributions"), np.float32)
+    errors = [one.error_estimate for one in found]
+    size = max(float(np.abs(attributions).sum(dtype=np.float64)), FLOOR)
+    scaled = [
+        abs(weight) * error * max(float(np.abs(one.attributions).sum(dtype=np.float64)), FLOOR)
+        for weight, error, one in zip(weights, errors, found, strict=True)
+        if error is not None
+    ]
+    return replace(
+        found[0],
+        target_probability=total("target_probability"),
+        baseline_probability=total("baseline_probability"),
+        attributions=attributions,
+        delta=total("delta"),
+        error_estimate=sum(scaled) / size if len(scaled) == len(found) else None,
+        evaluations=sum(one.evaluations for one in found),
+        status=next((one.status for one in found if one.status == STATUS_LIMIT), found[0].status),
+        hidden=None if found[0].hidden is None else np.asarray(total("hidden"), np.float32),
+    )
+
+
+def explain_rows(engine: Engine, rows: Sequence[Sequence[Problem]]) -> list[Explanation]:
+    """The explanation of each row, from its problems; all of them go through the engine together."""
+    found = iter(engine.explain([problem for row in rows for problem in row]))
+    return [combine(row, [next(found) for _ in row]) for row in rows]
+
+
+def batch(problems: Sequence[Problem], rows: int, length: int) -> tuple[ModelInput, Int32]:
+    """Texts and baselines as one batch each, arrays int32 [rows, length]; see `packing.stack`."""
+    texts = stack_texts([problem.text for problem in problems], rows, length)
+    return texts, stack([problem.baseline for problem in problems], rows, length)
+
+
+def chosen_classes(problems: Sequence[Problem], at_input: Float32) -> Int32:
+    """The class that each problem explains, int32 [problems], from class probabilities at its text."""
+    # Padding rows of a batch have no problem.
+    return np.array([problem.target.of(p) for problem, p in zip(problems, at_input, strict=False)], np.int32)
+
+
+def scalar(probabilities: Float32, target: int) -> float:
+    """F, from the class probabilities of one text, [classes]."""
+    return float(probabilities[target])
+
+
+def scalars(probabilities: Any, targets: Any) -> Any:
+    """F of each text of a batch, float32 [rows], as TensorFlow differentiates it.
+
+    Args:
+        probabilities: tensor float32 [rows, classes].
+        targets: tensor int32 [rows], numbers of classes.
+    """
+    from ig_worker.models.runtime import tf  # seconds, which what only chooses need not cost
+
+    return tf.gather(probabilities, targets, axis=1, batch_dims=1)

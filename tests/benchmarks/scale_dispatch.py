@@ -19,6 +19,7 @@ import ray
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.records import ChunkRecord
 from ig_worker.run.config import ExplainConfig, run_identity
+from ig_worker.run.dispatch.executor import ON_RAY
 from ig_worker.run.dispatch.pool import Pool
 from ig_worker.run.steps import explain
 from ig_worker.run.steps.explain_state import Run
@@ -33,7 +34,7 @@ _ROWS = 256  # of a chunk, as `--chunk-rows` has it by default
 
 
 class _Sleeper:
-    """Processes that answer like `run.actor.Actor`; `batch_tokens` says for how many milliseconds a chunk takes."""
+    """Processes that answer like `explain_actor.Actor`; `batch_tokens` says for how many milliseconds a chunk takes."""
 
     def ready(self) -> tuple[str, str]:
         return "stand-in", str(ray.get_runtime_context().get_node_id())
@@ -81,7 +82,7 @@ class Driver:
             mock.patch.object(ray, "kill"),  # what one run releases, the next one takes
         ):
             begun, before = time.monotonic(), time.process_time()
-            explain._explain(run, Pool(lambda: next(seats), actors))
+            explain._explain(run, Pool(lambda: next(seats), actors), ON_RAY)
             wall, cpu = time.monotonic() - begun, time.process_time() - before
             run.bind(run.batch_tokens)
             manifest = len(run.store.storage.read("run.json") or b"")

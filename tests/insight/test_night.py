@@ -6,7 +6,6 @@ import datetime
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,13 @@ from ig_worker.run.steps import explain as driver
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clocks import Clock
-from tests.run.in_process import shared_worker, work
+from tests.run.in_process import explain_run_here
 
 
 @pytest.fixture
 def explain(tmp_path: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> ExplainConfig:
     """Of four rows, explained in this process."""
-    monkeypatch.setattr(driver, "_run_pool", partial(work, worker_of=shared_worker))
+    monkeypatch.setattr(night_module, "explain_run", explain_run_here)
     rows = [{"id": f"r{i}", "text": f"a {word} film", "label": i % 2} for i, word in enumerate(["good", "bad"] * 2)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return ExplainConfig(

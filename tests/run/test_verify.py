@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ig_worker import schema
+from ig_worker.run.chunk.recompute import differences
 from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import PRECISIONS, ExplainConfig, fingerprint
 from ig_worker.run.steps.prepare import data_mark
-from ig_worker.run.steps.recompute import _differences, allowed_difference
+from ig_worker.run.steps.recompute import allowed_difference
 from ig_worker.run.steps.verify import repair, verify_run
 from ig_worker.run.steps.verify_rows import value_faults
 from ig_worker.run.store.lease import Lease
@@ -367,7 +368,7 @@ def test_rows_that_were_quarantined_are_not_explained_again(run: Path) -> None:
             seen.update(faults)
             return [], {}, 0.0
 
-    _differences(Worker(), RunStore(str(run)), 2, 0)
+    differences(Worker(), RunStore(str(run)), 2, 0)
     assert list(seen) == [1]
 
 

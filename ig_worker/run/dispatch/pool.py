@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -17,8 +16,9 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, 
 
 from ig_worker.errors import IgWorkerError, RunStoppedError
 from ig_worker.run.dispatch.attempt_log import about_task, task_name
+from ig_worker.run.dispatch.executor import Event, Order
 from ig_worker.run.dispatch.ledger import Ledger
-from ig_worker.run.dispatch.policy import Action, Outcome
+from ig_worker.run.dispatch.policy import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +29,6 @@ _START_PAUSE_S = 15.0  # after a start that failed while other actors work
 START_LIMIT_S = 900.0  # an actor that is not ready by then is started anew: it may hang, or its node never came
 WAIT_LIMIT_S = 2700.0  # with no actor at all: then the cluster has no room for one
 _SHOWN = 400  # characters of an error
-
-
-@dataclass(frozen=True)
-class Event:
-    """What the pool tells its caller: a finished task with its record, or an attempt that failed."""
-
-    task: Hashable
-    outcome: Outcome
-    action: Action
-    place: str
-    seconds: float
-    record: Any = None
-    error: str = ""
 
 
 class Pool:
@@ -76,17 +63,20 @@ class Pool:
     def ready(self) -> int:
         return len(self._idle) + len(self._busy)
 
-    def work(self, ledger: Ledger, call: Callable[[Any, Any], Any], tick: Callable[[], None]) -> Iterator[Event]:
+    def share(self, value: Any) -> Any:
+        return ray.put(value)
+
+    def work(self, ledger: Ledger, order: Callable[[Any], Order], tick: Callable[[], None]) -> Iterator[Event]:
         """Work through the ledger's tasks; yields an event for every attempt that ended.
 
         Args:
             ledger: the tasks.
-            call: starts a task on an actor: ``call(actor, task)`` returns Ray's reference.
+            order: the method of an actor that does a task, and its arguments.
             tick: called about once a second.
         """
         while ledger.open:
             self._adjust(ledger)
-            self._assign(ledger, call)
+            self._assign(ledger, order)
             waited = [*self._busy, *self._starting]
             if waited:
                 done, _ = ray.wait(waited, num_returns=1, timeout=_WAIT_S)
@@ -101,7 +91,7 @@ class Pool:
                 else:
                     event = self._finished(reference, ledger)
                     if ledger.open:  # before the caller looks at the event: the actor need not wait for that
-                        self._assign(ledger, call)
+                        self._assign(ledger, order)
                     yield event
             yield from self._late(ledger)
             tick()
@@ -113,7 +103,7 @@ class Pool:
         ray.kill(actor)
         self._places.pop(actor, None)
 
-    def _assign(self, ledger: Ledger, call: Callable[[Any, Any], Any]) -> None:
+    def _assign(self, ledger: Ledger, order: Callable[[Any], Order]) -> None:
         """Give tasks to idle actors."""
         if not self._idle or (not ledger.waiting and time.monotonic() - self._shared < _LOOK_S):
             return
@@ -126,7 +116,8 @@ class Pool:
             if task is None:
                 left.append(actor)
             else:
-                self._busy[call(actor, task)] = (actor, task, now)
+                method, *arguments = order(task)
+                self._busy[getattr(actor, method).remote(*arguments)] = (actor, task, now)
         self._idle = left
 
     def close(self) -> None:

@@ -6,18 +6,20 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ig_worker.data.sources import Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import layer_depth
-from ig_worker.run.config import ExplainConfig
+from ig_worker.run.config import ActorSettings, ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.cluster_address import is_connected, is_local, wanted_cluster
 from ig_worker.run.dispatch.local_machine import check_surroundings
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.run_store import Commit, RunStore
+
+C = TypeVar("C", ExplainConfig, ActorSettings)
 
 
 def check_model(config: ExplainConfig, files: ModelFiles) -> None:
@@ -71,8 +73,8 @@ def check_ray(address: str | None, deadline: Deadline) -> None:
         reach(wanted, deadline)
 
 
-def with_gpus(config: ExplainConfig) -> ExplainConfig:
-    """The configuration with its number of GPUs an actor decided: one where this machine has any, unless it is told.
+def with_gpus(config: C) -> C:
+    """A configuration with its number of GPUs an actor decided: one where this machine has any, unless it is told.
 
     On a cluster the driver's machine says nothing of the workers', so there none is the default.
     """

@@ -47,7 +47,7 @@ def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypa
     def fail(*_: object) -> None:
         raise RunStoppedError("the evaluation failed: disk full")
 
-    monkeypatch.setattr(night_module, "evaluate_run", fail)
+    monkeypatch.setattr(night_module, "measure_faithfulness", fail)
     done = night(tmp_path, explain, evaluate=True)
     assert (done.exit_code, done.warnings) == (0, ["faithfulness is not known: the evaluation failed: disk full"])
     assert "  warning: faithfulness is not known" in done.text()
@@ -58,7 +58,7 @@ def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypa
 def test_a_deadline_in_the_evaluation_costs_only_the_evaluation(tmp_path: Path, explain, monkeypatch) -> None:
     night(tmp_path, explain)  # so that nothing but the evaluation is left to do
     given: list[float] = []
-    monkeypatch.setattr(night_module, "evaluate_run", lambda *_: given.append(_[2].left))
+    monkeypatch.setattr(night_module, "measure_faithfulness", lambda *_: given.append(_[2].left))
     clock = Clock()
     monkeypatch.setattr(night_module, "verify_run", lambda store: clock.pass_(1) or verify_run(store))
     for limit in (600.0, 0.5):

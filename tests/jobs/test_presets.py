@@ -14,6 +14,7 @@ import pytest
 
 from ig_worker.explain.engine import Document, relative_l1
 from ig_worker.explain.rules import fixed_rule
+from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store.run_store import RunStore
@@ -157,7 +158,7 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     config = settings(preset, *flags, "--keep-hidden")
     store = RunStore(str(tmp_path))
     prepare(store, config)
-    ChunkWorker(config, find_model(config.model)).explain_chunk(store, 0, "print")
+    ChunkWorker(config, find_model(config.model)).explain_chunk(store, 0, Binding("print", 0))
     ours = store.read_attributions(0).to_pylist()
 
     tokenizer = load_tokenizer(str(directory), 10**6)

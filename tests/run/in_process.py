@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ig_worker.models.files import ModelFiles
-from ig_worker.run.chunk.records import ChunkRecord
+from ig_worker.run.chunk.records import Binding, ChunkRecord
 from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import ExplainConfig
@@ -50,8 +50,8 @@ class StandIn(Here):
     def worker(self) -> None:
         pass
 
-    def explain(self, index: int, fingerprint: str, batch_tokens: int, guilty: tuple[int, ...] = ()) -> ChunkRecord:
-        return commit(self._store, index, fingerprint, guilty)
+    def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
+        return commit(self._store, index, binding.fingerprint, guilty)
 
 
 def commit(store: RunStore, index: int, fingerprint: str, guilty: tuple[int, ...] = ()) -> ChunkRecord:

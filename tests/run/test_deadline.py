@@ -16,7 +16,7 @@ from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.deadline import Deadline, Overdue
 from ig_worker.run.dispatch.executor import InProcess
 from ig_worker.run.steps import evaluate, explain
-from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
@@ -122,12 +122,12 @@ def test_it_holds_while_actors_work(config, tmp_path, clock, step: str, done: in
     assert (store.manifest()["state"], store.read_summary()["exit_code"]) == ("stopped", 4)
 
 
-@pytest.mark.parametrize("phase", ["_actors", "read_evaluation"])
+@pytest.mark.parametrize("phase", ["_actors", "read_curves"])
 def test_it_holds_in_an_evaluation(config, tmp_path: Path, clock: Clock, monkeypatch, phase: str) -> None:
     explain_here(tmp_path / "run", config, StandIn)
     monkeypatch.setattr(evaluate, phase, late(clock, getattr(evaluate, phase)))
     with pytest.raises(RunStoppedError, match="--deadline of 20 s"):
-        evaluate_run(str(tmp_path / "run"), EvaluateConfig(), Deadline(20, clock=clock), InProcess(Unwanted))
+        measure_faithfulness(str(tmp_path / "run"), EvaluateConfig(), Deadline(20, clock=clock), InProcess(Unwanted))
 
 
 def test_what_does_not_look_at_the_clock_is_interrupted_and_the_end_is_written_down(config, tmp_path, monkeypatch):

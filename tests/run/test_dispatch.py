@@ -214,8 +214,8 @@ def test_rows_that_end_their_process_are_found_and_no_others(
     st.sampled_from(["all", "all but the known-good text", "now and then"]),
     st.randoms(use_true_random=False),
 )
-def test_no_row_is_blamed_for_its_place(rows, chunks, poison, nodes, bad, fault, chance) -> None:
-    """Whatever the bad places do, as long as there is a good one."""
+def test_no_row_is_blamed_for_its_seat(rows, chunks, poison, nodes, bad, fault, chance) -> None:
+    """Whatever the bad seats do, as long as there is a good one."""
     names = [f"n{i}" for i in range(nodes)]
     broken = {f"n{i}" for i in bad} & set(names)
     if len(broken) == nodes:
@@ -231,7 +231,7 @@ def test_no_row_is_blamed_for_its_place(rows, chunks, poison, nodes, bad, fault,
     World(rows, poison, kills).play(ledger, names)
     for chunk, found in ledger.guilty.items():
         innocent = set(found) - poison.get(chunk, set())
-        assert not innocent or len(broken) > 1, "two bad places that explain the known-good text agree about a row"
+        assert not innocent or len(broken) > 1, "two bad seats that explain the known-good text agree about a row"
 
 
 def test_a_row_has_to_end_its_process_twice_by_itself_and_elsewhere_where_it_can() -> None:
@@ -285,7 +285,7 @@ def test_a_worker_that_raises_has_found_nothing_of_a_row() -> None:
     assert ledger.open
 
 
-def test_what_a_place_said_of_a_row_is_taken_back_when_it_turns_out_sick() -> None:
+def test_what_a_seat_said_of_a_row_is_taken_back_when_it_turns_out_sick() -> None:
     search = Search(Probe(0, 0, 1))
     assert search.died(Probe(0, 0, 1), "a") == [Probe(0, 0, 1)]
     assert search.died(Probe(0, 0, 1), "b") == []

@@ -22,7 +22,7 @@ from ig_worker.run.steps import prepare as prepare_module
 from ig_worker.run.steps.result import RunResult
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.filesystem import Storage
-from ig_worker.run.store.lease import Lease, Mark
+from ig_worker.run.store.lease import Lease, LeaseRecord
 from ig_worker.run.store.run_store import RunStore
 from jobs import prepare
 from tests.run.in_process import StandIn, explain_here
@@ -232,7 +232,7 @@ def test_a_driver_that_was_taken_for_dead_writes_nothing_more(config, tmp_path: 
 
     class SleepsAndWakes(StandIn):
         def explain(self, index: int, *_: Any) -> ChunkRecord:
-            other = Mark("d2", "elsewhere", "machine", 7, 70)
+            other = LeaseRecord("d2", "elsewhere", "machine", 7, 70)
             for name, content in {"driver.json": asdict(other), "run.json": {}, "summary.json": {}}.items():
                 (run / name).write_text(json.dumps(content))
                 files[name] = (run / name).read_bytes()

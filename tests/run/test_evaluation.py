@@ -17,11 +17,11 @@ from ig_worker import schema
 from ig_worker.errors import RunStoppedError, UsageError
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.perturb import Text
-from ig_worker.run.chunk.evaluator import Evaluator, iter_evaluations, read_evaluation
+from ig_worker.run.chunk.evaluator import FaithfulnessTest, iter_curves, read_curves
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.dispatch.executor import InProcess
-from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.store.run_store import RunStore
 from tests.run.in_process import Shared, explain_here
 
@@ -49,8 +49,8 @@ def attributed(*ids: str, tokens: int = 10) -> pa.Table:
 
 
 def evaluated(table: pa.Table, config: EvaluateConfig = ALL) -> list[dict[str, Any]]:
-    evaluator = Evaluator(OneToken(), SPECIAL, False, config)  # type: ignore[arg-type]
-    return evaluator.evaluate(evaluator.subjects(table))
+    test = FaithfulnessTest(OneToken(), SPECIAL, False, config)  # type: ignore[arg-type]
+    return test.curves(test.subjects(table))
 
 
 def test_a_ranking_that_finds_the_decisive_token_is_told_from_one_that_does_not() -> None:
@@ -105,13 +105,13 @@ class Noting(Shared):
 
     done: ClassVar[list[int]] = []
 
-    def evaluate(self, index: int, config: EvaluateConfig) -> Any:
-        record = super().evaluate(index, config)
+    def measure_faithfulness(self, index: int, config: EvaluateConfig) -> Any:
+        record = super().measure_faithfulness(index, config)
         self.done.append(index)
         return record
 
 
-evaluate_here = partial(evaluate_run, executor=InProcess(Noting))
+evaluate_here = partial(measure_faithfulness, executor=InProcess(Noting))
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_the_curves_run_from_what_the_run_has_written_to_the_text_without_tokens
     evaluate_here(str(real), config)
     store = RunStore(str(real))
     stored = {row["id"]: row for table in store.iter_attributions() for row in table.to_pylist()}
-    rows = [row for table in iter_evaluations(store, config) for row in table.to_pylist()]
+    rows = [row for table in iter_curves(store, config) for row in table.to_pylist()]
     assert len(rows) == 4 * len(stored)
     for row in rows:
         whole, nothing = stored[row["id"]]["target_probability"], row["deletion"][-1]
@@ -160,7 +160,7 @@ def test_a_text_of_style_plain_keeps_its_padding(tmp_path: Path, tiny_models, co
     evaluate_here(str(run), config)
     store = RunStore(str(run))
     stored = {row["id"]: row for table in store.iter_attributions() for row in table.to_pylist()}
-    for table in iter_evaluations(store, config):
+    for table in iter_curves(store, config):
         for row in table.to_pylist():
             assert row["deletion"][0] == pytest.approx(stored[row["id"]]["target_probability"], abs=1e-6)
             assert row["counts"][-1] == sum(word >= 0 for word in stored[row["id"]]["word_ids"])
@@ -168,9 +168,9 @@ def test_a_text_of_style_plain_keeps_its_padding(tmp_path: Path, tiny_models, co
 
 def test_probabilities_do_not_depend_on_what_shares_a_batch(real: Path, computed: list[int]) -> None:
     evaluate_here(str(real), replace(ALL, baselines_share=0.0))
-    alone = [t.to_pylist() for t in iter_evaluations(RunStore(str(real)), replace(ALL, baselines_share=0.0))]
+    alone = [t.to_pylist() for t in iter_curves(RunStore(str(real)), replace(ALL, baselines_share=0.0))]
     evaluate_here(str(real), ALL)
-    together = [t.to_pylist() for t in iter_evaluations(RunStore(str(real)), ALL)]
+    together = [t.to_pylist() for t in iter_curves(RunStore(str(real)), ALL)]
     for few, many in zip(alone, together, strict=True):
         same = [row for row in many if row["method"] in ("integrated_gradients", "random")]
         assert [row["counts"] for row in few] == [row["counts"] for row in same]
@@ -181,10 +181,10 @@ def test_what_is_of_another_run_chunk_or_result_counts_as_none(real: Path, compu
     evaluate_here(str(real), ALL)
     store = RunStore(str(real))
     commit = store.read_commit(0)
-    assert read_evaluation(store, commit, ALL).schema.equals(schema.EVALUATION)
-    assert read_evaluation(store, replace(commit, fingerprint="another"), ALL) is None
-    assert read_evaluation(store, replace(commit, quarantined=(1,)), ALL) is None  # they have been tried again since
-    assert read_evaluation(store, replace(commit, index=9), ALL) is None
+    assert read_curves(store, commit, ALL).schema.equals(schema.EVALUATION)
+    assert read_curves(store, replace(commit, fingerprint="another"), ALL) is None
+    assert read_curves(store, replace(commit, quarantined=(1,)), ALL) is None  # they have been tried again since
+    assert read_curves(store, replace(commit, index=9), ALL) is None
 
 
 def test_an_evaluation_ends_at_its_deadline_and_keeps_what_is_done(real: Path, computed: list[int]) -> None:
@@ -196,7 +196,7 @@ def test_an_evaluation_ends_at_its_deadline_and_keeps_what_is_done(real: Path, c
 
 def test_another_model_is_refused(real: Path, tiny_models: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="is not the model of this run"):
-        evaluate_run(str(real), replace(ALL, model=str(tiny_models["bert"])))
+        measure_faithfulness(str(real), replace(ALL, model=str(tiny_models["bert"])))
 
 
 @pytest.fixture(scope="module")
@@ -216,11 +216,11 @@ def test_actors_begin_anew_with_other_settings_and_then_do_only_what_is_missing(
     run = explained(tmp_path, tiny_models["distilbert"])
     evaluate_here(str(run), ALL)
     config = replace(ALL, replace="delete", address=address, actors="1")
-    whole = evaluate_run(str(run), config)
+    whole = measure_faithfulness(str(run), config)
     before = files(run)
     assert (whole.computed, whole.rows, sorted(before)) == (3, 6, [f"chunk-0000{i}.parquet" for i in range(3)])
-    found = pa.concat_tables(iter_evaluations(RunStore(str(run)), config))
+    found = pa.concat_tables(iter_curves(RunStore(str(run)), config))
     assert sorted(found.column("id").to_pylist()) == sorted(4 * [f"r{i}" for i in range(7) if i != 5])
     (run / "evaluation" / "chunk-00001.parquet").unlink()
-    assert evaluate_run(str(run), config).computed == 1
+    assert measure_faithfulness(str(run), config).computed == 1
     assert files(run) == before

@@ -43,7 +43,7 @@ class Attempts:
             "task": task_name(event.task),
             "outcome": event.outcome.value,
             "action": event.action.value,
-            "place": event.place,
+            "place": event.seat,
             "ended": ended.isoformat(timespec="seconds"),
             "seconds": round(event.seconds, 3),
         }

@@ -43,7 +43,7 @@ class Event:
     task: Hashable
     outcome: Outcome
     action: Action
-    place: str
+    seat: str
     seconds: float
     record: Any = None
     error: str = ""

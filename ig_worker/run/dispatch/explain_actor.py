@@ -11,10 +11,12 @@ from typing import Any
 from ig_worker.errors import UsageError
 from ig_worker.models.files import ModelFiles, on_this_machine
 from ig_worker.run import logs
+from ig_worker.run.chunk.evaluator import FaithfulnessRecord
 from ig_worker.run.chunk.recompute import differences
+from ig_worker.run.chunk.records import Binding, ChunkRecord
 from ig_worker.run.config import ActorSettings, EvaluateConfig, ExplainConfig
 from ig_worker.run.dispatch.executor import ActorSpec
-from ig_worker.run.store.filesystem import PATIENCE_S, Storage
+from ig_worker.run.store.filesystem import RUN_PATIENCE_S, Storage
 from ig_worker.run.store.lease import holder
 from ig_worker.run.store.run_store import RunStore
 
@@ -69,7 +71,7 @@ class Actor:
         runtime.configure(self._settings.cpus_per_actor, self._config.precision)
         if self._settings.gpus_per_actor:
             runtime.require_gpu()
-        self._store.storage.patience_s = PATIENCE_S
+        self._store.storage.patience_s = RUN_PATIENCE_S
         self._worker = ChunkWorker(self._config, files)
         return runtime.device_kind()
 
@@ -78,28 +80,28 @@ class Actor:
 
         return self._worker.measure_batch(runtime.device_kind())
 
-    def explain(self, index: int, fingerprint: str, batch_tokens: int, guilty: tuple[int, ...] = ()) -> Any:
+    def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
         with self._about(index):
-            record = self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens, guilty)
+            record = self._worker.explain_chunk(self._store, index, binding, guilty)
             log.info(
                 "explained %d rows, %d quarantined, in %.1f s", record.explained, record.quarantined, record.seconds
             )
             return record
 
-    def probe(self, index: int, start: int, stop: int, batch_tokens: int) -> None:
+    def probe(self, index: int, start: int, stop: int, binding: Binding) -> None:
         with self._about(index):
-            self._worker.probe_rows(self._store, index, start, stop, batch_tokens)
+            self._worker.probe_rows(self._store, index, start, stop, binding.batch_tokens)
 
-    def try_known_good(self, batch_tokens: int) -> None:
-        self._worker.try_known_good(batch_tokens)
+    def try_known_good(self, binding: Binding) -> None:
+        self._worker.try_known_good(binding.batch_tokens)
 
     def audit(self, index: int, share: float) -> Any:
         with self._about(index):
             return self._worker.audit_chunk(self._store, index, share)
 
-    def evaluate(self, index: int, config: EvaluateConfig) -> Any:
+    def measure_faithfulness(self, index: int, config: EvaluateConfig) -> FaithfulnessRecord:
         with self._about(index):
-            return self._worker.evaluator(config).evaluate_chunk(self._store, index)
+            return self._worker.faithfulness(config).measure_chunk(self._store, index)
 
     def recompute(self, index: int, batch_tokens: int) -> list[float]:
         with self._about(index):

@@ -1,6 +1,6 @@
 """What to do next with the chunks of a run: decisions only, without Ray and without a clock. The pool carries them out.
 
-A place is where a process runs: a node, or a GPU of one. What has failed somewhere is tried elsewhere next. A place
+A seat is where a process runs: a node, or a GPU of one. What has failed somewhere is tried elsewhere next. A seat
 whose processes end for three chunks in a row while others work is left out, and what happened there is not believed.
 """
 
@@ -29,7 +29,7 @@ from ig_worker.run.dispatch.policy import (
 from ig_worker.run.dispatch.row_search import Control, Part, Probe, Search
 
 MAX_HOPELESS = 3  # chunks given up in a row: then the fault is not theirs
-SICK = 3  # different chunks that a place fails, one after the other
+SICK = 3  # different chunks that a seat fails, one after the other
 SLOW = 2.0  # times the median: worth a second copy on an actor that has nothing else to do
 LEAST_SLOW_S = 10.0  # below, there is little to gain
 _REMEMBERED = 200  # durations
@@ -39,7 +39,7 @@ _REMEMBERED = 200  # durations
 class _Copy:
     """A running attempt."""
 
-    place: str
+    seat: str
     started: float
 
 
@@ -63,16 +63,16 @@ class Ledger:
         self.guilty: dict[Hashable, tuple[int, ...]] = {}  # rows of a chunk that end their process
         self.done = 0
         self.given_up_in_a_row = 0
-        self.sick: set[str] = set()  # places
+        self.sick: set[str] = set()  # seats
         self._rows = rows
         self._alike = alike
         self._ready: dict[Hashable, float] = {}  # not to be tried before
         self._searches: dict[Hashable, Search] = {}
-        self._verdicts: dict[Hashable, set[str]] = {}  # on which places' word rows of a chunk are guilty
+        self._verdicts: dict[Hashable, set[str]] = {}  # on which seats' word rows of a chunk are guilty
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
-        self._able: set[str] = set()  # places that have done something since a process last ended there
-        self._failing: dict[str, set[Hashable]] = {}  # tasks that ended their process on a place since then
-        self._better: dict[str, bool] = {}  # whether another place has done something since the first of them
+        self._able: set[str] = set()  # seats that have done something since a process last ended there
+        self._failing: dict[str, set[Hashable]] = {}  # tasks that ended their process on a seat since then
+        self._better: dict[str, bool] = {}  # whether another seat has done something since the first of them
         self._over: set[Hashable] = set()  # done or given up while a second copy is still running
         self._parts: set[Part] = set()  # of what is running
 
@@ -93,36 +93,36 @@ class Ledger:
         learned = pace_limit(self._seconds) if self._alike else None
         return UNKNOWN_LIMIT_S if learned is None else learned
 
-    def take(self, now: float, place: str = "", places: Collection[str] = ()) -> Hashable | None:
+    def take(self, now: float, seat: str = "", seats: Collection[str] = ()) -> Hashable | None:
         """The next task for an actor, now running; None where there is none for it.
 
         Args:
             now: the time.
-            place: of the actor.
-            places: of all actors. A task is not tried where it failed while there is one where it did not.
+            seat: of the actor.
+            seats: of all actors. A task is not tried where it failed while there is one where it did not.
         """
-        if place in self.sick and any(other not in self.sick for other in places):
+        if seat in self.sick and any(other not in self.sick for other in seats):
             return None
-        task = self._next(now, place, places)
+        task = self._next(now, seat, seats)
         if task is None and not self.waiting:
-            task = self._straggler(now, place)
+            task = self._straggler(now, seat)
         if task is not None:
-            self.running.setdefault(task, []).append(_Copy(place, now))
+            self.running.setdefault(task, []).append(_Copy(seat, now))
             if isinstance(task, Part):
                 self._parts.add(task)
         return task
 
-    def _next(self, now: float, place: str, places: Collection[str]) -> Hashable | None:
-        """Of what waits, the first that this place may try now; in front of rows perhaps the known-good text."""
+    def _next(self, now: float, seat: str, seats: Collection[str]) -> Hashable | None:
+        """Of what waits, the first that this seat may try now; in front of rows perhaps the known-good text."""
         for task in self.waiting:
             if self._ready.get(task, now) > now:
                 continue
-            failed = self._places_of(task)
-            if place in failed and any(other not in failed and other not in self.sick for other in places):
+            failed = self._seats_of(task)
+            if seat in failed and any(other not in failed and other not in self.sick for other in seats):
                 continue
-            if isinstance(task, Probe) and place not in self._able:
-                control = Control(task.chunk, place)
-                if any(isinstance(other, Control) and other.place == place for other in self.running):
+            if isinstance(task, Probe) and seat not in self._able:
+                control = Control(task.chunk, seat)
+                if any(isinstance(other, Control) and other.seat == seat for other in self.running):
                     continue
                 return control
             del self.waiting[task]
@@ -130,7 +130,7 @@ class Ledger:
             return task
         return None
 
-    def _straggler(self, now: float, place: str) -> Hashable | None:
+    def _straggler(self, now: float, seat: str) -> Hashable | None:
         """A chunk that runs for long, and only once: an actor with nothing else to do may try it, too."""
         if len(self._seconds) < KNOWN or not self._alike:
             return None
@@ -138,37 +138,37 @@ class Ledger:
         late = [
             (now - copies[0].started, task)
             for task, copies in self.running.items()
-            if now - copies[0].started > slow and len(copies) == 1 and self._worth_a_copy(task, place)
+            if now - copies[0].started > slow and len(copies) == 1 and self._worth_a_copy(task, seat)
         ]
         return max(late, key=lambda pair: pair[0])[1] if late else None
 
-    def _worth_a_copy(self, task: Hashable, place: str) -> bool:
+    def _worth_a_copy(self, task: Hashable, seat: str) -> bool:
         known = task in self._over or task in self._searches or isinstance(task, Part)
-        return not known and place not in self._places_of(task)
+        return not known and seat not in self._seats_of(task)
 
-    def failed_places(self) -> set[str]:
-        """Places on which something that waits has failed."""
-        return {place for task in self.history for place in self._places_of(task) if task not in self.running}
+    def failed_seats(self) -> set[str]:
+        """Seats on which something that waits has failed."""
+        return {seat for task in self.history for seat in self._seats_of(task) if task not in self.running}
 
-    def _places_of(self, task: Hashable) -> set[str]:
-        return self.history[task].places if task in self.history else set()
+    def _seats_of(self, task: Hashable) -> set[str]:
+        return self.history[task].seats if task in self.history else set()
 
-    def report(self, task: Hashable, outcome: Outcome, now: float = 0.0, place: str = "", error: str = "") -> Action:
+    def report(self, task: Hashable, outcome: Outcome, now: float = 0.0, seat: str = "", error: str = "") -> Action:
         """Enter how an attempt ended; returns what was decided."""
-        seconds = self._leave(task, now, place)
-        self._learn(task, outcome, place)
+        seconds = self._leave(task, now, seat)
+        self._learn(task, outcome, seat)
         if task in self._over:
             if task not in self.running:
                 self._over.discard(task)
             return Action.IGNORE
         history = self.history.setdefault(task, History())
-        if outcome in STRIKES and place not in self.sick:
-            history.strikes.append((outcome, place))
-        # What fails on a place that is left out counts as lost: it has a limit all the same.
-        history.lost += outcome is Outcome.NODE_LOST or (outcome in STRIKES and place in self.sick)
+        if outcome in STRIKES and seat not in self.sick:
+            history.strikes.append((outcome, seat))
+        # What fails on a seat that is left out counts as lost: it has a limit all the same.
+        history.lost += outcome is Outcome.NODE_LOST or (outcome in STRIKES and seat in self.sick)
         history.last_error = error or outcome.value
         if isinstance(task, Part):
-            return self._tried(task, outcome, history, now, place)
+            return self._tried(task, outcome, history, now, seat)
         if task in self._searches and outcome is not Outcome.DONE:  # the second copy; its rows are being looked at
             return Action.IGNORE
         action = next_action(outcome, history)
@@ -206,10 +206,10 @@ class Ledger:
         self.waiting.pop(task, None)
         self._over.update(part for part in self._parts if part.chunk == task)
 
-    def _leave(self, task: Hashable, now: float, place: str) -> float:
+    def _leave(self, task: Hashable, now: float, seat: str) -> float:
         """Take one copy of a task off the running ones; returns its seconds."""
         copies = self.running.get(task, [])
-        mine = next((copy for copy in copies if copy.place == place), copies[0] if copies else _Copy(place, now))
+        mine = next((copy for copy in copies if copy.seat == seat), copies[0] if copies else _Copy(seat, now))
         if mine in copies:
             copies.remove(mine)
         if not copies:
@@ -217,33 +217,33 @@ class Ledger:
             self._parts.discard(task)
         return now - mine.started
 
-    def _learn(self, task: Hashable, outcome: Outcome, place: str) -> None:
-        """What an attempt says of its place. What a worker can tell, such as of a storage, says nothing."""
+    def _learn(self, task: Hashable, outcome: Outcome, seat: str) -> None:
+        """What an attempt says of its seat. What a worker can tell, such as of a storage, says nothing."""
         if outcome is Outcome.DONE:
-            self._able.add(place)
-            self._failing.pop(place, None)
+            self._able.add(seat)
+            self._failing.pop(seat, None)
             self._better.update(dict.fromkeys(self._failing, True))
-        elif outcome in FATAL and place not in self.sick:
-            self._able.discard(place)
-            if place not in self._failing:
-                self._failing[place], self._better[place] = set(), False
-            failing = self._failing[place]
+        elif outcome in FATAL and seat not in self.sick:
+            self._able.discard(seat)
+            if seat not in self._failing:
+                self._failing[seat], self._better[seat] = set(), False
+            failing = self._failing[seat]
             if isinstance(task, Control):  # speaks for itself, every time
                 failing.add((task, len(failing)))
             else:
                 failing.add(task.chunk if isinstance(task, Probe) else task)
-            if place and len(failing) >= SICK and self._better[place]:
-                self._exclude(place)
+            if seat and len(failing) >= SICK and self._better[seat]:
+                self._exclude(seat)
 
-    def _exclude(self, place: str) -> None:
-        """Leave a place out, and forget what it said of chunks and of rows."""
-        self.sick.add(place)
+    def _exclude(self, seat: str) -> None:
+        """Leave a seat out, and forget what it said of chunks and of rows."""
+        self.sick.add(seat)
         for history in self.history.values():
-            history.strikes = [strike for strike in history.strikes if strike[1] != place]
+            history.strikes = [strike for strike in history.strikes if strike[1] != seat]
         for search in self._searches.values():
-            self._put_first(reversed(search.take_back(place)))
-        for task, places in list(self._verdicts.items()):
-            if place in places and task not in self.running:
+            self._put_first(reversed(search.take_back(seat)))
+        for task, seats in list(self._verdicts.items()):
+            if seat in seats and task not in self.running:
                 del self._verdicts[task], self.guilty[task]
                 self.history[task].searched = False
 
@@ -263,13 +263,13 @@ class Ledger:
         search = self._searches[task] = Search(Probe(task, 0, self._rows(task)))
         self._put_first(search.begin)
 
-    def _tried(self, part: Part, outcome: Outcome, history: History, now: float, place: str) -> Action:
+    def _tried(self, part: Part, outcome: Outcome, history: History, now: float, seat: str) -> Action:
         """Enter how the attempt at some rows, or at the known-good text, ended."""
         search = self._searches.get(part.chunk)
-        if search is None:  # it ended while this place was still being tried
+        if search is None:  # it ended while this seat was still being tried
             del self.history[part]
             return Action.IGNORE
-        counted = place not in self.sick and outcome is not Outcome.NODE_LOST
+        counted = seat not in self.sick and outcome is not Outcome.NODE_LOST
         if isinstance(part, Control):
             del self.history[part]
             search.setbacks += outcome is not Outcome.DONE
@@ -278,7 +278,7 @@ class Ledger:
             search.survived(part)
             action = Action.FINISH
         elif outcome in FATAL and counted:
-            self._put_first(search.died(part, place))
+            self._put_first(search.died(part, seat))
             action = Action.BISECT
         else:  # a worker that raises has found nothing: what it can say of a row, it quarantines by itself
             self._again(part, history, now)
@@ -301,7 +301,7 @@ class Ledger:
         history.strikes = history.strikes[:1] if search.guilty else history.strikes[: MAX_STRIKES - 1]
         if search.guilty:
             self.guilty[task] = search.guilty
-            self._verdicts[task] = search.places
+            self._verdicts[task] = search.seats
         self._put_first([task])
 
 

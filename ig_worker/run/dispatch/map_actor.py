@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ig_worker.errors import RunDamagedError
-from ig_worker.run.store.filesystem import PATIENCE_S
+from ig_worker.run.store.filesystem import RUN_PATIENCE_S
 from ig_worker.run.store.run_store import RunStore
 
 
@@ -20,7 +20,7 @@ class MapActor:
         from ig_worker.run.dispatch.cluster import own_seat
 
         device = self.load()
-        self._store.storage.patience_s = PATIENCE_S
+        self._store.storage.patience_s = RUN_PATIENCE_S
         return device, own_seat()
 
     def load(self) -> str:

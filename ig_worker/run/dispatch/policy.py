@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 MAX_STRIKES = 3
-MAX_LOST = 10  # attempts lost to their place; no fault of the chunk, but not for ever
+MAX_LOST = 10  # attempts lost to their seat; no fault of the chunk, but not for ever
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 PACE = 10.0  # a chunk may take so many times the median
 LEAST_LIMIT_S = 300.0  # programs are traced and compiled on an actor's first chunk
@@ -48,15 +48,15 @@ class Action(Enum):
 class History:
     """What has happened to one task so far."""
 
-    strikes: list[tuple[Outcome, str]] = field(default_factory=list)  # each with its place
+    strikes: list[tuple[Outcome, str]] = field(default_factory=list)  # each with its seat
     lost: int = 0
     searched: bool = False  # its rows have been probed
     last_error: str = ""
 
     @property
-    def places(self) -> set[str]:
+    def seats(self) -> set[str]:
         """On which it failed."""
-        return {place for _, place in self.strikes}
+        return {seat for _, seat in self.strikes}
 
 
 def next_action(outcome: Outcome, history: History) -> Action:

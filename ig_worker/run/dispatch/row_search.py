@@ -1,9 +1,9 @@
 """The search for the rows of a chunk that end their process, by halving: pure.
 
-An innocent row must never be blamed, so a place (a node, or a GPU of one) is not believed by itself. Rows are tried
-only on a place that has done some work since a process last ended there; where it has not, the known-good text goes
-first. A row is guilty once it has ended its process twice by itself, on another place the second time where there is
-one, and nothing counts that was seen on a place that turns out to be sick.
+An innocent row must never be blamed, so a seat (a node, or a GPU of one) is not believed by itself. Rows are tried
+only on a seat that has done some work since a process last ended there; where it has not, the known-good text goes
+first. A row is guilty once it has ended its process twice by itself, on another seat the second time where there is
+one, and nothing counts that was seen on a seat that turns out to be sick.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Control:
-    """The known-good text, on a place where a process has ended since it last did any work."""
+    """The known-good text, on a seat where a process has ended since it last did any work."""
 
     chunk: Hashable  # whose search asks for it
-    place: str
+    seat: str
 
 
 Part = Probe | Control
@@ -53,7 +53,7 @@ class Search:
 
     whole: Probe
     open: set[Probe] = field(default_factory=set)  # waiting or running
-    deaths: dict[Probe, list[str]] = field(default_factory=dict)  # of single rows: on which places
+    deaths: dict[Probe, list[str]] = field(default_factory=dict)  # of single rows: on which seats
     ended: int = 0  # processes
     setbacks: int = 0
 
@@ -68,12 +68,12 @@ class Search:
     @property
     def guilty(self) -> tuple[int, ...]:
         """Rows that are to blame, as far as is known."""
-        return tuple(sorted(probe.start for probe, places in self.deaths.items() if len(places) >= BLAMED))
+        return tuple(sorted(probe.start for probe, seats in self.deaths.items() if len(seats) >= BLAMED))
 
     @property
-    def places(self) -> set[str]:
+    def seats(self) -> set[str]:
         """On whose word they are."""
-        return {place for places in self.deaths.values() for place in places}
+        return {seat for seats in self.deaths.values() for seat in seats}
 
     @property
     def hopeless(self) -> bool:
@@ -84,25 +84,25 @@ class Search:
         self.open.discard(probe)
         self.deaths.pop(probe, None)
 
-    def died(self, probe: Probe, place: str) -> list[Probe]:
-        """These rows ended their process on a place that could work; returns what to try next."""
+    def died(self, probe: Probe, seat: str) -> list[Probe]:
+        """These rows ended their process on a seat that could work; returns what to try next."""
         self.open.discard(probe)
         self.ended += 1
         follow = probe.halves()
         if follow == [probe]:
-            places = self.deaths.setdefault(probe, [])
-            places.append(place)
-            if len(places) >= BLAMED:
+            seats = self.deaths.setdefault(probe, [])
+            seats.append(seat)
+            if len(seats) >= BLAMED:
                 follow = []
         self.open.update(follow)
         return follow
 
-    def take_back(self, place: str) -> list[Probe]:
-        """Nothing that was seen on a place counts any more; returns what has to be tried again."""
+    def take_back(self, seat: str) -> list[Probe]:
+        """Nothing that was seen on a seat counts any more; returns what has to be tried again."""
         again = []
-        for probe, places in self.deaths.items():
-            left = [other for other in places if other != place]
-            if len(left) < BLAMED <= len(places):
+        for probe, seats in self.deaths.items():
+            left = [other for other in seats if other != seat]
+            if len(left) < BLAMED <= len(seats):
                 again.append(probe)
             self.deaths[probe] = left
         self.open.update(again)

@@ -1,4 +1,4 @@
-"""The evaluation of a run from start to end: what is missing of it is computed by the same actors as explain runs."""
+"""How faithful a run is, from start to end: what is missing is computed by the same actors as explain runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ig_worker.errors import UsageError
-from ig_worker.run.chunk.evaluator import EvaluationRecord, read_evaluation
+from ig_worker.run.chunk.evaluator import FaithfulnessRecord, read_curves
 from ig_worker.run.config import EvaluateConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.executor import ON_RAY, ActorSpec, Crew, Executor, StepMetrics
@@ -17,14 +17,14 @@ from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.runner import Step, work_through
 from ig_worker.run.progress import meter
 from ig_worker.run.steps.preflight import settings_of, with_gpus
-from ig_worker.run.store.filesystem import PATIENCE_S, Storage
+from ig_worker.run.store.filesystem import RUN_PATIENCE_S, Storage
 from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
 
 
 @dataclass
-class Evaluated:
-    """How much was done."""
+class FaithfulnessTotals:
+    """Sums over the chunks whose faithfulness this start has measured."""
 
     chunks: int  # with results
     computed: int = 0  # chunks, by this start
@@ -32,7 +32,7 @@ class Evaluated:
     forwards: int = 0  # texts that went through the network, by this start
     seconds: float = 0.0
 
-    def add(self, record: EvaluationRecord) -> None:
+    def add(self, record: FaithfulnessRecord) -> None:
         self.computed += 1
         self.rows += record.rows
         self.forwards += record.forwards
@@ -47,18 +47,18 @@ class Evaluated:
         ]
 
 
-def evaluate_run(
+def measure_faithfulness(
     place: str, config: EvaluateConfig, deadline: Deadline | None = None, executor: Executor = ON_RAY
-) -> Evaluated:
-    """Evaluate the attributions of the run at `place`, into RUN/evaluation; a second call does what is missing.
+) -> FaithfulnessTotals:
+    """Measure how faithful the attributions of the run at `place` are, into RUN/evaluation.
 
-    What was found with other settings is replaced.
+    A second call does what is missing. What was found with other settings is replaced.
 
     Args:
         place: of the run, a path or URI.
-        config: of the evaluation.
+        config: what is measured, and how.
         deadline: when it has to be over; None is the configuration's, from now on.
-        executor: who evaluates.
+        executor: who measures it.
 
     Raises:
         UsageError: wrong settings, no results, another model, or another driver at work; nothing was started.
@@ -67,10 +67,10 @@ def evaluate_run(
     config.check()
     deadline = deadline or Deadline(config.deadline)
     with deadline.enforced():
-        return _evaluate(RunStore(place), config, deadline, executor)
+        return _measure(RunStore(place), config, deadline, executor)
 
 
-def _evaluate(store: RunStore, config: EvaluateConfig, deadline: Deadline, executor: Executor) -> Evaluated:
+def _measure(store: RunStore, config: EvaluateConfig, deadline: Deadline, executor: Executor) -> FaithfulnessTotals:
     started = time.monotonic()
     store.manifest()  # before a lease is left in what is no run
     with meter("evaluating, chunks", None) as shown, ExitStack() as stack:
@@ -82,9 +82,9 @@ def _evaluate(store: RunStore, config: EvaluateConfig, deadline: Deadline, execu
         lease = stack.enter_context(Lease(Storage(store.uri)).held(waiting))
         commits = store.commits()
         actors = _actors(store, config, len(commits))
-        store.storage.patience_s = PATIENCE_S
-        todo = [i for i, commit in sorted(commits.items()) if read_evaluation(store, commit, config) is None]
-        done = Evaluated(len(commits))
+        store.storage.patience_s = RUN_PATIENCE_S
+        todo = [i for i, commit in sorted(commits.items()) if read_curves(store, commit, config) is None]
+        done = FaithfulnessTotals(len(commits))
 
         def tick() -> None:
             lease.check()
@@ -113,9 +113,9 @@ def _actors(store: RunStore, config: EvaluateConfig, results: int) -> ActorSpec:
 
 def _by_crew(
     crew: Crew, todo: list[int], config: EvaluateConfig, tick: Callable[[], None], metrics: StepMetrics
-) -> Iterator[EvaluationRecord]:
+) -> Iterator[FaithfulnessRecord]:
     step = Step(
-        order=lambda index: ("evaluate", index, config),
+        order=lambda index: ("measure_faithfulness", index, config),
         failed="the evaluation failed",
         remedy="mend the cause and run the same command again; what is done is kept",
     )

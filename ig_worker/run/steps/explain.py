@@ -23,7 +23,7 @@ from ig_worker.run.dispatch.row_search import Control, Probe
 from ig_worker.run.dispatch.runner import Step, work_through
 from ig_worker.run.progress import meter
 from ig_worker.run.steps.audit import write_audit
-from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.finish import conclude, ends_recorded
 from ig_worker.run.steps.preflight import assumptions, check_commits, check_model, check_ray, missing_chunks, with_gpus
 from ig_worker.run.steps.prepare import Prepared, is_complete, prepare
@@ -143,7 +143,7 @@ def _shard(store: RunStore, given: _Input, lease: Lease, deadline: Deadline) -> 
         return prepare(store, given.config, progress, given.documents)
 
 
-def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, deadline: Deadline) -> Run:
+def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, deadline: Deadline) -> ActiveRun:
     """Bind the run to its identity, or refuse to go on with another one's."""
     config, files, documents = given.config, given.files, given.documents
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
@@ -163,8 +163,8 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
     if given.preview is not None:
         manifest["suspicious"] = given.preview.suspicious
     todo = missing_chunks(prepared.chunks, commits)
-    run = Run(store, config, files, prepared, identity, manifest, todo, lease, deadline)
-    check_commits(store, commits, run.mark, prepared, config.chunk_rows)
+    run = ActiveRun(store, config, files, prepared, identity, manifest, todo, lease, deadline)
+    check_commits(store, commits, run.fingerprint, prepared, config.chunk_rows)
     if config.retry_quarantined:
         again = [
             index for index, commit in commits.items() if set(commit.quarantined) - store.read_chunk(index)[1].keys()
@@ -178,7 +178,7 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
     return run
 
 
-def _work(run: Run, executor: Executor) -> None:
+def _work(run: ActiveRun, executor: Executor) -> None:
     """Explain what is to do, and audit."""
     settings = run.config.actor_settings()
     with (
@@ -192,7 +192,7 @@ def _work(run: Run, executor: Executor) -> None:
             _audit(run, crew, executor)
 
 
-def _measure_batch(run: Run, crew: Crew) -> None:
+def _measure_batch(run: ActiveRun, crew: Crew) -> None:
     """Let the first actor that is ready choose the evaluation batch, once for the whole life of the run."""
     step = Step(
         order=lambda _: ("measure_batch",),
@@ -204,7 +204,7 @@ def _measure_batch(run: Run, crew: Crew) -> None:
             run.bind(event.record)
 
 
-def _explain(run: Run, crew: Crew, executor: Executor) -> None:
+def _explain(run: ActiveRun, crew: Crew, executor: Executor) -> None:
     ledger = Ledger(run.todo, lambda index: run.prepared.rows_of(index, run.config.chunk_rows))
     step = Step(
         order=lambda task: _order(run, ledger, task),
@@ -230,16 +230,16 @@ def _explain(run: Run, crew: Crew, executor: Executor) -> None:
             run.check_budget(run.quarantined + event.record.quarantined)
 
 
-def _order(run: Run, ledger: Ledger, task: Hashable) -> Order:
+def _order(run: ActiveRun, ledger: Ledger, task: Hashable) -> Order:
     """What is asked for to do a chunk, or to look for the row of one that ends its process."""
     if isinstance(task, Control):
-        return "try_known_good", run.batch_tokens
+        return "try_known_good", run.binding
     if isinstance(task, Probe):
-        return "probe", task.chunk, task.start, task.stop, run.batch_tokens
-    return "explain", task, run.mark, run.batch_tokens, ledger.guilty.get(task, ())
+        return "probe", task.chunk, task.start, task.stop, run.binding
+    return "explain", task, run.binding, ledger.guilty.get(task, ())
 
 
-def _audit(run: Run, crew: Crew, executor: Executor) -> None:
+def _audit(run: ActiveRun, crew: Crew, executor: Executor) -> None:
     """Recompute a share of the explained rows with alibi; written to RUN/aggregates/audit.parquet."""
     share = run.config.audit
     ledger = Ledger(run.store.committed(), alike=False)  # few of them have many rows of the share
@@ -253,4 +253,4 @@ def _audit(run: Run, crew: Crew, executor: Executor) -> None:
             records += event.record
             shown.update(ledger.done, f"{len(records)} rows")
     run.lease.confirm()
-    write_audit(run.store, run.mark, share, records)
+    write_audit(run.store, run.fingerprint, share, records)

@@ -108,7 +108,7 @@ def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[
 
 
 def check_commits(
-    store: RunStore, commits: Mapping[int, Commit], mark: str, prepared: Prepared, chunk_rows: int
+    store: RunStore, commits: Mapping[int, Commit], fingerprint: str, prepared: Prepared, chunk_rows: int
 ) -> None:
     """Whether every committed chunk is of this run and holds each of its rows once.
 
@@ -118,7 +118,7 @@ def check_commits(
     quarantine_files = store.quarantine_files()
     for index, commit in sorted(commits.items()):
         found = commit.rows + len(commit.quarantined)
-        if commit.fingerprint != mark or index >= prepared.chunks:
+        if commit.fingerprint != fingerprint or index >= prepared.chunks:
             fault = "belongs to another run"
         elif found != prepared.rows_of(index, chunk_rows):
             fault = f"has {found} rows, its input chunk {prepared.rows_of(index, chunk_rows)}"

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ig_worker.run.chunk.sampling import audit_positions
-from ig_worker.run.dispatch.ledger import LEAST_SLOW_S, MAX_HOPELESS, SICK, Ledger
+from ig_worker.run.dispatch.ledger import MAX_HOPELESS, SEARCH_ENDS, TRANSITIONS, Ledger, State
 from ig_worker.run.dispatch.policy import (
     LEAST_LIMIT_S,
+    LEAST_SLOW_S,
     LONGEST_DELAY_S,
     MAX_LOST,
     MAX_STRIKES,
@@ -27,6 +28,7 @@ from ig_worker.run.dispatch.policy import (
     pace_limit,
 )
 from ig_worker.run.dispatch.row_search import BLAMED, MAX_DEATHS, Control, Part, Probe, Search
+from ig_worker.run.dispatch.seats import SICK
 from ig_worker.run.steps.preflight import missing_chunks, over_budget
 
 FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT]
@@ -62,6 +64,15 @@ def test_a_lost_node_is_no_strike_but_has_its_own_limit() -> None:
     ledger.take(now + LONGEST_DELAY_S)
     assert ledger.report(7, Outcome.NODE_LOST, now, error="no node") is Action.GIVE_UP
     assert ledger.given_up == {7: "no node"}
+
+
+def test_what_is_over_stays_so_and_every_other_state_can_end() -> None:
+    assert TRANSITIONS.keys() == set(State)
+    assert TRANSITIONS[State.OVER] == {}
+    assert set(TRANSITIONS[State.OPEN]) == set(Action) - {Action.IGNORE}
+    ways_out = [TRANSITIONS[State.OPEN], TRANSITIONS[State.SEARCHED], SEARCH_ENDS]
+    ending = [{action for action in leads if leads[action] is State.OVER} for leads in ways_out]
+    assert ending == [{Action.FINISH, Action.GIVE_UP}, {Action.FINISH}, {Action.GIVE_UP}]
 
 
 def test_a_failing_chunk_waits_and_does_not_hold_up_the_others() -> None:

@@ -8,8 +8,10 @@ one, and nothing counts that was seen on a seat that turns out to be sick.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, field
+
+from ig_worker.run.dispatch.policy import FATAL, Action, Outcome
 
 BLAMED = 2  # times that a row alone has to end its process
 MAX_DEATHS = 100  # processes that one search may cost
@@ -107,3 +109,69 @@ class Search:
             self.deaths[probe] = left
         self.open.update(again)
         return again
+
+
+def after_part(part: Part, outcome: Outcome, believed: bool) -> Action:
+    """What follows an attempt at some rows, or at the known-good text.
+
+    Args:
+        part: what was tried.
+        outcome: how that ended.
+        believed: whether the word of its seat counts.
+    """
+    if outcome is Outcome.DONE:
+        return Action.FINISH
+    if isinstance(part, Probe) and outcome in FATAL and believed:
+        return Action.BISECT
+    return Action.RETRY  # a worker that raises has found nothing: what it can say of a row, it quarantines by itself
+
+
+class Searches:
+    """The searches in the chunks of a run, and what has come of those that are over.
+
+    Args:
+        rows: number of rows of a chunk; None: no row is ever looked for.
+    """
+
+    def __init__(self, rows: Callable[[Hashable], int] | None) -> None:
+        self.guilty: dict[Hashable, tuple[int, ...]] = {}  # rows of a chunk that end their process
+        self._rows = rows
+        self._open: dict[Hashable, Search] = {}
+        self._accusers: dict[Hashable, set[str]] = {}  # the seats whose failures convicted the rows of a chunk
+
+    @property
+    def possible(self) -> bool:
+        return self._rows is not None
+
+    def of(self, chunk: Hashable) -> Search | None:
+        """The search in a chunk, where one is under way."""
+        return self._open.get(chunk)
+
+    def begin(self, chunk: Hashable) -> Search:
+        assert self._rows is not None
+        search = self._open[chunk] = Search(Probe(chunk, 0, self._rows(chunk)))
+        return search
+
+    def conclude(self, chunk: Hashable) -> bool:
+        """End a search in which nothing is open; returns whether rows are to blame."""
+        search = self._open.pop(chunk)
+        if search.guilty:
+            self.guilty[chunk] = search.guilty
+            self._accusers[chunk] = search.seats
+        return bool(search.guilty)
+
+    def drop(self, chunk: Hashable) -> bool:
+        """Keep nothing of a chunk that is over but its guilty rows; returns whether a search was under way."""
+        self._accusers.pop(chunk, None)
+        return self._open.pop(chunk, None) is not None
+
+    def take_back(self, seat: str) -> list[list[Probe]]:
+        """Nothing that was seen on a seat counts any more; returns what has to be tried again, search by search."""
+        return [search.take_back(seat) for search in self._open.values()]
+
+    def acquit(self, seat: str, running: Container[Hashable]) -> list[Hashable]:
+        """Take back the verdicts that rest on a seat's word, of chunks that do not run; returns the chunks."""
+        chunks = [chunk for chunk, seats in self._accusers.items() if seat in seats and chunk not in running]
+        for chunk in chunks:
+            del self._accusers[chunk], self.guilty[chunk]
+        return chunks

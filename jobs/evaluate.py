@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from ig_worker.insight.tables.faithfulness import faithfulness_lines, table_lines, write_faithfulness
 from ig_worker.run.config import EvaluateConfig
-from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     config = _settings.read_settings(arguments, EvaluateConfig)
-    done = evaluate_run(arguments.run, config, _cli.deadline(arguments, config.deadline))
+    done = measure_faithfulness(arguments.run, config, _cli.deadline(arguments, config.deadline))
     store = RunStore(arguments.run)
     table = write_faithfulness(store, config)
     print("\n".join([*done.lines(), *table_lines(table), "", *faithfulness_lines(table)]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from typing import Any
 
@@ -28,6 +28,25 @@ from ig_worker.run.setting import setting
 PRECISIONS = ("float32", "tf32", "bfloat16")
 # Packages whose version may change a digit of the result.
 _VERSIONED = ("tensorflow", "transformers", "tokenizers", "alibi", "numpy")
+
+
+@dataclass(frozen=True)
+class ActorSettings:
+    """Who computes: how many actors, where, and what each has. What the settings mean is said in `ExplainConfig`."""
+
+    actors: str = "auto"
+    address: str | None = None
+    cpus_per_actor: int = 1
+    gpus_per_actor: float | None = 0.0
+    chunk_timeout: float | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for a value that cannot be right."""
+        _at_least("cpus_per_actor", self.cpus_per_actor, 1)
+        if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
+            raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
+        _above_zero("chunk_timeout", self.chunk_timeout)
+        actor_range(self.actors, default=1)
 
 
 @dataclass(frozen=True)
@@ -136,27 +155,24 @@ class ExplainConfig(DataConfig):
         _at_least("max_length", self.max_length, 3)
         _at_least("length_multiple", self.length_multiple, 1)
         _at_least("batch_tokens", self.batch_tokens, 0)
-        _at_least("cpus_per_actor", self.cpus_per_actor, 1)
         check_method(self, {name: type(self).__dataclass_fields__[name].default for name in UNSHARED})
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
         if self.target not in ("predicted", "label") and not _is_number(self.target):
             raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
-        if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
-            raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
         if self.max_audit_error is not None and not self.max_audit_error >= 0:  # nan is not either
             raise UsageError(f"--max-audit-error is {self.max_audit_error}", expected="a relative L1 error, 0 or more")
-        for name in ("deadline", "chunk_timeout"):
-            seconds = getattr(self, name)
-            if seconds is not None and not seconds > 0:  # nan is not above 0 either
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} is {seconds}", expected="a number of seconds above 0")
-        actor_range(self.actors, default=1)
+        _above_zero("deadline", self.deadline)
+        self.actor_settings().check()
         number = self.max_quarantined.removesuffix("%")
         if not _is_number(number) or (number != self.max_quarantined and int(number) > 100):
             raise UsageError(
                 f"--max-quarantined is {self.max_quarantined!r}", expected="a share such as 5%, or a number"
             )
+
+    def actor_settings(self) -> ActorSettings:
+        """Who explains."""
+        return ActorSettings(**{f.name: getattr(self, f.name) for f in fields(ActorSettings)})
 
 
 def _as_in_explain(name: str) -> Any:
@@ -176,6 +192,10 @@ class ApplyConfig:
         "auto", "number of Ray actors, MIN:MAX, or none; auto: none where the run is small", "cluster"
     )
     address: str | None = _as_in_explain("address")
+
+    def actor_settings(self) -> ActorSettings:
+        """Who computes, where that is not this process."""
+        return ActorSettings(actors=self.actors, address=self.address)
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right."""
@@ -226,9 +246,9 @@ class EvaluateConfig:
             )
         return Grid(tuple(sorted(set(fractions))), self.curve_steps)
 
-    def of_run(self, explain: ExplainConfig) -> ExplainConfig:
-        """The configuration of a run's actors, when they evaluate it."""
-        return replace(explain, **{name: getattr(self, name) for name in _OF_ACTORS})
+    def actor_settings(self, cpus_per_actor: int = 1) -> ActorSettings:
+        """Who evaluates, with the CPU threads that the run's actors had."""
+        return ActorSettings(cpus_per_actor=cpus_per_actor, **{name: getattr(self, name) for name in _OF_ACTORS})
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right, before anything starts."""
@@ -239,7 +259,8 @@ class EvaluateConfig:
         _at_least("curve_steps", self.curve_steps, 1)
         _at_least("occlusion_tokens", self.occlusion_tokens, 0)
         self.grid()
-        self.of_run(ExplainConfig()).check()
+        _above_zero("deadline", self.deadline)
+        self.actor_settings().check()
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers; others may change when an evaluation is resumed."""
@@ -247,18 +268,22 @@ class EvaluateConfig:
         return {**own, "fractions": list(self.grid().fractions)}
 
 
-_OF_ACTORS = ("actors", "address", "gpus_per_actor", "deadline", "chunk_timeout")
+_OF_ACTORS = ("actors", "address", "gpus_per_actor", "chunk_timeout")
 
 
 def actors_of(explain: ExplainConfig) -> dict[str, Any]:
     """Settings of an `EvaluateConfig` for the actors and the place that a run was explained with."""
-    names = (name for name in _OF_ACTORS if name != "deadline")
-    return {name: value for name in names if (value := getattr(explain, name)) is not None}
+    return {name: value for name in _OF_ACTORS if (value := getattr(explain, name)) is not None}
 
 
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise UsageError(f"--{name.replace('_', '-')} is {value}", expected=f"at least {least}")
+
+
+def _above_zero(name: str, seconds: float | None) -> None:
+    if seconds is not None and not seconds > 0:  # nan is not above 0 either
+        raise UsageError(f"--{name.replace('_', '-')} is {seconds}", expected="a number of seconds above 0")
 
 
 def _is_number(text: str) -> bool:

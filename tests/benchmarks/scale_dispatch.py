@@ -17,11 +17,12 @@ from unittest import mock
 import ray
 
 from ig_worker.models.files import ModelFiles
-from ig_worker.run.chunk.records import ChunkRecord
+from ig_worker.run.chunk.records import Binding, ChunkRecord
 from ig_worker.run.config import ExplainConfig, run_identity
+from ig_worker.run.dispatch.executor import ON_RAY
 from ig_worker.run.dispatch.pool import Pool
 from ig_worker.run.steps import explain
-from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.filesystem import Storage
 from ig_worker.run.store.lease import Lease
@@ -33,14 +34,14 @@ _ROWS = 256  # of a chunk, as `--chunk-rows` has it by default
 
 
 class _Sleeper:
-    """Processes that answer like `run.actor.Actor`; `batch_tokens` says for how many milliseconds a chunk takes."""
+    """Processes that answer like `explain_actor.Actor`; `batch_tokens` says for how many milliseconds a chunk takes."""
 
     def ready(self) -> tuple[str, str]:
         return "stand-in", str(ray.get_runtime_context().get_node_id())
 
-    async def explain(self, index: int, fingerprint: str, batch_tokens: int, guilty: tuple[int, ...] = ()) -> Any:
-        if batch_tokens:
-            await asyncio.sleep(batch_tokens / 1e3)
+    async def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> Any:
+        if binding.batch_tokens:
+            await asyncio.sleep(binding.batch_tokens / 1e3)
         return ChunkRecord(index, _ROWS, _ROWS, 0, _ROWS, _ROWS, 9.5 * _ROWS, _ROWS, 1.0, 1.0, 1 << 30)
 
 
@@ -81,7 +82,7 @@ class Driver:
             mock.patch.object(ray, "kill"),  # what one run releases, the next one takes
         ):
             begun, before = time.monotonic(), time.process_time()
-            explain._explain(run, Pool(lambda: next(seats), actors))
+            explain._explain(run, Pool(lambda: next(seats), actors), ON_RAY)
             wall, cpu = time.monotonic() - begun, time.process_time() - before
             run.bind(run.batch_tokens)
             manifest = len(run.store.storage.read("run.json") or b"")
@@ -104,7 +105,7 @@ class Driver:
 
 
 @contextmanager
-def _run(place: str, chunks: int, milliseconds: int) -> Iterator[Run]:
+def _run(place: str, chunks: int, milliseconds: int) -> Iterator[ActiveRun]:
     """A run as the driver has it once it is prepared and bound, all of it still to do."""
     store = RunStore(place)
     config = ExplainConfig(chunk_rows=_ROWS)
@@ -112,4 +113,4 @@ def _run(place: str, chunks: int, milliseconds: int) -> Iterator[Run]:
     identity = run_identity(config, "data", "weights", "tokenizer") | {"batch_tokens": milliseconds}
     files = ModelFiles.__new__(ModelFiles)  # nothing asks for the model
     with Lease(Storage(place)).held() as lease:
-        yield Run(store, config, files, prepared, identity, {}, list(range(chunks)), lease)
+        yield ActiveRun(store, config, files, prepared, identity, {}, list(range(chunks)), lease)

@@ -19,8 +19,8 @@ RAISES = "spoiled"  # in a text: its explanation raises
 class PoisonedActor(Actor):
     """Dies as soon as it is to explain a text with the word `KILLS`, and raises at one with `RAISES`."""
 
-    def ready(self) -> tuple[str, str]:
-        found = super().ready()
+    def load(self) -> str:
+        device = super().load()
         explain_table = self._worker.explain_table
 
         def guarded(table: Any, faults: Any, batch_tokens: int = 0) -> Any:
@@ -33,7 +33,7 @@ class PoisonedActor(Actor):
 
         engine = self._worker._engine
         self._worker.explain_table = guarded
-        return found
+        return device
 
 
 class _Spoiled:

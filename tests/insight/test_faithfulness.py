@@ -20,9 +20,9 @@ from ig_worker.insight.tables.faithfulness import (
     mean_interval,
     table_lines,
 )
-from ig_worker.run.chunk.evaluator import write_evaluation
+from ig_worker.run.chunk.evaluator import write_curves
 from ig_worker.run.config import EvaluateConfig
-from ig_worker.run.steps.evaluate import Evaluated
+from ig_worker.run.steps.evaluate import FaithfulnessTotals
 from ig_worker.run.store.run_store import RunStore
 from jobs import evaluate as job
 
@@ -150,8 +150,8 @@ def test_a_run_without_results_is_not_evaluated(build: Callable[..., RunStore], 
 def test_the_job_prints_and_writes_the_table(build, row, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     store = build([row(id="r0"), row(id="r1")])
     config = EvaluateConfig(fractions="0.25,0.5", curve_steps=2)
-    write_evaluation(store, store.read_commit(0), BOTH, config)
-    monkeypatch.setattr(job, "evaluate_run", lambda *_: Evaluated(1))
+    write_curves(store, store.read_commit(0), BOTH, config)
+    monkeypatch.setattr(job, "measure_faithfulness", lambda *_: FaithfulnessTotals(1))
     assert job.main([store.uri, "--fractions", "0.25,0.5", "--curve-steps", "2"]) == 0
     shown = capsys.readouterr().out
     assert "integrated_gradients (3)" in shown

@@ -6,7 +6,6 @@ import datetime
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,13 @@ from ig_worker.run.steps import explain as driver
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clocks import Clock
-from tests.run.in_process import shared_worker, work
+from tests.run.in_process import explain_run_here
 
 
 @pytest.fixture
 def explain(tmp_path: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> ExplainConfig:
     """Of four rows, explained in this process."""
-    monkeypatch.setattr(driver, "_run_pool", partial(work, worker_of=shared_worker))
+    monkeypatch.setattr(night_module, "explain_run", explain_run_here)
     rows = [{"id": f"r{i}", "text": f"a {word} film", "label": i % 2} for i, word in enumerate(["good", "bad"] * 2)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return ExplainConfig(
@@ -48,7 +47,7 @@ def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypa
     def fail(*_: object) -> None:
         raise RunStoppedError("the evaluation failed: disk full")
 
-    monkeypatch.setattr(night_module, "evaluate_run", fail)
+    monkeypatch.setattr(night_module, "measure_faithfulness", fail)
     done = night(tmp_path, explain, evaluate=True)
     assert (done.exit_code, done.warnings) == (0, ["faithfulness is not known: the evaluation failed: disk full"])
     assert "  warning: faithfulness is not known" in done.text()
@@ -59,7 +58,7 @@ def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypa
 def test_a_deadline_in_the_evaluation_costs_only_the_evaluation(tmp_path: Path, explain, monkeypatch) -> None:
     night(tmp_path, explain)  # so that nothing but the evaluation is left to do
     given: list[float] = []
-    monkeypatch.setattr(night_module, "evaluate_run", lambda *_: given.append(_[2].left))
+    monkeypatch.setattr(night_module, "measure_faithfulness", lambda *_: given.append(_[2].left))
     clock = Clock()
     monkeypatch.setattr(night_module, "verify_run", lambda store: clock.pass_(1) or verify_run(store))
     for limit in (600.0, 0.5):

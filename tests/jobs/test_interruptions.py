@@ -17,7 +17,7 @@ import pytest
 
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store.run_store import RunStore
-from tests.run import in_process
+from tests.run.in_process import explain_here
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNKS = 12
@@ -53,7 +53,7 @@ def command(config: ExplainConfig) -> list[str]:
 def calm(config: ExplainConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a run that nothing disturbs, made in this process: they are the same wherever they are made."""
     place = tmp_path_factory.mktemp("calm")
-    in_process.explain_here(place, config)
+    explain_here(place, config)
     return dict(content(place))
 
 

@@ -15,16 +15,18 @@ from typing import Any
 
 import pytest
 
+from ig_worker.insight.night import run as night_module
 from ig_worker.insight.night.run import Night, NightConfig, run_night
 from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
-from ig_worker.run.steps import explain as driver
+from ig_worker.run.dispatch.executor import InProcess
+from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.store.run_store import RunStore
 from jobs import nightly
-from tests.run import in_process
 from tests.run.clocks import Clock
 from tests.run.clusters import one_node
+from tests.run.in_process import Shared, explain_here, explain_run_here
 
 DAY = datetime.date(2026, 11, 24)
 ROWS = 24
@@ -34,7 +36,7 @@ LIMITS = Thresholds(min_accuracy=0.9, max_quarantined=0.1, max_drift=0.2)
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Explain in this process: a night is the same whoever does its work."""
-    monkeypatch.setattr(driver, "_run_pool", partial(in_process.work, worker_of=in_process.shared_worker))
+    monkeypatch.setattr(night_module, "explain_run", explain_run_here)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def explain(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
         dataset=str(folder / "rows.jsonl"), model=str(tiny_models["distilbert"]), chunk_rows=8,
         max_length=16, method="gausslegendre", n_steps=5, batch_tokens=2048, actors="1",
     )  # fmt: skip
-    in_process.explain_here(folder / "run", config, in_process.shared_worker)
+    explain_here(folder / "run", config, Shared)
     predictions = RunStore(str(folder / "run")).iter_attributions(["prediction"])
     labels = [label for table in predictions for label in table.column("prediction").to_pylist()]
     assert set(labels) == {0, 1}
@@ -147,18 +149,15 @@ def test_a_deadline_ends_a_night_cleanly_and_the_next_goes_on_with_it(
 ) -> None:
     clock = Clock()
 
-    class Slow:
-        """A worker that takes ten seconds for a chunk."""
+    class Slow(Shared):
+        """An actor that takes ten seconds for a chunk."""
 
-        def __init__(self, *arguments: Any) -> None:
-            self.worker = in_process.shared_worker(*arguments)
-
-        def explain_chunk(self, *arguments: Any) -> Any:
+        def explain(self, *arguments: Any) -> Any:
             clock.pass_(10)
-            return self.worker.explain_chunk(*arguments)
+            return super().explain(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_run_pool", partial(in_process.work, worker_of=Slow))
+        patch.setattr(night_module, "explain_run", partial(explain_run, executor=InProcess(Slow)))
         stopped = night(tmp_path, explain, deadline=15.0, clock=Deadline(15.0, clock=clock), heartbeat=listener.url)
     assert stopped.exit_code == 4
     assert len(list((tmp_path / "imdb-2026-11-24" / "attributions").iterdir())) == 2

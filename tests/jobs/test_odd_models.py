@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ig_worker.run.steps import explain as driver
+from ig_worker.run.dispatch.executor import InProcess
+from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.store.run_store import RunStore
 from jobs import aggregate, explain, report, verify
-from tests.run import in_process
+from tests.run.in_process import Here
 from tests.tiny import save_tiny_model
 
 FIXED = ["--method", "gausslegendre", "--n-steps", "3"]
@@ -34,7 +36,7 @@ TEXTS = [
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_run_pool", in_process.work)
+    monkeypatch.setattr(explain, "explain_run", partial(explain_run, executor=InProcess(Here)))
 
 
 @pytest.fixture

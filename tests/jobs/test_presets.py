@@ -16,6 +16,7 @@ from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.problems import Problem
 from ig_worker.explain.rules import fixed_rule
 from ig_worker.models.inputs import ModelInput
+from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store.run_store import RunStore
@@ -159,7 +160,7 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     config = settings(preset, *flags, "--keep-hidden")
     store = RunStore(str(tmp_path))
     prepare(store, config)
-    ChunkWorker(config, find_model(config.model)).explain_chunk(store, 0, "print")
+    ChunkWorker(config, find_model(config.model)).explain_chunk(store, 0, Binding("print", 0))
     ours = store.read_attributions(0).to_pylist()
 
     tokenizer = load_tokenizer(str(directory), 10**6)

@@ -1,43 +1,75 @@
-"""Whole runs in this process: the real worker, without Ray."""
+"""Whole runs in this process, without Ray: by the real worker, or by a stand-in that needs no network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ig_worker.models.files import ModelFiles
+from ig_worker.run.chunk.records import Binding, ChunkRecord
+from ig_worker.run.chunk.rows import Failure
+from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.steps import explain
-from ig_worker.run.steps.audit import write_audit
+from ig_worker.run.dispatch.executor import InProcess
+from ig_worker.run.dispatch.explain_actor import Actor
 from ig_worker.run.steps.explain import explain_run
-from ig_worker.run.steps.explain_state import Run
 from ig_worker.run.steps.result import RunResult
+from ig_worker.run.store.run_store import RunStore
+from tests.run.test_store import explained
 
 
-def work(run: Run, worker_of: Callable[..., Any] | None = None) -> None:
-    """Explain and audit what is to do; stands in for `explain._run_pool`."""
-    from ig_worker.run.chunk.worker import ChunkWorker
+class Here(Actor):
+    """The real actor. TensorFlow is at work in this process already, and its threads are set."""
 
-    run.bind(run.batch_tokens or 2048)
-    worker = (worker_of or ChunkWorker)(replace(run.config, gpus_per_actor=0.0), run.files)
-    for index in run.todo:
-        run.check()
-        run.totals.add(worker.explain_chunk(run.store, index, run.mark, run.batch_tokens))
-    if run.audit_due:
-        audited = (worker.audit_chunk(run.store, index, run.config.audit) for index in run.store.committed())
-        write_audit(run.store, run.mark, run.config.audit, [record for records in audited for record in records])
+    def load(self) -> str:
+        self._store = RunStore(self._place)
+        self._worker = self.worker()
+        return "cpu"
+
+    def worker(self) -> Any:
+        from ig_worker.run.chunk.worker import ChunkWorker
+
+        return ChunkWorker(self._config, self._files)
+
+    def measure_batch(self) -> int:
+        return 2048
 
 
-def explain_here(place: Path, config: ExplainConfig, worker_of: Callable[..., Any] | None = None) -> RunResult:
+class Shared(Here):
+    """With a worker that all runs of the same settings share."""
+
+    def worker(self) -> Any:
+        return shared_worker(self._config, self._files)
+
+
+class StandIn(Here):
+    """Commits what an actor would, without any network."""
+
+    def worker(self) -> None:
+        pass
+
+    def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
+        return commit(self._store, index, binding.fingerprint, guilty)
+
+
+def commit(store: RunStore, index: int, fingerprint: str, guilty: tuple[int, ...] = ()) -> ChunkRecord:
+    """Commit a chunk with made-up attributions."""
+    table, faults = store.read_chunk(index)
+    faults = dict.fromkeys(guilty, ("ends_process", "")) | faults
+    failures = {position: Failure(*fault) for position, fault in faults.items()}
+    ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
+    store.commit(index, explained(*ids), quarantine_table(index, table, failures), fingerprint)
+    return ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, len(ids), 1.0, 1.0, 1)
+
+
+def explain_here(place: Path, config: ExplainConfig, kind: type = Here, **more: Any) -> RunResult:
     """Explain into the run at `place`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explain, "_run_pool", lambda run: work(run, worker_of))
-        return explain_run(str(place), config)
+    return explain_run(str(place), config, executor=InProcess(kind), **more)
+
+
+explain_run_here = partial(explain_run, executor=InProcess(Shared))  # what jobs and nights call, in their tests
 
 
 def shared_worker(config: ExplainConfig, files: ModelFiles) -> Any:

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from ig_worker.run.dispatch.attempt_log import Attempts, failed_attempts, task_name
+from ig_worker.run.dispatch.executor import Event
 from ig_worker.run.dispatch.policy import Action, Outcome
-from ig_worker.run.dispatch.pool import Event
 from ig_worker.run.dispatch.row_search import Probe
 from ig_worker.run.store.filesystem import Storage
 

@@ -6,7 +6,6 @@ import datetime
 import json
 import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ import pyarrow as pa
 import pytest
 
 from ig_worker import schema
+from ig_worker.insight.night import run as night
 from ig_worker.insight.night.run import NightConfig, run_night
 from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.steps import explain as driver
 from ig_worker.run.steps.audit import Beyond, worst_beyond
 from jobs import explain
-from tests.run.in_process import shared_worker, work
+from tests.run.in_process import explain_run_here
 
 ADAPTIVE = ExplainConfig(dataset="d", model="m")
 FIXED = replace(ADAPTIVE, method="gausslegendre")
@@ -66,7 +65,8 @@ def test_no_number_is_beyond_any_limit_and_the_worst_row_is_named() -> None:
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data set; whatever explains it does so in this process."""
-    monkeypatch.setattr(driver, "_run_pool", partial(work, worker_of=shared_worker))
+    for caller in (explain, night):
+        monkeypatch.setattr(caller, "explain_run", explain_run_here)
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps({"text": f"a {word} film"}) + "\n" for word in ("good", "bad", "dull")))
     return path

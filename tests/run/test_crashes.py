@@ -28,20 +28,16 @@ from hypothesis import strategies as st
 from ig_worker.data.plan import chunk_count, parse_chunk_name
 from ig_worker.data.sources import open_documents
 from ig_worker.errors import RunDamagedError, RunStoppedError
-from ig_worker.run.chunk.rows import Failure
-from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import DataConfig, ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.steps import explain as driver
-from ig_worker.run.steps.explain import explain_run
-from ig_worker.run.steps.explain_state import Run
 from ig_worker.run.steps.prepare import prepare
 from ig_worker.run.steps.verify import repair, verify_run
 from ig_worker.run.store import filesystem as storage_module
 from ig_worker.run.store.filesystem import Storage
 from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
-from tests.run.test_store import explained
+from tests.run.in_process import StandIn, commit, explain_here
 
 thorough = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -116,30 +112,15 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return made
 
 
-def work(store: RunStore, index: int, mark: str, guilty: tuple[int, ...] = ()) -> None:
-    """Commit what an actor would, without any network."""
-    table, faults = store.read_chunk(index)
-    faults = dict.fromkeys(guilty, ("ends_process", "")) | faults
-    ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
-    failures = {position: Failure(*fault) for position, fault in faults.items()}
-    store.commit(index, explained(*ids), quarantine_table(index, table, failures), mark)
-
-
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No model, no actors."""
+    """No model."""
     files = SimpleNamespace(weights_digest="w", tokenizer_digest="t", shape=SimpleNamespace(logits=2))
 
     def check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> driver._Input:
         return driver._Input(config, files, open_documents(config.spec()), None)
 
     monkeypatch.setattr(driver, "_check", check)
-
-    def explain(run: Run) -> None:
-        for index in run.todo:
-            work(run.store, index, run.mark)
-
-    monkeypatch.setattr(driver, "_run_pool", explain)
 
 
 class Night:
@@ -155,10 +136,14 @@ class Night:
         others = "".join(json.dumps({"id": f"o{i}", "text": "bad"}) + "\n" for i in range(200))
         (folder / "other.jsonl").write_text(others)
         self.config = ExplainConfig(
-            dataset=str(folder / "rows.jsonl"), model="m", chunk_rows=chunk_rows, max_quarantined="100%"
+            dataset=str(folder / "rows.jsonl"),
+            model="m",
+            chunk_rows=chunk_rows,
+            max_quarantined="100%",
+            batch_tokens=512,
         )
         self.chunks = chunk_count(len(rows), chunk_rows)
-        explain_run(str(folder / "calm"), self.config)
+        explain_here(folder / "calm", self.config, StandIn)
         self.calm = content(folder / "calm")
         self.place = folder / "run"
 
@@ -167,7 +152,7 @@ class Night:
         return RunStore(str(self.place))
 
     def start(self) -> None:
-        explain_run(str(self.place), self.config)
+        explain_here(self.place, self.config, StandIn)
 
     def readers_are_safe(self) -> None:
         """Whatever has happened: no row is there twice, and every file that is read is whole."""
@@ -191,9 +176,10 @@ def rows_of(store: RunStore) -> list[str]:
 
 
 def content(run: Path) -> dict[str, bytes]:
-    """All that a reader sees of a run; summary.json says how long it took."""
+    """All that a reader sees of a run; summary.json and attempts/ say how long it took."""
     files = (path for path in run.rglob("*") if path.is_file() and not path.name.startswith(".tmp-"))
-    return {str(path.relative_to(run)): path.read_bytes() for path in files if path.name != "summary.json"}
+    apart = ("summary.json", "attempts")
+    return {name: path.read_bytes() for path in files if not (name := str(path.relative_to(run))).startswith(apart)}
 
 
 @contextmanager
@@ -224,7 +210,7 @@ def mischief(draw: st.DrawFn) -> Callable[[Night, Disk], None]:
             if kind == "start":
                 night.start()
             elif kind == "orphan" and "fingerprint" in manifest and index in store.chunk_indexes():
-                work(store, index, manifest["fingerprint"])
+                commit(store, index, manifest["fingerprint"])
             elif kind == "delete":
                 (night.place / folder / f"chunk-{index:05d}.parquet").unlink(missing_ok=True)
             elif kind == "another data set" and manifest.get("state", "preparing") == "preparing":
@@ -276,17 +262,20 @@ def test_damage_is_repaired_whenever_the_repair_crashes(disk: Disk, empty, chunk
         run.ends_well()
 
 
-def test_an_orphan_of_other_settings_commits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+class Crashes(StandIn):
+    def explain(self, *_: Any) -> Any:
+        raise Crash
+
+
+def test_an_orphan_of_other_settings_commits_nothing() -> None:
     """Settings may change until there is a result, and a driver that was killed leaves its actors behind."""
     with night([False, False], 1) as run:
-        with monkeypatch.context() as patch:
-            patch.setattr(driver, "_run_pool", lambda _: (_ for _ in ()).throw(Crash))
-            with pytest.raises(Crash):
-                explain_run(str(run.place), replace(run.config, tolerance=0.01))
+        with pytest.raises(Crash):
+            explain_here(run.place, replace(run.config, tolerance=0.01), Crashes)
         theirs = run.store.manifest()["fingerprint"]
         run.start()
         with pytest.raises(RunStoppedError, match="goes on with other settings"):
-            work(run.store, 0, theirs)
+            commit(run.store, 0, theirs)
         run.ends_well()
 
 
@@ -391,7 +380,7 @@ def test_two_commits_of_one_chunk_at_once_leave_one_of_them_whole(disk: Disk, or
         mark = run.store.manifest()["fingerprint"]
         (run.place / "attributions/chunk-00000.parquet").unlink()
         turns = Turns(
-            disk, {"worker": lambda: work(run.store, 0, mark, guilty), "orphan": lambda: work(run.store, 0, mark)}
+            disk, {"worker": lambda: commit(run.store, 0, mark, guilty), "orphan": lambda: commit(run.store, 0, mark)}
         )
         turns.play(order, crashing)
         disk.pause = lambda: None

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ig_worker.errors import RunStoppedError
-from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.deadline import Deadline, Overdue
-from ig_worker.run.dispatch import metrics
+from ig_worker.run.dispatch.executor import InProcess
 from ig_worker.run.steps import evaluate, explain
-from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.explain import explain_run
-from ig_worker.run.steps.explain_state import Run
 from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clocks import Clock
-from tests.run.test_store import explained
+from tests.run.in_process import StandIn, explain_here
 
 
 @pytest.fixture
@@ -41,12 +38,6 @@ def config(tmp_path: Path, tiny_models: dict[str, Path]) -> ExplainConfig:
     return ExplainConfig(dataset=str(tmp_path / "reviews.jsonl"), model=model, chunk_rows=2, max_length=16, deadline=20)
 
 
-def commit(run: Run, index: int) -> None:
-    table, _ = run.store.read_chunk(index)
-    ids = table.column("id").to_pylist()
-    run.store.commit(index, explained(*ids), quarantine_table(index, table, {}), run.mark)
-
-
 def late(clock: Clock, function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, taking a minute."""
 
@@ -60,13 +51,11 @@ def late(clock: Clock, function: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize("phase", ["find_model", "open_documents", "prepare", "_bind"])
 def test_it_holds_before_the_first_actor(config, tmp_path: Path, clock: Clock, monkeypatch, phase: str) -> None:
     monkeypatch.setattr(explain, phase, late(clock, getattr(explain, phase)))
-    monkeypatch.setattr(explain, "_run_pool", lambda run: pytest.fail("the deadline has passed"))
     with pytest.raises(RunStoppedError, match=r"--deadline of 20 s has passed; .*run the same command again") as found:
-        explain_run(str(tmp_path / "run"), config, Deadline(20, clock=clock))
+        explain_here(tmp_path / "run", config, Unwanted, deadline=Deadline(20, clock=clock))
     assert found.value.exit_code == 4
     monkeypatch.undo()
-    monkeypatch.setattr(explain, "_run_pool", lambda run: [commit(run, index) for index in run.todo])
-    assert explain_run(str(tmp_path / "run"), config).explained == 4  # and it goes on
+    assert explain_here(tmp_path / "run", config, StandIn).explained == 4  # and it goes on
 
 
 def test_it_holds_while_it_is_not_clear_whether_another_driver_lives(config, tmp_path, clock, monkeypatch) -> None:
@@ -78,10 +67,17 @@ def test_it_holds_while_it_is_not_clear_whether_another_driver_lives(config, tmp
 
     monkeypatch.setattr(Lease, "held", held)
     with pytest.raises(RunStoppedError, match="--deadline of 20 s"):
-        explain_run(str(tmp_path / "run"), config, Deadline(20, clock=clock))
+        explain_here(tmp_path / "run", config, Unwanted, deadline=Deadline(20, clock=clock))
 
 
-class Pool:
+class Unwanted(StandIn):
+    """Is not started any more."""
+
+    def load(self) -> str:
+        pytest.fail("the deadline has passed")
+
+
+class NeverThere(InProcess):
     """Actors that never come: a minute passes at each look."""
 
     ready, actors = 0, 1
@@ -89,56 +85,62 @@ class Pool:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def work(self, ledger: Any, call: Any, tick: Callable[[], None]) -> Iterator[Any]:
+    @contextmanager
+    def crew(self, *_: Any) -> Iterator[Any]:
+        yield self
+
+    def work(self, ledger: Any, order: Any, tick: Callable[[], None]) -> Iterator[Any]:
         self._clock.pass_(60)
         tick()
         pytest.fail("the deadline has passed")
         yield
 
-    def close(self) -> None:
-        pass
+
+@pytest.mark.parametrize("batch_tokens", [0, 512])
+def test_it_holds_while_actors_start(config, tmp_path, clock, batch_tokens: int) -> None:
+    with pytest.raises(RunStoppedError, match="passed; 0 of 2 chunks are done and kept; run the same command again"):
+        explain_run(
+            str(tmp_path / "run"),
+            replace(config, batch_tokens=batch_tokens),
+            Deadline(20, clock=clock),
+            NeverThere(clock),
+        )
 
 
-@pytest.mark.parametrize("step", ["_measure_batch", "_explain", "_audit"])
-def test_it_holds_while_actors_start_and_work(config, tmp_path, clock, monkeypatch, step: str) -> None:
-    quiet = SimpleNamespace(state=lambda *_: None)
-    monkeypatch.setattr(metrics, "step_metrics", lambda *_: nullcontext(quiet))
+@pytest.mark.parametrize(("step", "done"), [("measure_batch", 0), ("explain", 1), ("audit", 2)])
+def test_it_holds_while_actors_work(config, tmp_path, clock, step: str, done: int) -> None:
+    class Slow(StandIn):
+        def audit(self, *_: Any) -> list[Any]:
+            return []
 
-    def work(run: Run) -> None:
-        commit(run, 0)
-        run.totals.chunks += 1
-        getattr(explain, step)(run, Pool(clock))
-
-    monkeypatch.setattr(explain, "_run_pool", work)
-    with pytest.raises(RunStoppedError, match="passed; 1 of 2 chunks are done and kept; run the same command again"):
-        explain_run(str(tmp_path / "run"), replace(config, audit=0.5), Deadline(20, clock=clock))
+    setattr(Slow, step, late(clock, getattr(Slow, step)))
+    told = f"passed; {done} of 2 chunks are done and kept; run the same command again"
+    with pytest.raises(RunStoppedError, match=told):
+        explain_here(tmp_path / "run", replace(config, audit=0.5), Slow, deadline=Deadline(20, clock=clock))
     store = RunStore(str(tmp_path / "run"))
-    assert (list(store.commits()), store.manifest()["state"], store.read_summary()["exit_code"]) == ([0], "stopped", 4)
+    assert list(store.commits()) == list(range(done))
+    assert (store.manifest()["state"], store.read_summary()["exit_code"]) == ("stopped", 4)
 
 
-@pytest.mark.parametrize("phase", ["_actors_and_results", "read_evaluation"])
+@pytest.mark.parametrize("phase", ["_actors", "read_curves"])
 def test_it_holds_in_an_evaluation(config, tmp_path: Path, clock: Clock, monkeypatch, phase: str) -> None:
-    monkeypatch.setattr(explain, "_run_pool", lambda run: [run.bind(512), *(commit(run, index) for index in run.todo)])
-    explain_run(str(tmp_path / "run"), config)
+    explain_here(tmp_path / "run", config, StandIn)
     monkeypatch.setattr(evaluate, phase, late(clock, getattr(evaluate, phase)))
-    monkeypatch.setattr(evaluate, "_run_pool", lambda *_: pytest.fail("the deadline has passed"))
     with pytest.raises(RunStoppedError, match="--deadline of 20 s"):
-        evaluate_run(str(tmp_path / "run"), EvaluateConfig(), Deadline(20, clock=clock))
+        measure_faithfulness(str(tmp_path / "run"), EvaluateConfig(), Deadline(20, clock=clock), InProcess(Unwanted))
 
 
 def test_what_does_not_look_at_the_clock_is_interrupted_and_the_end_is_written_down(config, tmp_path, monkeypatch):
     """As by the guard of a job, wherever it is: here while Ray hangs, and in the last look at the files."""
 
-    def hang(run: Run) -> None:
+    def hang(*_: object) -> None:
         raise Overdue
 
-    monkeypatch.setattr(explain, "_run_pool", hang)
     with pytest.raises(RunStoppedError, match=r"--deadline of 20 s has passed; 0 of 2 chunks are done and kept"):
-        explain_run(str(tmp_path / "run"), config)
-    monkeypatch.setattr(explain, "_run_pool", lambda run: [commit(run, index) for index in run.todo])
+        explain_here(tmp_path / "run", config, type("Hangs", (StandIn,), {"explain": hang}))
     monkeypatch.setattr(explain, "conclude", hang)
     with pytest.raises(RunStoppedError, match="--deadline of 20 s has passed"):
-        explain_run(str(tmp_path / "run"), config)
+        explain_here(tmp_path / "run", config, StandIn)
     assert RunStore(str(tmp_path / "run")).read_summary()["exit_code"] == 4
 
 

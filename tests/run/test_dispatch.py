@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ig_worker.run.chunk.sampling import audit_positions
-from ig_worker.run.dispatch.ledger import LEAST_SLOW_S, MAX_HOPELESS, SICK, Ledger
+from ig_worker.run.dispatch.ledger import MAX_HOPELESS, SEARCH_ENDS, TRANSITIONS, Ledger, State
 from ig_worker.run.dispatch.policy import (
     LEAST_LIMIT_S,
+    LEAST_SLOW_S,
     LONGEST_DELAY_S,
     MAX_LOST,
     MAX_STRIKES,
@@ -27,6 +28,7 @@ from ig_worker.run.dispatch.policy import (
     pace_limit,
 )
 from ig_worker.run.dispatch.row_search import BLAMED, MAX_DEATHS, Control, Part, Probe, Search
+from ig_worker.run.dispatch.seats import SICK
 from ig_worker.run.steps.preflight import missing_chunks, over_budget
 
 FAULTS = [Outcome.ERROR, Outcome.ACTOR_DIED, Outcome.TIMEOUT]
@@ -62,6 +64,15 @@ def test_a_lost_node_is_no_strike_but_has_its_own_limit() -> None:
     ledger.take(now + LONGEST_DELAY_S)
     assert ledger.report(7, Outcome.NODE_LOST, now, error="no node") is Action.GIVE_UP
     assert ledger.given_up == {7: "no node"}
+
+
+def test_what_is_over_stays_so_and_every_other_state_can_end() -> None:
+    assert TRANSITIONS.keys() == set(State)
+    assert TRANSITIONS[State.OVER] == {}
+    assert set(TRANSITIONS[State.OPEN]) == set(Action) - {Action.IGNORE}
+    ways_out = [TRANSITIONS[State.OPEN], TRANSITIONS[State.SEARCHED], SEARCH_ENDS]
+    ending = [{action for action in leads if leads[action] is State.OVER} for leads in ways_out]
+    assert ending == [{Action.FINISH, Action.GIVE_UP}, {Action.FINISH}, {Action.GIVE_UP}]
 
 
 def test_a_failing_chunk_waits_and_does_not_hold_up_the_others() -> None:
@@ -214,8 +225,8 @@ def test_rows_that_end_their_process_are_found_and_no_others(
     st.sampled_from(["all", "all but the known-good text", "now and then"]),
     st.randoms(use_true_random=False),
 )
-def test_no_row_is_blamed_for_its_place(rows, chunks, poison, nodes, bad, fault, chance) -> None:
-    """Whatever the bad places do, as long as there is a good one."""
+def test_no_row_is_blamed_for_its_seat(rows, chunks, poison, nodes, bad, fault, chance) -> None:
+    """Whatever the bad seats do, as long as there is a good one."""
     names = [f"n{i}" for i in range(nodes)]
     broken = {f"n{i}" for i in bad} & set(names)
     if len(broken) == nodes:
@@ -231,7 +242,7 @@ def test_no_row_is_blamed_for_its_place(rows, chunks, poison, nodes, bad, fault,
     World(rows, poison, kills).play(ledger, names)
     for chunk, found in ledger.guilty.items():
         innocent = set(found) - poison.get(chunk, set())
-        assert not innocent or len(broken) > 1, "two bad places that explain the known-good text agree about a row"
+        assert not innocent or len(broken) > 1, "two bad seats that explain the known-good text agree about a row"
 
 
 def test_a_row_has_to_end_its_process_twice_by_itself_and_elsewhere_where_it_can() -> None:
@@ -285,7 +296,7 @@ def test_a_worker_that_raises_has_found_nothing_of_a_row() -> None:
     assert ledger.open
 
 
-def test_what_a_place_said_of_a_row_is_taken_back_when_it_turns_out_sick() -> None:
+def test_what_a_seat_said_of_a_row_is_taken_back_when_it_turns_out_sick() -> None:
     search = Search(Probe(0, 0, 1))
     assert search.died(Probe(0, 0, 1), "a") == [Probe(0, 0, 1)]
     assert search.died(Probe(0, 0, 1), "b") == []

@@ -17,15 +17,15 @@ from ig_worker.run.chunk.records import ChunkRecord
 from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import ExplainConfig
-from ig_worker.run.steps import explain, finish
+from ig_worker.run.steps import finish
 from ig_worker.run.steps import prepare as prepare_module
-from ig_worker.run.steps.explain import explain_run
-from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.result import RunResult
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.filesystem import Storage
-from ig_worker.run.store.lease import Lease, Mark
+from ig_worker.run.store.lease import Lease, LeaseRecord
 from ig_worker.run.store.run_store import RunStore
 from jobs import prepare
+from tests.run.in_process import StandIn, explain_here
 from tests.run.test_store import explained
 
 
@@ -38,20 +38,9 @@ def config(tmp_path: Path, tiny_models: dict[str, Path]) -> ExplainConfig:
     return ExplainConfig(dataset=str(path), model=str(tiny_models["distilbert"]), chunk_rows=2, max_length=16)
 
 
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commits what actors would commit, without any network."""
-
-    def work(run: Run) -> None:
-        for index in run.todo:
-            table, faults = run.store.read_chunk(index)
-            failures = {position: Failure(*fault) for position, fault in faults.items()}
-            ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
-            run.store.commit(index, explained(*ids), quarantine_table(index, table, failures), run.mark)
-            run.check_budget(run.quarantined + len(faults))
-            run.totals.add(ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, len(ids), 1.0, 1.0, 1))
-
-    monkeypatch.setattr(explain, "_run_pool", work)
+def explain(place: Path, config: ExplainConfig, kind: type = StandIn) -> RunResult:
+    """Explain with a stand-in for the actors."""
+    return explain_here(place, config, kind)
 
 
 def ids_of(run: Path) -> list[str]:
@@ -59,7 +48,7 @@ def ids_of(run: Path) -> list[str]:
 
 
 def test_a_run_ends_with_its_state_and_reason_written_down(config: ExplainConfig, tmp_path: Path) -> None:
-    result = explain_run(str(tmp_path / "run"), config)
+    result = explain(tmp_path / "run", config)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (result.exit_code, summary["exit_code"], summary["state"]) == (3, 3, "complete")
     assert summary["reason"] == "1 rows are quarantined"
@@ -67,140 +56,136 @@ def test_a_run_ends_with_its_state_and_reason_written_down(config: ExplainConfig
 
 
 def test_a_start_that_finds_all_done_keeps_the_measured_speed(config: ExplainConfig, tmp_path: Path) -> None:
-    explain_run(str(tmp_path / "run"), config)
+    explain(tmp_path / "run", config)
     before = json.loads((tmp_path / "run" / "summary.json").read_text())["reviews_per_second"]
-    explain_run(str(tmp_path / "run"), config)
+    explain(tmp_path / "run", config)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["reviews_per_second"] == before > 0
 
 
 def test_a_result_copied_over_another_is_refused_and_deleting_it_mends_the_run(config, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    explain_run(str(run), config)
+    explain(run, config)
     whole = ids_of(run)
     folder = run / "attributions"
     (folder / "chunk-00002.parquet").write_bytes((folder / "chunk-00001.parquet").read_bytes())
     with pytest.raises(RunDamagedError, match=r"chunk-00002\.parquet says that it is chunk 1; delete that file"):
-        explain_run(str(run), config)
+        explain(run, config)
     (folder / "chunk-00002.parquet").unlink()
-    assert explain_run(str(run), config).computed == 1
+    assert explain(run, config).computed == 1
     assert ids_of(run) == whole
 
 
 def test_a_lost_quarantine_file_is_noticed_and_made_again(config: ExplainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    explain_run(str(run), config)
+    explain(run, config)
     next((run / "quarantine").iterdir()).unlink()
     with pytest.raises(RunDamagedError, match=r"chunk 00002 .* which is gone; delete that file"):
-        explain_run(str(run), config)
+        explain(run, config)
     (run / "attributions" / "chunk-00002.parquet").unlink()
-    assert explain_run(str(run), config).quarantined == 1
+    assert explain(run, config).quarantined == 1
     assert RunStore(str(run)).read_quarantine().num_rows == 1
 
 
 def test_a_result_with_too_few_rows_is_noticed(config: ExplainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    explain_run(str(run), config)
+    explain(run, config)
     store = RunStore(str(run))
     table, _ = store.read_chunk(0)
     store.commit(0, explained("r0"), quarantine_table(0, table, {}), store.manifest()["fingerprint"])
     with pytest.raises(RunDamagedError, match=r"chunk 00000 .* has 1 rows, its input chunk 2"):
-        explain_run(str(run), config)
+        explain(run, config)
 
 
 def test_a_deleted_input_chunk_is_written_again(config: ExplainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    explain_run(str(run), config)
+    explain(run, config)
     chunk = run / "chunks" / "chunk-00002.parquet"
     before = chunk.read_bytes()
     chunk.unlink()
     (run / "attributions" / "chunk-00002.parquet").unlink()
-    explain_run(str(run), config)
+    explain(run, config)
     assert chunk.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("error", "code"), [(RunStoppedError("no more actors"), 4), (StorageError("disk full"), 1), (ValueError("bug"), 4)]
 )
-def test_a_run_that_stops_says_so_in_its_files(config, tmp_path: Path, monkeypatch, error, code: int) -> None:
-    def fail(run: Run) -> None:
-        raise error
+def test_a_run_that_stops_says_so_in_its_files(config, tmp_path: Path, error, code: int) -> None:
+    class Fails(StandIn):
+        def explain(self, *_: Any) -> ChunkRecord:
+            raise error
 
-    monkeypatch.setattr(explain, "_run_pool", fail)
     with pytest.raises(type(error)):
-        explain_run(str(tmp_path / "run"), config)
+        explain(tmp_path / "run", config, Fails)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["state"], summary["exit_code"], summary["reason"]) == ("stopped", code, str(error))
     assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
 
 
-def test_settings_may_change_until_there_is_a_result(config, tmp_path: Path, monkeypatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(explain, "_run_pool", lambda run: (_ for _ in ()).throw(RunStoppedError("weights are broken")))
-        with pytest.raises(RunStoppedError):
-            explain_run(str(tmp_path / "run"), config)
-    assert explain_run(str(tmp_path / "run"), replace(config, tolerance=0.01)).explained == 7
+def test_settings_may_change_until_there_is_a_result(config, tmp_path: Path) -> None:
+    class Fails(StandIn):
+        def explain(self, *_: Any) -> ChunkRecord:
+            raise RunStoppedError("weights are broken")
+
+    with pytest.raises(RunStoppedError):
+        explain(tmp_path / "run", config, Fails)
+    assert explain(tmp_path / "run", replace(config, tolerance=0.01)).explained == 7
     with pytest.raises(RunMismatchError, match=r"tolerance: 0.01 there, 0.005 now"):
-        explain_run(str(tmp_path / "run"), config)
+        explain(tmp_path / "run", config)
 
 
 def test_a_sharding_that_did_not_end_starts_anew_with_whatever_is_asked_for(config, tmp_path: Path) -> None:
     store = RunStore(str(tmp_path / "run"))
     store.write_manifest({"state": "preparing", "config": {}, "data_identity": {"data": "another", "limit": 3}})
-    assert explain_run(str(tmp_path / "run"), config).rows == 8
+    assert explain(tmp_path / "run", config).rows == 8
 
 
-def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_path: Path, monkeypatch) -> None:
-    work = explain._run_pool
+def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_path: Path) -> None:
+    class Measures(StandIn):
+        def measure_batch(self) -> int:
+            return 1024
 
-    def measured(run: Run) -> None:
-        assert run.batch_tokens == 0
-        run.bind(1024)
-        work(run)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(explain, "_run_pool", measured)
-        explain_run(str(tmp_path / "run"), config)
+    explain(tmp_path / "run", config, Measures)
     manifest = RunStore(str(tmp_path / "run")).manifest()
     assert manifest["identity"]["batch_tokens"] == 1024
     (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
-    assert explain_run(str(tmp_path / "run"), config).computed == 1
+    assert explain(tmp_path / "run", config).computed == 1
     assert RunStore(str(tmp_path / "run")).manifest()["fingerprint"] == manifest["fingerprint"]
     with pytest.raises(RunMismatchError, match="batch_tokens: 1024 there, 512 now"):
-        explain_run(str(tmp_path / "run"), replace(config, batch_tokens=512))
+        explain(tmp_path / "run", replace(config, batch_tokens=512))
 
 
 def test_a_limit_that_cuts_nothing_is_no_other_run(config: ExplainConfig, tmp_path: Path) -> None:
-    explain_run(str(tmp_path / "run"), config)
-    assert explain_run(str(tmp_path / "run"), replace(config, limit=8, split="train")).computed == 0
+    explain(tmp_path / "run", config)
+    assert explain(tmp_path / "run", replace(config, limit=8, split="train")).computed == 0
     with pytest.raises(RunMismatchError, match="limit: None there, 7 now"):
-        explain_run(str(tmp_path / "run"), replace(config, limit=7))
+        explain(tmp_path / "run", replace(config, limit=7))
 
 
-def test_a_deadline_that_has_passed_stops_the_run_cleanly(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(explain, "_run_pool", lambda run: run.check())
+def test_a_deadline_that_has_passed_stops_the_run_cleanly(config: ExplainConfig, tmp_path: Path) -> None:
     with pytest.raises(RunStoppedError, match="--deadline of 1e-09 s has passed; run the same command again"):
-        explain_run(str(tmp_path / "run"), replace(config, deadline=1e-9))
+        explain(tmp_path / "run", replace(config, deadline=1e-9))
 
 
 def test_a_run_that_goes_wrong_is_stopped_before_it_has_quarantined_everything(config, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    explain_run(str(run), config)
+    explain(run, config)
     with pytest.raises(
         RunStoppedError, match=r"1 of 8 rows are quarantined; expected at most 10% \(--max-quarantined\)"
     ):
-        explain_run(str(run), replace(config, max_quarantined="10%"))
-    assert explain_run(str(run), replace(config, max_quarantined="1")).quarantined == 1
+        explain(run, replace(config, max_quarantined="10%"))
+    assert explain(run, replace(config, max_quarantined="1")).quarantined == 1
 
 
 def test_a_second_driver_is_refused_while_the_first_is_alive(config: ExplainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    explain_run(str(run), config)
+    explain(run, config)
     with (
         Lease(RunStore(str(run)).storage).held(),
         pytest.raises(UsageError, match=r"another driver \(process \d+ on .*\) is at work on .*run; wait for it"),
     ):
-        explain_run(str(run), config)
-    assert explain_run(str(run), config).computed == 0
+        explain(run, config)
+    assert explain(run, config).computed == 0
 
 
 @pytest.mark.parametrize("first", ["prepare", "explain"])
@@ -220,7 +205,7 @@ def test_only_one_driver_prepares(config, tmp_path: Path, monkeypatch, first: st
     def start(job: str, dataset: str) -> int:
         if job == "prepare":
             return prepare.main(["--dataset", dataset, "--run", str(tmp_path / "run"), "--chunk-rows", "2"])
-        return explain_run(str(tmp_path / "run"), replace(config, dataset=dataset)).exit_code
+        return explain(tmp_path / "run", replace(config, dataset=dataset)).exit_code
 
     monkeypatch.setattr(prepare_module, "_write_chunks", slowly)
     with ThreadPoolExecutor() as pool:
@@ -235,42 +220,40 @@ def test_only_one_driver_prepares(config, tmp_path: Path, monkeypatch, first: st
         finally:
             told.set()
         running.result()
-    assert explain_run(str(tmp_path / "run"), config).explained == 7
+    assert explain(tmp_path / "run", config).explained == 7
     assert verify_run(RunStore(str(tmp_path / "run"))).faults == []
 
 
 @pytest.mark.parametrize("ends", [None, StorageError("the network is gone"), KeyboardInterrupt()])
-def test_a_driver_that_was_taken_for_dead_writes_nothing_more(config, tmp_path: Path, monkeypatch, ends) -> None:
+def test_a_driver_that_was_taken_for_dead_writes_nothing_more(config, tmp_path: Path, ends) -> None:
     """It may have stood still, and nobody has told it yet."""
     run = tmp_path / "run"
     files = {}
 
-    def sleep_and_wake(_: Run) -> None:
-        other = Mark("d2", "elsewhere", "machine", 7, 70)
-        for name, content in {"driver.json": asdict(other), "run.json": {}, "summary.json": {}}.items():
-            (run / name).write_text(json.dumps(content))
-            files[name] = (run / name).read_bytes()
-        if ends:
-            raise ends
+    class SleepsAndWakes(StandIn):
+        def explain(self, index: int, *_: Any) -> ChunkRecord:
+            other = LeaseRecord("d2", "elsewhere", "machine", 7, 70)
+            for name, content in {"driver.json": asdict(other), "run.json": {}, "summary.json": {}}.items():
+                (run / name).write_text(json.dumps(content))
+                files[name] = (run / name).read_bytes()
+            if ends:
+                raise ends
+            return ChunkRecord(index, 2, 2, 0, 1, 1, 51.0, 2, 1.0, 1.0, 1)
 
-    monkeypatch.setattr(explain, "_run_pool", sleep_and_wake)
     with pytest.raises(RunStoppedError if not isinstance(ends, StorageError) else StorageError):
-        explain_run(str(run), config)
+        explain(run, config, SleepsAndWakes)
     assert {name: (run / name).read_bytes() for name in files} == files
 
 
-def test_an_interrupted_run_says_how_far_it_is(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
-    work = explain._run_pool
+def test_an_interrupted_run_says_how_far_it_is(config: ExplainConfig, tmp_path: Path) -> None:
+    class Interrupted(StandIn):
+        def explain(self, index: int, *arguments: Any) -> ChunkRecord:
+            if index == 3:
+                raise KeyboardInterrupt
+            return super().explain(index, *arguments)
 
-    def interrupted(run: Run) -> None:
-        todo, run.todo = run.todo, run.todo[:3]
-        work(run)
-        run.todo = todo
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(explain, "_run_pool", interrupted)
     with pytest.raises(RunStoppedError, match="interrupted; 3 of 4 chunks are done and kept; run the same"):
-        explain_run(str(tmp_path / "run"), config)
+        explain(tmp_path / "run", config, Interrupted)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["chunks_done"], summary["explained"], summary["quarantined"]) == (3, 5, 1)
     assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
@@ -281,16 +264,16 @@ def test_a_storage_that_is_away_does_not_hold_an_interruption_up(
 ) -> None:
     monkeypatch.setattr(finish, "_LAST_PATIENCE_S", 0.1)
 
-    def interrupted(run: Run) -> None:
-        def away(*_: object) -> None:
-            raise OSError(errno.EBUSY, "the storage is away")
+    def away(*_: object) -> None:
+        raise OSError(errno.EBUSY, "the storage is away")
 
-        monkeypatch.setattr(Storage, "_replace_local", away)
-        raise KeyboardInterrupt
+    class Interrupted(StandIn):
+        def explain(self, *_: Any) -> ChunkRecord:
+            monkeypatch.setattr(Storage, "_replace_local", away)
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(explain, "_run_pool", interrupted)
     with pytest.raises(RunStoppedError, match="interrupted; 0 of 4 chunks"):
-        explain_run(str(tmp_path / "run"), config)
+        explain(tmp_path / "run", config, Interrupted)
     monkeypatch.undo()
     assert RunStore(str(tmp_path / "run")).manifest()["state"] == "running"
     assert not (tmp_path / "run" / "driver.json").exists()
@@ -301,30 +284,28 @@ def test_chunks_of_a_data_set_that_was_given_up_do_not_stay(config: ExplainConfi
     with monkeypatch.context() as patch:
         patch.setattr(prepare_module, "PREPARED", "preparing")  # as if it had ended before that was written
         prepare_module.prepare(store, config)
-    assert explain_run(str(tmp_path / "run"), replace(config, limit=3)).explained == 3
+    assert explain(tmp_path / "run", replace(config, limit=3)).explained == 3
     assert verify_run(store).faults == []
 
 
-def test_a_result_that_goes_away_while_the_run_is_under_way_is_no_complete_run(config, tmp_path, monkeypatch) -> None:
-    work = explain._run_pool
+def test_a_result_that_goes_away_while_the_run_is_under_way_is_no_complete_run(config, tmp_path) -> None:
+    class Loses(StandIn):
+        def explain(self, index: int, *arguments: Any) -> ChunkRecord:
+            if index == 3:
+                (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
+            return super().explain(index, *arguments)
 
-    def lose(run: Run) -> None:
-        work(run)
-        (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(explain, "_run_pool", lose)
-        with pytest.raises(
-            RunStoppedError, match="1 results are gone since they were written, such as that of chunk 00002"
-        ):
-            explain_run(str(tmp_path / "run"), config)
+    with pytest.raises(
+        RunStoppedError, match="1 results are gone since they were written, such as that of chunk 00002"
+    ):
+        explain(tmp_path / "run", config, Loses)
     assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
-    assert explain_run(str(tmp_path / "run"), config).computed == 1
+    assert explain(tmp_path / "run", config).computed == 1
 
 
 def test_quarantined_rows_are_tried_again_when_asked_for_and_faults_of_the_data_are_not(config, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    explain_run(str(run), config)
+    explain(run, config)
     store = RunStore(str(run))
     table, _ = store.read_chunk(0)
     store.commit(
@@ -333,8 +314,8 @@ def test_quarantined_rows_are_tried_again_when_asked_for_and_faults_of_the_data_
         quarantine_table(0, table, {1: Failure("ends_process", "it ended")}),
         store.read_commit(1).fingerprint,
     )
-    assert explain_run(str(run), config).quarantined == 2
-    again = explain_run(str(run), replace(config, retry_quarantined=True))
+    assert explain(run, config).quarantined == 2
+    again = explain(run, replace(config, retry_quarantined=True))
     assert (again.computed, again.explained, again.quarantined) == (1, 7, 1)
     assert sorted(ids_of(run)) == [f"r{i}" for i in range(8) if i != 5]
     assert verify_run(store).faults == []
@@ -351,5 +332,5 @@ def test_a_disk_that_fills_up_once_there_are_results_is_a_stop_and_no_wrong_use(
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "_replace_local", full)
         with pytest.raises(RunStoppedError, match=r"No space left on device.*run the same command again"):
-            explain_run(str(run), config)
-    assert explain_run(str(run), config).explained == 7
+            explain(run, config)
+    assert explain(run, config).explained == 7

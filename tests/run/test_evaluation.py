@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,13 @@ from ig_worker import schema
 from ig_worker.errors import RunStoppedError, UsageError
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.perturb import Text
-from ig_worker.run.chunk.evaluator import Evaluator, iter_evaluations, read_evaluation
+from ig_worker.run.chunk.evaluator import FaithfulnessTest, iter_curves, read_curves
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
-from ig_worker.run.steps import evaluate
-from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.dispatch.executor import InProcess
+from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.store.run_store import RunStore
-from tests.run.in_process import explain_here, shared_worker
+from tests.run.in_process import Shared, explain_here
 
 TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never boring", "awful awful end", "", "slow"]
 SPECIAL = SpecialIds(0, 4, 1, frozenset(range(5)))
@@ -49,8 +49,8 @@ def attributed(*ids: str, tokens: int = 10) -> pa.Table:
 
 
 def evaluated(table: pa.Table, config: EvaluateConfig = ALL) -> list[dict[str, Any]]:
-    evaluator = Evaluator(OneToken(), SPECIAL, False, config)  # type: ignore[arg-type]
-    return evaluator.evaluate(evaluator.subjects(table))
+    test = FaithfulnessTest(OneToken(), SPECIAL, False, config)  # type: ignore[arg-type]
+    return test.curves(test.subjects(table))
 
 
 def test_a_ranking_that_finds_the_decisive_token_is_told_from_one_that_does_not() -> None:
@@ -96,35 +96,29 @@ def explained(place: Path, model: Path, **changes: Any) -> Path:
         method="gausslegendre", n_steps=2, **changes,
     )  # fmt: skip
 
-    explain_here(place / "run", config, shared_worker)
+    explain_here(place / "run", config, Shared)
     return place / "run"
 
 
-def work_here(
-    done: list[int],
-    explain: Any,
-    files: Any,
-    store: RunStore,
-    todo: list[int],
-    config: Any,
-    add: Any,
-    tick: Any,
-    _: Any,
-) -> None:
-    """What the actors do, in this process and without Ray; enters the chunks into `done`."""
-    evaluator = shared_worker(explain, files).evaluator(config)
-    for index in todo:
-        tick()
-        add(evaluator.evaluate_chunk(store, index))
-        done.append(index)
+class Noting(Shared):
+    """The real actor, which enters the chunks that it evaluates into `done`."""
+
+    done: ClassVar[list[int]] = []
+
+    def measure_faithfulness(self, index: int, config: EvaluateConfig) -> Any:
+        record = super().measure_faithfulness(index, config)
+        self.done.append(index)
+        return record
+
+
+evaluate_here = partial(measure_faithfulness, executor=InProcess(Noting))
 
 
 @pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The chunks that were evaluated, all of them in this process."""
-    done: list[int] = []
-    monkeypatch.setattr(evaluate, "_run_pool", partial(work_here, done))
-    return done
+def computed() -> list[int]:
+    """The chunks that `evaluate_here` evaluates."""
+    Noting.done.clear()
+    return Noting.done
 
 
 def files(run: Path) -> dict[str, bytes]:
@@ -132,25 +126,25 @@ def files(run: Path) -> dict[str, bytes]:
 
 
 def test_only_what_is_missing_damaged_or_of_other_settings_is_computed(real: Path, computed: list[int]) -> None:
-    assert evaluate_run(str(real), ALL).rows == 6
+    assert evaluate_here(str(real), ALL).rows == 6
     before = files(real)
     assert sorted(before) == [f"chunk-0000{i}.parquet" for i in range(3)]
     (real / "evaluation" / "chunk-00001.parquet").unlink()
     (real / "evaluation" / "chunk-00002.parquet").write_bytes(before["chunk-00002.parquet"][:-20])
-    done = evaluate_run(str(real), replace(ALL, actors="3"))
+    done = evaluate_here(str(real), replace(ALL, actors="3"))
     assert (done.computed, computed) == (2, [0, 1, 2, 1, 2])
     assert files(real) == before
-    assert evaluate_run(str(real), replace(ALL, replace="pad")).computed == 3
+    assert evaluate_here(str(real), replace(ALL, replace="pad")).computed == 3
     assert files(real).keys() == before.keys()
 
 
 @pytest.mark.parametrize("kind", ["mask", "pad", "delete"])
 def test_the_curves_run_from_what_the_run_has_written_to_the_text_without_tokens(real, computed, kind: str) -> None:
     config = replace(ALL, replace=kind)
-    evaluate_run(str(real), config)
+    evaluate_here(str(real), config)
     store = RunStore(str(real))
     stored = {row["id"]: row for table in store.iter_attributions() for row in table.to_pylist()}
-    rows = [row for table in iter_evaluations(store, config) for row in table.to_pylist()]
+    rows = [row for table in iter_curves(store, config) for row in table.to_pylist()]
     assert len(rows) == 4 * len(stored)
     for row in rows:
         whole, nothing = stored[row["id"]]["target_probability"], row["deletion"][-1]
@@ -163,20 +157,20 @@ def test_the_curves_run_from_what_the_run_has_written_to_the_text_without_tokens
 def test_a_text_of_style_plain_keeps_its_padding(tmp_path: Path, tiny_models, computed: list[int]) -> None:
     run = explained(tmp_path, tiny_models["distilbert"], text_style="plain")
     config = EvaluateConfig(share=1.0, baselines_share=0.0, replace="delete")
-    evaluate_run(str(run), config)
+    evaluate_here(str(run), config)
     store = RunStore(str(run))
     stored = {row["id"]: row for table in store.iter_attributions() for row in table.to_pylist()}
-    for table in iter_evaluations(store, config):
+    for table in iter_curves(store, config):
         for row in table.to_pylist():
             assert row["deletion"][0] == pytest.approx(stored[row["id"]]["target_probability"], abs=1e-6)
             assert row["counts"][-1] == sum(word >= 0 for word in stored[row["id"]]["word_ids"])
 
 
 def test_probabilities_do_not_depend_on_what_shares_a_batch(real: Path, computed: list[int]) -> None:
-    evaluate_run(str(real), replace(ALL, baselines_share=0.0))
-    alone = [t.to_pylist() for t in iter_evaluations(RunStore(str(real)), replace(ALL, baselines_share=0.0))]
-    evaluate_run(str(real), ALL)
-    together = [t.to_pylist() for t in iter_evaluations(RunStore(str(real)), ALL)]
+    evaluate_here(str(real), replace(ALL, baselines_share=0.0))
+    alone = [t.to_pylist() for t in iter_curves(RunStore(str(real)), replace(ALL, baselines_share=0.0))]
+    evaluate_here(str(real), ALL)
+    together = [t.to_pylist() for t in iter_curves(RunStore(str(real)), ALL)]
     for few, many in zip(alone, together, strict=True):
         same = [row for row in many if row["method"] in ("integrated_gradients", "random")]
         assert [row["counts"] for row in few] == [row["counts"] for row in same]
@@ -184,25 +178,25 @@ def test_probabilities_do_not_depend_on_what_shares_a_batch(real: Path, computed
 
 
 def test_what_is_of_another_run_chunk_or_result_counts_as_none(real: Path, computed: list[int]) -> None:
-    evaluate_run(str(real), ALL)
+    evaluate_here(str(real), ALL)
     store = RunStore(str(real))
     commit = store.read_commit(0)
-    assert read_evaluation(store, commit, ALL).schema.equals(schema.EVALUATION)
-    assert read_evaluation(store, replace(commit, fingerprint="another"), ALL) is None
-    assert read_evaluation(store, replace(commit, quarantined=(1,)), ALL) is None  # they have been tried again since
-    assert read_evaluation(store, replace(commit, index=9), ALL) is None
+    assert read_curves(store, commit, ALL).schema.equals(schema.EVALUATION)
+    assert read_curves(store, replace(commit, fingerprint="another"), ALL) is None
+    assert read_curves(store, replace(commit, quarantined=(1,)), ALL) is None  # they have been tried again since
+    assert read_curves(store, replace(commit, index=9), ALL) is None
 
 
 def test_an_evaluation_ends_at_its_deadline_and_keeps_what_is_done(real: Path, computed: list[int]) -> None:
     config = replace(ALL, curve_steps=3, deadline=1e-9)
     with pytest.raises(RunStoppedError, match="--deadline of 1e-09 s has passed"):
-        evaluate_run(str(real), config)
-    assert evaluate_run(str(real), replace(config, deadline=None)).computed == 3
+        evaluate_here(str(real), config)
+    assert evaluate_here(str(real), replace(config, deadline=None)).computed == 3
 
 
 def test_another_model_is_refused(real: Path, tiny_models: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="is not the model of this run"):
-        evaluate_run(str(real), replace(ALL, model=str(tiny_models["bert"])))
+        measure_faithfulness(str(real), replace(ALL, model=str(tiny_models["bert"])))
 
 
 @pytest.fixture(scope="module")
@@ -220,15 +214,13 @@ def test_actors_begin_anew_with_other_settings_and_then_do_only_what_is_missing(
     address: str, tmp_path: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = explained(tmp_path, tiny_models["distilbert"])
-    with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "_run_pool", partial(work_here, []))
-        evaluate_run(str(run), ALL)
+    evaluate_here(str(run), ALL)
     config = replace(ALL, replace="delete", address=address, actors="1")
-    whole = evaluate_run(str(run), config)
+    whole = measure_faithfulness(str(run), config)
     before = files(run)
     assert (whole.computed, whole.rows, sorted(before)) == (3, 6, [f"chunk-0000{i}.parquet" for i in range(3)])
-    found = pa.concat_tables(iter_evaluations(RunStore(str(run)), config))
+    found = pa.concat_tables(iter_curves(RunStore(str(run)), config))
     assert sorted(found.column("id").to_pylist()) == sorted(4 * [f"r{i}" for i in range(7) if i != 5])
     (run / "evaluation" / "chunk-00001.parquet").unlink()
-    assert evaluate_run(str(run), config).computed == 1
+    assert measure_faithfulness(str(run), config).computed == 1
     assert files(run) == before

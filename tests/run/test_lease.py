@@ -18,10 +18,10 @@ import pytest
 from ig_worker.errors import RunStoppedError, StorageError, UsageError
 from ig_worker.run.store import lease as lease_module
 from ig_worker.run.store.filesystem import Storage
-from ig_worker.run.store.lease import LEASE, PATIENCE_S, Lease, Mark, Verdict, judge
+from ig_worker.run.store.lease import DEAD_AFTER_S, LEASE, Lease, LeaseRecord, Verdict, judge
 
 ROOT = Path(__file__).resolve().parents[2]
-THERE = Mark("d1", "host", "machine", 7, 70, beat=3)
+THERE = LeaseRecord("d1", "host", "machine", 7, 70, beat=3)
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,11 @@ THERE = Mark("d1", "host", "machine", 7, 70, beat=3)
     [
         (None, 0.0, True, Verdict.TAKE),
         (THERE, 0.0, True, Verdict.WATCH),
-        (THERE, PATIENCE_S - 0.1, True, Verdict.WATCH),
-        (THERE, PATIENCE_S, True, Verdict.TAKE),
+        (THERE, DEAD_AFTER_S - 0.1, True, Verdict.WATCH),
+        (THERE, DEAD_AFTER_S, True, Verdict.TAKE),
         (replace(THERE, beat=4), 0.0, True, Verdict.REFUSE),
-        (replace(THERE, beat=2), PATIENCE_S, True, Verdict.REFUSE),
-        (replace(THERE, driver="d2"), PATIENCE_S, True, Verdict.REFUSE),
+        (replace(THERE, beat=2), DEAD_AFTER_S, True, Verdict.REFUSE),
+        (replace(THERE, driver="d2"), DEAD_AFTER_S, True, Verdict.REFUSE),
         (replace(THERE, machine="mine"), 0.0, True, Verdict.REFUSE),
         (replace(THERE, machine="mine"), 0.0, False, Verdict.TAKE),
     ],
@@ -43,12 +43,12 @@ def test_a_counter_that_moves_is_life_and_one_that_stands_is_death(now, waited, 
 
 
 def test_a_driver_that_appears_while_one_looks_is_alive() -> None:
-    assert judge(None, THERE, PATIENCE_S, machine="mine", alive=lambda _: False) is Verdict.REFUSE
+    assert judge(None, THERE, DEAD_AFTER_S, machine="mine", alive=lambda _: False) is Verdict.REFUSE
 
 
 def test_a_process_that_has_the_id_of_a_dead_driver_is_not_taken_for_it() -> None:
     """Ids are used again, and the first process of a container that starts anew always has the same one."""
-    living = Mark("d1", "host", "mine", os.getppid(), lease_module._born(os.getppid()))
+    living = LeaseRecord("d1", "host", "mine", os.getppid(), lease_module._born(os.getppid()))
     assert lease_module._alive(living)
     assert not lease_module._alive(replace(living, born=living.born - 1))
 
@@ -125,7 +125,7 @@ def test_a_clock_that_jumps_changes_nothing(storage: Storage, monkeypatch) -> No
     days = itertools.cycle([0.0, 1e5, -1e5])
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + next(days))
-    monkeypatch.setattr(lease_module, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(lease_module, "DEAD_AFTER_S", 0.5)
     told: list[str] = []
     with Lease(storage, beat_s=0.05).held(told.append) as lease:
         assert len(told) > 1
@@ -173,7 +173,7 @@ def test_a_lease_that_has_gone_was_anothers_in_the_meantime(storage: Storage) ->
 def test_a_file_that_is_no_lease_is_in_nobodys_way(storage: Storage) -> None:
     storage.write(LEASE, b"{}")
     with Lease(storage).held():
-        assert Mark.parse(storage.read(LEASE) or b"") is not None
+        assert LeaseRecord.parse(storage.read(LEASE) or b"") is not None
 
 
 def hold_in_another_process(place: Path) -> subprocess.Popen[str]:
@@ -203,12 +203,12 @@ def test_a_killed_driver_of_this_machine_is_taken_over_at_once(storage: Storage,
     process.communicate()
     begun = time.monotonic()
     with Lease(storage).held():
-        assert time.monotonic() - begun < PATIENCE_S / 2
+        assert time.monotonic() - begun < DEAD_AFTER_S / 2
 
 
 def test_a_driver_of_another_machine_is_judged_by_its_counter(storage: Storage, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(lease_module, "_machine", lambda: "elsewhere")
-    monkeypatch.setattr(lease_module, "PATIENCE_S", 3.0)
+    monkeypatch.setattr(lease_module, "DEAD_AFTER_S", 3.0)
     process = hold_in_another_process(tmp_path)
     with pytest.raises(UsageError, match="another driver"), Lease(storage).held():
         pass

@@ -20,7 +20,7 @@ from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig
 from ig_worker.run.dispatch import explain_actor
 from ig_worker.run.dispatch.cluster import kept
 from ig_worker.run.dispatch.metrics import METRICS, exported_names
-from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clusters import one_node
@@ -91,7 +91,7 @@ def work(folder: Path, model: Path) -> tuple[dict[Series, float], list[dict[str,
                 patch.setattr(logs, "_settings", {"IG_WORKER_LOG_LEVEL": "info", "IG_WORKER_LOG_FORMAT": "json"})
                 explain_run(str(folder / RUN), config)
             aggregate(RunStore(str(folder / RUN)), config=ApplyConfig(address=address, actors="1"))
-            evaluate_run(str(folder / RUN), EvaluateConfig(share=1.0, baselines_share=0.0, address=address))
+            measure_faithfulness(str(folder / RUN), EvaluateConfig(share=1.0, baselines_share=0.0, address=address))
         ray.init(address=address, logging_level="error", log_to_driver=False)
         (node,) = ray.nodes()
         written = [

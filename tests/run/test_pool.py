@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,6 +65,9 @@ def test_an_error_of_ours_is_found_inside_rays() -> None:
     assert own_error(task_error(ValueError("boom"))) is None
 
 
+ORDER = lambda task: ("explain", task)  # noqa: E731
+
+
 class FakeRay:
     """Actors are numbers, references are pairs of actor and task; `results` scripts what `get` gives or raises."""
 
@@ -75,8 +79,9 @@ class FakeRay:
     def spawn(self) -> Any:
         self.spawned += 1
         number = self.spawned
-        remote = type("Method", (), {"remote": lambda _: (number, "ready")})()
-        return type("Actor", (), {"ready": remote, "number": number})()
+        ready = SimpleNamespace(remote=lambda: (number, "ready"))
+        explain = SimpleNamespace(remote=lambda task: (number, task))
+        return type("Actor", (), {"ready": ready, "explain": explain, "number": number})()
 
     def wait(self, references: list, **_: Any) -> tuple[list, list]:
         return references[:1], references[1:]
@@ -92,7 +97,7 @@ class FakeRay:
 
     def run(self, tasks: int, **limits: Any) -> tuple[Ledger, list]:
         ledger, pool = Ledger(range(tasks)), Pool(self.spawn, 2, **limits)
-        return ledger, list(pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None))
+        return ledger, list(pool.work(ledger, ORDER, lambda: None))
 
 
 @pytest.mark.parametrize("error", RAY_ERRORS, ids=lambda error: type(error).__name__)
@@ -152,7 +157,7 @@ def test_an_actor_that_takes_too_long_is_ended_and_its_task_tried_again(monkeypa
     fake = Slow(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
     ledger, pool = Ledger(range(2)), Pool(fake.spawn, 2, timeout_s=5)
     outcomes = []
-    for event in pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None):
+    for event in pool.work(ledger, ORDER, lambda: None):
         outcomes.append(event.outcome)
         hung[0] = hung[0] and event.outcome is not Outcome.TIMEOUT
     assert ledger.done == 2
@@ -171,10 +176,9 @@ def test_a_second_copy_does_not_outlive_the_work_that_it_was_for(monkeypatch: py
     monkeypatch.setattr(pool_module.time, "sleep", lambda _: None)
     fake = OneHangs(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
     ledger, pool = Ledger(range(6)), Pool(fake.spawn, 2)
-    call = lambda actor, task: (actor.number, task)  # noqa: E731
-    assert len([e for e in pool.work(ledger, call, lambda: None) if e.action is Action.FINISH]) == 6
+    assert len([e for e in pool.work(ledger, ORDER, lambda: None) if e.action is Action.FINISH]) == 6
     assert fake.killed == [1]
-    tasks = [event.task for event in pool.work(Ledger(["other"]), call, lambda: None)]
+    tasks = [event.task for event in pool.work(Ledger(["other"]), ORDER, lambda: None)]
     assert tasks == ["other"]
 
 
@@ -204,7 +208,7 @@ def test_a_run_starts_on_its_first_actor_and_stops_where_fewer_than_min_ever_com
     monkeypatch.setattr(pool_module.time, "monotonic", lambda: next(clock))
     fake = OneNode(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
     ledger, pool = Ledger(range(tasks)), Pool(fake.spawn, 3, timeout_s=1e9, least=least)
-    events = pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None)
+    events = pool.work(ledger, ORDER, lambda: None)
     if stops:
         with pytest.raises(RunStoppedError, match="only 1 of at least 2 actors were ready within 45 minutes"):
             list(events)
@@ -223,6 +227,6 @@ def test_results_that_are_there_are_taken_up_together(monkeypatch: pytest.Monkey
 
     fake = Ready(monkeypatch, lambda reference: ("cpu", "n1") if reference[1] == "ready" else "record")
     ledger, pool = Ledger(range(600)), Pool(fake.spawn, 100)
-    events = list(pool.work(ledger, lambda actor, task: (actor.number, task), lambda: None))
+    events = list(pool.work(ledger, ORDER, lambda: None))
     assert [event.task for event in events] == list(range(600))
     assert len(calls) < 60

@@ -21,7 +21,7 @@ from ig_worker.run.steps.explain import check_input
 from ig_worker.run.steps.preview import Preview, Trial, duration, evaluations, operations
 from ig_worker.run.steps.preview_trial import sample, spread
 from jobs import check
-from tests.run.in_process import explain_here, shared_worker
+from tests.run.in_process import Shared, explain_here
 
 BASE = NetworkShape("distilbert", 768, 6, 12, 30522, 512, "gelu", 1e-12, 2, ("negative", "positive"), intermediate=3072)
 QUICK = ExplainConfig(max_length=64, method="gausslegendre", n_steps=2, actors="1", gpus_per_actor=0.0)
@@ -205,7 +205,7 @@ def test_what_check_tells_of_a_text_is_what_a_run_computes(tiny_models, tmp_path
     """The same predictions, by the same tokens."""
     config = replace(QUICK, dataset="demo", limit=16, model=str(tiny_models["distilbert"]))
     found = check_input(config)
-    explain_here(tmp_path / "run", config, shared_worker)
+    explain_here(tmp_path / "run", config, Shared)
     rows = pq.read_table(tmp_path / "run" / "attributions").to_pylist()
     assert [list(tokens) for tokens in found.first_tokens] == [row["tokens"] for row in rows[:3]]
     labels = find_model(config.model).shape.labels
@@ -230,13 +230,13 @@ def test_check_ends_as_explain_would(words: list[str], said: str, tiny_models, c
 def test_explain_tells_it_when_a_run_begins_and_not_when_it_goes_on(tiny_models, tmp_path: Path, capsys) -> None:
     (tmp_path / "rows.csv").write_text("text,label\na secret movie,1\nbad bad movie,0\n")
     config = replace(QUICK, dataset=str(tmp_path / "rows.csv"), model=str(tiny_models["bert"]))
-    explain_here(tmp_path / "run", config, shared_worker)
+    explain_here(tmp_path / "run", config, Shared)
     told = capsys.readouterr().err
     assert "rows.csv, 2 rows" in told
     assert "labels      0: 1, 1: 1" in told
     assert "16.7% of the first 6 tokens are unknown" in told
     assert "movie" not in told  # stderr is no terminal here, but somebody's log
-    result = explain_here(tmp_path / "run", config, shared_worker)
+    result = explain_here(tmp_path / "run", config, Shared)
     assert "rows.csv, 2 rows" not in capsys.readouterr().err
     assert result.lines()[-1].startswith("suspicious: 16.7% of")  # which the end of every start repeats
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from ig_worker.errors import ModelError, RunMismatchError, UsageError
-from ig_worker.models.files import ModelFiles
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch import explain_actor
 from ig_worker.run.dispatch.attempt_log import failed_attempts
@@ -161,16 +160,18 @@ def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path
 class Elsewhere(explain_actor.Actor):
     """On a node that has another folder at the place of the run."""
 
-    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
+    def load(self) -> str:
         explain_actor.SHARED_WITHIN_S = 0.0
-        super().__init__(config, files, f"{place}-elsewhere", driver)
+        self._place += "-elsewhere"
+        return super().load()
 
 
 class WithoutModel(explain_actor.Actor):
     """On a node that lacks the directory of the model."""
 
-    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
-        super().__init__(config, replace(files, directory=f"{place}-nowhere"), place, driver)
+    def load(self) -> str:
+        self._files = replace(self._files, directory=f"{self._place}-nowhere")
+        return super().load()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from ig_worker.errors import UsageError
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch import local_machine
 from ig_worker.run.dispatch.local_machine import Folder, Surroundings, fault_of, find_surroundings, look, usable_cpus
-from ig_worker.run.steps import explain
 from ig_worker.run.steps.explain import explain_run
 
 GOOD = Surroundings(
@@ -144,7 +143,6 @@ def test_nothing_is_started_or_written_where_ray_cannot_work(tmp_path, tiny_mode
     config = ExplainConfig(dataset=str(tmp_path / "rows.jsonl"), model=str(tiny_models["distilbert"]), max_length=16)
     monkeypatch.setenv("RAY_TMPDIR", LONG + "x")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(explain, "_run_pool", lambda run: pytest.fail("started"))
     with pytest.raises(UsageError, match="RAY_TMPDIR is '/xxx") as found:
         explain_run(str(tmp_path / "run"), config)
     assert found.value.exit_code == 1

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ig_worker import schema
+from ig_worker.run.chunk.recompute import differences
 from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import PRECISIONS, ExplainConfig, fingerprint
-from ig_worker.run.steps.prepare import data_mark
-from ig_worker.run.steps.recompute import _differences, allowed_difference
+from ig_worker.run.steps.prepare import data_fingerprint
+from ig_worker.run.steps.recompute import allowed_difference
 from ig_worker.run.steps.verify import repair, verify_run
 from ig_worker.run.steps.verify_rows import value_faults
 from ig_worker.run.store.lease import Lease
@@ -39,7 +40,7 @@ def make_run(place: Path | str) -> RunStore:
     for index in range(4):
         rows = [{"id": f"r{2 * index + i}", "text": "good", "label": 1} for i in range(2)]
         table = pa.Table.from_pylist(rows, schema=schema.INPUT)
-        store.write_chunk(index, table, {}, data_mark(DATA, 8))
+        store.write_chunk(index, table, {}, data_fingerprint(DATA, 8))
         commit(store, index)
     data = {"name": "test", "digest": "d", "rows": 8, "chunks": 4, "faults": 1}
     counts = {"explained": 7, "quarantined": 1}
@@ -65,7 +66,8 @@ def commit_of_another_run(run: Path) -> None:
 
 def input_of_another_run(run: Path) -> None:
     rows = [{"id": f"r{i}", "text": "other", "label": 1} for i in (2, 3)]
-    RunStore(str(run)).write_chunk(1, pa.Table.from_pylist(rows, schema=schema.INPUT), {}, data_mark({"data": "e"}, 8))
+    table = pa.Table.from_pylist(rows, schema=schema.INPUT)
+    RunStore(str(run)).write_chunk(1, table, {}, data_fingerprint({"data": "e"}, 8))
 
 
 def quarantine_for_another_reason(run: Path) -> None:
@@ -367,7 +369,7 @@ def test_rows_that_were_quarantined_are_not_explained_again(run: Path) -> None:
             seen.update(faults)
             return [], {}, 0.0
 
-    _differences(Worker(), RunStore(str(run)), 2, 0)
+    differences(Worker(), RunStore(str(run)), 2, 0)
     assert list(seen) == [1]
 
 

@@ -15,12 +15,14 @@ from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.problems import Problem, Target, expand
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.tokenize import Tokens
+from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.rows import Row, explain_rows
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.store.run_store import RunStore
 
 POISON, STRANGE = 666, 777
+BINDING = Binding("print", 0)
 
 
 class ScriptedEngine:
@@ -120,7 +122,7 @@ def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path:
     labels = [1, 0, None, 0, 7]
     chunk = pa.table({"id": list("abcde"), "text": texts, "label": labels}, schema=schema.INPUT)
     store.write_chunk(3, chunk, {1: ("null_text", "text is null")})
-    record = worker.explain_chunk(store, 3, "print")
+    record = worker.explain_chunk(store, 3, BINDING)
     explained, quarantine = store.read_attributions(3), store.read_quarantine()
     assert explained.column("id").to_pylist() == ["a", "d"]
     assert quarantine.column("reason").to_pylist() == ["null_text", "bad_label", "bad_label"]
@@ -136,7 +138,7 @@ def test_rows_that_end_their_process_are_not_tried(worker: ChunkWorker, tmp_path
     store.write_chunk(0, chunk, {2: ("null_text", "text is null")})
     encode, seen = worker._encoder.encode, []
     monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
-    record = worker.explain_chunk(store, 0, "print", guilty=(1, 2))
+    record = worker.explain_chunk(store, 0, BINDING, guilty=(1, 2))
     assert "boom" not in seen
     assert (record.explained, record.quarantined) == (1, 2)
     assert store.read_quarantine().column("reason").to_pylist() == ["ends_process", "null_text"]
@@ -159,7 +161,7 @@ def test_the_columns_of_a_row_belong_together(worker: ChunkWorker, tmp_path: Pat
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a"], "text": ["slowly good"], "label": [1]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    worker.explain_chunk(store, 0, "print")
+    worker.explain_chunk(store, 0, BINDING)
     (row,) = store.read_attributions(0).to_pylist()
     assert row["tokens"] == ["[CLS]", "slow", "##ly", "good", "[SEP]"]
     assert row["word_ids"] == [-1, 0, 0, 1, -1]
@@ -176,7 +178,7 @@ def test_the_audit_compares_both_engines_row_by_row(worker: ChunkWorker, tmp_pat
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    worker.explain_chunk(store, 0, "print")
+    worker.explain_chunk(store, 0, BINDING)
     records = worker.audit_chunk(store, 0, 1.0)
     assert [(r["id"], r["method"], r["n_steps"]) for r in records] == [(i, "gausslegendre", 50) for i in "ab"]
     assert all(0 <= record["relative_l1"] < 1e-4 for record in records)
@@ -187,7 +189,7 @@ def test_quarantined_rows_are_not_audited(worker: ChunkWorker, tmp_path: Path) -
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 9]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    worker.explain_chunk(store, 0, "print")
+    worker.explain_chunk(store, 0, BINDING)
     assert [record["id"] for record in worker.audit_chunk(store, 0, 1.0)] == ["a"]
 
 
@@ -201,7 +203,7 @@ def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "dull"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    ChunkWorker(config, files).explain_chunk(store, 0, "print")
+    ChunkWorker(config, files).explain_chunk(store, 0, BINDING)
     table = store.read_attributions(0)
     assert table.schema.remove_metadata().equals(schema.attributions(hidden=32))
     for row in table.to_pylist():
@@ -217,7 +219,7 @@ def test_a_text_without_tokens_is_quarantined_in_style_plain(tiny_models: dict[s
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["...", "good"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    ChunkWorker(config, find_model(str(tiny_models["bert"]))).explain_chunk(store, 0, "print")
+    ChunkWorker(config, find_model(str(tiny_models["bert"]))).explain_chunk(store, 0, BINDING)
     assert store.read_quarantine().column("reason").to_pylist() == ["no_tokens"]
     assert store.read_attributions(0).column("id").to_pylist() == ["b"]
 
@@ -232,7 +234,7 @@ def test_lengths_are_not_rounded_up_beyond_the_models_positions(tmp_path: Path, 
     store = RunStore(str(tmp_path / "run"))
     chunk = pa.table({"id": ["a"], "text": ["good film " * 30], "label": [1]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    record = ChunkWorker(config, find_model(str(model))).explain_chunk(store, 0, "print")
+    record = ChunkWorker(config, find_model(str(model))).explain_chunk(store, 0, BINDING)
     assert (record.explained, record.quarantined) == (1, 0)
     assert len(store.read_attributions(0).column("tokens")[0]) == 40
 
@@ -246,7 +248,7 @@ def test_the_audit_of_an_adaptive_run_holds_what_was_written_against_the_refined
     adaptive, store = ChunkWorker(config, find_model(str(tiny_models["bert"]))), RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
     store.write_chunk(0, chunk, {})
-    record = adaptive.explain_chunk(store, 0, "print")
+    record = adaptive.explain_chunk(store, 0, BINDING)
     written = store.read_attributions(0).to_pylist()
     assert record.converged == 2
     assert record.evaluations == sum(row["evaluations"] for row in written)

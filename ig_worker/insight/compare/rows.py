@@ -94,9 +94,9 @@ def compare(
 def write_comparison(now: RunStore, before: RunStore, progress: Callable[[int, int], None] | None = None) -> Comparison:
     """Compare, and write RUN/aggregates/compare.parquet and compare_words.parquet into the later run."""
     found, rows, words = compare(before, now, progress)
-    mark = str(now.manifest().get("fingerprint") or "")
+    fingerprint = str(now.manifest().get("fingerprint") or "")
     for name, table in {"compare": rows, "compare_words": words}.items():
-        metadata = dict(schema.with_metadata(table.schema, fingerprint=mark).metadata)
+        metadata = dict(schema.with_metadata(table.schema, fingerprint=fingerprint).metadata)
         metadata[b"ig_worker.before"] = before.place.encode()
         now.write_aggregate(name, table.replace_schema_metadata(metadata))
     return found

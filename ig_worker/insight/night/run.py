@@ -36,7 +36,7 @@ from ig_worker.run import logs
 from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.setting import setting
-from ig_worker.run.steps.evaluate import evaluate_run
+from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_folder import Shelf
@@ -261,7 +261,7 @@ def _evaluate(night: Night, store: RunStore, config: EvaluateConfig, deadline: D
     try:
         if deadline.left <= 0:
             raise RunStoppedError(deadline.error().what, remedy="jobs.evaluate on the run makes up for it")
-        evaluate_run(store.uri, config, deadline.sooner(config.deadline))
+        measure_faithfulness(store.uri, config, deadline.sooner(config.deadline))
         night.lines += faithfulness_lines(write_faithfulness(store, config))
     except IgWorkerError as error:
         night.warnings.append(f"faithfulness is not known: {error}")

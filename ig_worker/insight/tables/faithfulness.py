@@ -17,7 +17,7 @@ from scipy import stats
 
 from ig_worker import schema
 from ig_worker.explain.perturb import Curves, Float64, Grid
-from ig_worker.run.chunk.evaluator import ATTRIBUTED, METHODS, RANDOM, iter_evaluations
+from ig_worker.run.chunk.evaluator import ATTRIBUTED, METHODS, RANDOM, iter_curves
 from ig_worker.run.config import EvaluateConfig
 from ig_worker.run.store.run_store import RunStore
 
@@ -47,8 +47,8 @@ _FIRST, _OTHERS = 28, 18  # characters of the printed table's columns
 
 
 def write_faithfulness(store: RunStore, config: EvaluateConfig) -> pa.Table:
-    """Write RUN/aggregates/faithfulness.parquet, a table of `FAITHFULNESS`, from what `evaluate_run` has found."""
-    table = faithfulness(iter_evaluations(store, config), config.grid())
+    """Write RUN/aggregates/faithfulness.parquet, a table of `FAITHFULNESS`, from the curves of each row."""
+    table = faithfulness(iter_curves(store, config), config.grid())
     fingerprint, settings = str(store.manifest().get("fingerprint") or ""), json.dumps(config.identity())
     metadata = schema.with_metadata(table.schema, fingerprint=fingerprint, evaluation=settings).metadata
     table = table.replace_schema_metadata(metadata)

@@ -48,7 +48,7 @@ _ROWS_AT_ONCE = 64  # bounds memory: each is a hundred texts or so, with occlusi
 
 
 @dataclass(frozen=True)
-class EvaluationRecord:
+class FaithfulnessRecord:
     """What the driver learns of an evaluated chunk."""
 
     index: int
@@ -69,8 +69,8 @@ class Subject:
     baselines: bool  # whether other methods rank it, too
 
 
-class Evaluator:
-    """Evaluates the rows of chunks.
+class FaithfulnessTest:
+    """Tests how faithful the attributions of chunks are.
 
     Args:
         forward: the run's network.
@@ -85,13 +85,13 @@ class Evaluator:
         self._eraser = Eraser(config.replace, special, keep_length=plain)
         self._forwards = 0
 
-    def evaluate_chunk(self, store: RunStore, index: int) -> EvaluationRecord:
-        """Evaluate a share of a chunk's explained rows, chosen by their ids, and write what was found."""
+    def measure_chunk(self, store: RunStore, index: int) -> FaithfulnessRecord:
+        """Test a share of a chunk's explained rows, chosen by their ids, and write their curves."""
         started, self._forwards = time.monotonic(), 0
         commit = store.read_commit(index)
         subjects = self.subjects(store.read_attributions(index, ["id", "target", "input_ids", "attributions"]))
-        write_evaluation(store, commit, self.evaluate(subjects), self._config)
-        return EvaluationRecord(index, len(subjects), self._forwards, time.monotonic() - started)
+        write_curves(store, commit, self.curves(subjects), self._config)
+        return FaithfulnessRecord(index, len(subjects), self._forwards, time.monotonic() - started)
 
     def subjects(self, table: pa.Table) -> list[Subject]:
         """The rows of a table of attributions that are evaluated: those of the share that have ordinary tokens."""
@@ -108,12 +108,12 @@ class Evaluator:
                 found.append(Subject(row["id"], row["target"], text, attributions, allowed, position in also))
         return found
 
-    def evaluate(self, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
+    def curves(self, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
         """Records of `schema.EVALUATION`, in the order of the subjects."""
         slices = (subjects[i : i + _ROWS_AT_ONCE] for i in range(0, len(subjects), _ROWS_AT_ONCE))
-        return [record for part in slices for record in self._evaluate(part)]
+        return [record for part in slices for record in self._curves(part)]
 
-    def _evaluate(self, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
+    def _curves(self, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
         ends = self._probabilities(subjects, [[s.text, self._eraser.without(s.text, s.positions)] for s in subjects])
         rankings = self._rankings(subjects, [whole for whole, _ in ends])
         ranked_subjects = [subjects[i] for i, _, _ in rankings]
@@ -172,15 +172,13 @@ class Evaluator:
         return np.split(found, np.cumsum([len(part) for part in texts])[:-1]) if texts else []
 
 
-def write_evaluation(
-    store: RunStore, commit: Commit, records: Sequence[dict[str, Any]], config: EvaluateConfig
-) -> None:
+def write_curves(store: RunStore, commit: Commit, records: Sequence[dict[str, Any]], config: EvaluateConfig) -> None:
     """Write RUN/evaluation/chunk-*.parquet in one step; `records` are of `schema.EVALUATION`."""
     table = pa.Table.from_pylist(list(records), schema=schema.EVALUATION)
     store.storage.write(_file(commit), checksummed_parquet.seal(table, _footer(commit, config)))
 
 
-def read_evaluation(store: RunStore, commit: Commit, config: EvaluateConfig) -> pa.Table | None:
+def read_curves(store: RunStore, commit: Commit, config: EvaluateConfig) -> pa.Table | None:
     """What was found about a chunk's result with these settings; None where that is still to be computed."""
     data = store.storage.read(_file(commit))
     if data is None:
@@ -193,10 +191,10 @@ def read_evaluation(store: RunStore, commit: Commit, config: EvaluateConfig) -> 
     return table if (_footer(commit, config).metadata.items() <= table.schema.metadata.items()) else None
 
 
-def iter_evaluations(store: RunStore, config: EvaluateConfig) -> Iterator[pa.Table]:
+def iter_curves(store: RunStore, config: EvaluateConfig) -> Iterator[pa.Table]:
     """What was found about each chunk of a run with these settings, in the order of the chunks."""
     for _, commit in sorted(store.commits().items()):
-        table = read_evaluation(store, commit, config)
+        table = read_curves(store, commit, config)
         if table is not None:
             yield table
 

@@ -8,6 +8,19 @@ DELTA_BOUNDS = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)  # |delta| of a 
 
 
 @dataclass(frozen=True)
+class Binding:
+    """What every result of a run is bound to.
+
+    Args:
+        fingerprint: of the run; goes into every file.
+        batch_tokens: tokens in one batch of evaluations; 0 leaves it to the settings.
+    """
+
+    fingerprint: str
+    batch_tokens: int
+
+
+@dataclass(frozen=True)
 class ChunkRecord:
     """Counts, never rows."""
 

@@ -22,8 +22,8 @@ from ig_worker.explain.problems import Engine, Problem, choose_target, expand
 from ig_worker.explain.problems import explain_rows as explain_problems
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder
-from ig_worker.run.chunk.evaluator import Evaluator
-from ig_worker.run.chunk.records import DELTA_BOUNDS, ChunkRecord
+from ig_worker.run.chunk.evaluator import FaithfulnessTest
+from ig_worker.run.chunk.records import DELTA_BOUNDS, Binding, ChunkRecord
 from ig_worker.run.chunk.rows import Explained, Failure, Failures, Row, explain_rows, require_health
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
@@ -100,24 +100,21 @@ class ChunkWorker:
         network = self.classifier.split(self._config.layer, self._config.precision)
         return suitable_batch(network, self.classifier.shape, device, self._config.max_length, self._config.precision)
 
-    def explain_chunk(
-        self, store: RunStore, index: int, fingerprint: str, batch_tokens: int = 0, guilty: Sequence[int] = ()
-    ) -> ChunkRecord:
+    def explain_chunk(self, store: RunStore, index: int, binding: Binding, guilty: Sequence[int] = ()) -> ChunkRecord:
         """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason.
 
         Args:
             store: the run.
             index: of the chunk.
-            fingerprint: of the run; goes into every file.
-            batch_tokens: tokens in one batch of evaluations; 0 leaves it to the settings.
+            binding: of the run.
             guilty: rows that have been found to end their process; they are not tried.
         """
         started = time.monotonic()
         table, faults = store.read_chunk(index)
         faults = dict.fromkeys(guilty, ENDS_PROCESS) | faults
-        explained, failed, engine_seconds = self.explain_table(table, faults, batch_tokens)
+        explained, failed, engine_seconds = self.explain_table(table, faults, binding.batch_tokens)
         quarantined = quarantine_table(index, table, failed)
-        store.commit(index, attributions_table(explained, self.hidden), quarantined, fingerprint)
+        store.commit(index, attributions_table(explained, self.hidden), quarantined, binding.fingerprint)
         labelled = [(row, result) for row, result in explained if row.label is not None]
         return ChunkRecord(
             index=index,
@@ -199,9 +196,9 @@ class ChunkWorker:
                 record["error_estimate"] = row["error_estimate"]
         return records
 
-    def evaluator(self, config: EvaluateConfig) -> Evaluator:
-        """What evaluates the attributions of chunks."""
-        return Evaluator(self._forward, self._special, self._config.text_style == "plain", config)
+    def faithfulness(self, config: EvaluateConfig) -> FaithfulnessTest:
+        """What tests how faithful the attributions of chunks are."""
+        return FaithfulnessTest(self._forward, self._special, self._config.text_style == "plain", config)
 
     @cached_property
     def _forward(self) -> Forward:

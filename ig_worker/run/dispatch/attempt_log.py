@@ -11,6 +11,7 @@ from typing import Any
 
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import StorageError
+from ig_worker.run.dispatch.executor import Event
 from ig_worker.run.dispatch.policy import Outcome
 from ig_worker.run.dispatch.row_search import Control, Part, Probe
 from ig_worker.run.store.filesystem import Storage
@@ -36,14 +37,13 @@ class Attempts:
         self._waiting: list[dict[str, Any]] = []
         self._written = time.monotonic()
 
-    def add(self, event: Any) -> None:
-        """Enter a `pool.Event`."""
+    def add(self, event: Event) -> None:
         ended = datetime.datetime.now(datetime.UTC)
         entry = {
             "task": task_name(event.task),
             "outcome": event.outcome.value,
             "action": event.action.value,
-            "place": event.place,
+            "place": event.seat,
             "ended": ended.isoformat(timespec="seconds"),
             "seconds": round(event.seconds, 3),
         }

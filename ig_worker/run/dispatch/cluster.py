@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,9 +18,10 @@ from ray.exceptions import RayError
 from ig_worker.data.files import brief
 from ig_worker.errors import IgWorkerError, RunStoppedError, UsageError
 from ig_worker.run import logs
-from ig_worker.run.config import ExplainConfig, actor_range
+from ig_worker.run.config import ActorSettings, actor_range
 from ig_worker.run.deadline import AGAIN, Deadline
 from ig_worker.run.dispatch.cluster_address import CLIENT, Answer, Wanted, await_cluster, wanted_cluster
+from ig_worker.run.dispatch.executor import ActorSpec
 from ig_worker.run.dispatch.local_machine import check_surroundings, session_folder, usable_cpus
 from ig_worker.run.progress import meter
 
@@ -48,7 +49,7 @@ def kept() -> Iterator[None]:
 
 
 @contextmanager
-def cluster(config: ExplainConfig, deadline: Deadline | None = None) -> Iterator[tuple[int, int]]:
+def cluster(settings: ActorSettings, deadline: Deadline | None = None) -> Iterator[tuple[int, int]]:
     """A Ray connection, for the time of the context.
 
     The one that this process has already, as in somebody's notebook, which is then left as it is; else the cluster of
@@ -59,27 +60,37 @@ def cluster(config: ExplainConfig, deadline: Deadline | None = None) -> Iterator
         RunStoppedError: the deadline has passed.
     """
     theirs = ray.is_initialized() and not _own
-    wanted = wanted_cluster(config.address, {} if theirs else os.environ)
+    wanted = wanted_cluster(settings.address, {} if theirs else os.environ)
     if theirs:
         _require_same(wanted)
     elif not ray.is_initialized():
-        _connect(config, wanted, deadline or Deadline(None))
+        _connect(settings, wanted, deadline or Deadline(None))
     try:
         resources = ray.cluster_resources()
-        if wanted is None and (config.gpus_per_actor or 0) > resources.get("GPU", 0):
+        if wanted is None and (settings.gpus_per_actor or 0) > resources.get("GPU", 0):
             raise UsageError(
-                f"--gpus-per-actor is {config.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
+                f"--gpus-per-actor is {settings.gpus_per_actor:g} and Ray sees {resources.get('GPU', 0):g} GPUs here",
                 remedy="set --gpus-per-actor 0, or give a cluster's --address",
             )
-        yield actor_range(config.actors, default=max(1, int(resources.get("CPU", 1)) // config.cpus_per_actor))
+        yield actor_range(settings.actors, default=max(1, int(resources.get("CPU", 1)) // settings.cpus_per_actor))
     finally:
         if not _keeping:
             _disconnect()
 
 
-def actor_options() -> dict[str, Any]:
-    """What actors need of `ray.remote` on this connection: one of somebody else's does not bring their environment."""
-    return {} if _own else {"runtime_env": {"env_vars": _environment()}}
+def spawner(spec: ActorSpec) -> Callable[[], Any]:
+    """A function that starts one actor on this connection."""
+    options: dict[str, Any] = {"num_cpus": spec.settings.cpus_per_actor, "num_gpus": spec.settings.gpus_per_actor or 0}
+    if not _own:  # somebody else's connection does not bring the actors' environment
+        options["runtime_env"] = {"env_vars": _environment()}
+    remote = ray.remote(max_restarts=0, max_task_retries=0, **options)(spec.kind)
+    return lambda: remote.remote(*spec.arguments)
+
+
+def own_seat() -> str:
+    """Where this actor runs: its node, and the GPU of it where it has one."""
+    gpus = ray.get_gpu_ids()
+    return ray.get_runtime_context().get_node_id() + (f":gpu{','.join(map(str, gpus))}" if gpus else "")
 
 
 def _environment() -> dict[str, str]:
@@ -93,14 +104,14 @@ def _disconnect() -> None:
         ray.shutdown()
 
 
-def _connect(config: ExplainConfig, wanted: Wanted | None, deadline: Deadline) -> None:
+def _connect(settings: ActorSettings, wanted: Wanted | None, deadline: Deadline) -> None:
     global _own
     options: dict[str, Any] = {"runtime_env": {"env_vars": _environment()}, "log_to_driver": False}
     if wanted is None:
         check_surroundings()
-        _, most = actor_range(config.actors, default=1)
+        _, most = actor_range(settings.actors, default=1)
         # More actors than cores is the user's choice to make; Ray would wait for cores that never come.
-        cpus = max(usable_cpus(), most * config.cpus_per_actor)
+        cpus = max(usable_cpus(), most * settings.cpus_per_actor)
         options |= {"num_cpus": cpus, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
     else:
         reach(wanted, deadline)

@@ -1,22 +1,22 @@
-"""One process of a run: what a Ray actor does, all of it in `worker`."""
+"""One process of a run, which explains, audits and evaluates chunks: all of that in `chunk.worker`."""
 
 from __future__ import annotations
 
 import logging
 import socket
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
-
-import ray
 
 from ig_worker.errors import UsageError
 from ig_worker.models.files import ModelFiles, on_this_machine
 from ig_worker.run import logs
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
-from ig_worker.run.dispatch.cluster import actor_options
-from ig_worker.run.store.filesystem import PATIENCE_S, Storage
+from ig_worker.run.chunk.evaluator import FaithfulnessRecord
+from ig_worker.run.chunk.recompute import differences
+from ig_worker.run.chunk.records import Binding, ChunkRecord
+from ig_worker.run.config import ActorSettings, EvaluateConfig, ExplainConfig
+from ig_worker.run.dispatch.executor import ActorSpec
+from ig_worker.run.store.filesystem import RUN_PATIENCE_S, Storage
 from ig_worker.run.store.lease import holder
 from ig_worker.run.store.run_store import RunStore
 
@@ -25,69 +25,90 @@ log = logging.getLogger(__name__)
 SHARED_WITHIN_S = 10.0  # a network file system may show a new file some seconds late
 
 
-class Actor:
-    """One process with one model and one engine."""
+def actors_of_run(config: ExplainConfig, settings: ActorSettings, files: ModelFiles, place: str) -> ActorSpec:
+    """What works on the chunks of the run at `place`, whose lease this process holds."""
+    return ActorSpec(Actor, (config, settings, files, place, holder(Storage(place))), settings)
 
-    def __init__(self, config: ExplainConfig, files: ModelFiles, place: str, driver: str | None) -> None:
+
+class Actor:
+    """One process with one model and one engine.
+
+    Args:
+        config: of the run.
+        settings: what the process has.
+        files: of the model, as the driver found them.
+        place: of the run, a path or URI.
+        driver: who holds the lease of the run; None: whoever does.
+    """
+
+    def __init__(
+        self, config: ExplainConfig, settings: ActorSettings, files: ModelFiles, place: str, driver: str | None
+    ) -> None:
         # Nothing that can fail happens here: Ray hands on an error of a creation task as text only.
-        self._config, self._files, self._place, self._driver = config, files, place, driver
+        self._config, self._settings, self._files = config, settings, files
+        self._place, self._driver = place, driver
 
     def ready(self) -> tuple[str, str]:
-        """Load everything; returns the name of the device it computes on, and its place: the node and the GPU."""
+        """Load everything, on Ray; returns the name of the device it computes on, and its seat."""
+        from ig_worker.run.dispatch.cluster import own_seat
+
         logs.configure_like_the_driver()
+        return self.load(), own_seat()
+
+    def load(self) -> str:
+        """Load everything; returns the name of the device it computes on.
+
+        Raises:
+            UsageError: this node sees another RUN than the driver, or has no GPU.
+            ModelError: the model is not here, or is not the driver's.
+        """
         self._store = RunStore(self._place)
         require_shared(self._store.storage, self._driver)
         files = on_this_machine(self._files)
         from ig_worker.models import runtime  # TensorFlow: seconds, which what is not shared need not cost
         from ig_worker.run.chunk.worker import ChunkWorker
 
-        runtime.configure(self._config.cpus_per_actor, self._config.precision)
-        if self._config.gpus_per_actor:
+        runtime.configure(self._settings.cpus_per_actor, self._config.precision)
+        if self._settings.gpus_per_actor:
             runtime.require_gpu()
-        self._store.storage.patience_s = PATIENCE_S
+        self._store.storage.patience_s = RUN_PATIENCE_S
         self._worker = ChunkWorker(self._config, files)
-        gpus = ray.get_gpu_ids()
-        place = ray.get_runtime_context().get_node_id() + (f":gpu{','.join(map(str, gpus))}" if gpus else "")
-        return runtime.device_kind(), place
+        return runtime.device_kind()
 
     def measure_batch(self) -> int:
         from ig_worker.models import runtime
 
         return self._worker.measure_batch(runtime.device_kind())
 
-    def explain(self, index: int, fingerprint: str, batch_tokens: int, guilty: tuple[int, ...] = ()) -> Any:
+    def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
         with self._about(index):
-            record = self._worker.explain_chunk(self._store, index, fingerprint, batch_tokens, guilty)
+            record = self._worker.explain_chunk(self._store, index, binding, guilty)
             log.info(
                 "explained %d rows, %d quarantined, in %.1f s", record.explained, record.quarantined, record.seconds
             )
             return record
 
-    def probe(self, index: int, start: int, stop: int, batch_tokens: int) -> None:
+    def probe(self, index: int, start: int, stop: int, binding: Binding) -> None:
         with self._about(index):
-            self._worker.probe_rows(self._store, index, start, stop, batch_tokens)
+            self._worker.probe_rows(self._store, index, start, stop, binding.batch_tokens)
 
-    def try_known_good(self, batch_tokens: int) -> None:
-        self._worker.try_known_good(batch_tokens)
+    def try_known_good(self, binding: Binding) -> None:
+        self._worker.try_known_good(binding.batch_tokens)
 
     def audit(self, index: int, share: float) -> Any:
         with self._about(index):
             return self._worker.audit_chunk(self._store, index, share)
 
-    def evaluate(self, index: int, config: EvaluateConfig) -> Any:
+    def measure_faithfulness(self, index: int, config: EvaluateConfig) -> FaithfulnessRecord:
         with self._about(index):
-            return self._worker.evaluator(config).evaluate_chunk(self._store, index)
+            return self._worker.faithfulness(config).measure_chunk(self._store, index)
+
+    def recompute(self, index: int, batch_tokens: int) -> list[float]:
+        with self._about(index):
+            return differences(self._worker, self._store, index, batch_tokens)
 
     def _about(self, index: int) -> AbstractContextManager[None]:
         return logs.about(run=logs.run_name(self._place), chunk=index)
-
-
-def spawner(config: ExplainConfig, files: ModelFiles, place: str) -> Callable[[], Any]:
-    """A function that starts one actor of a run, whose lease this process holds."""
-    driver = holder(Storage(place))
-    options = {"num_cpus": config.cpus_per_actor, "num_gpus": config.gpus_per_actor or 0}
-    remote = ray.remote(max_restarts=0, max_task_retries=0, **options, **actor_options())(Actor)
-    return lambda: remote.remote(config, files, place, driver)
 
 
 def require_shared(storage: Storage, driver: str | None) -> None:

@@ -1,45 +1,63 @@
 """What to do next with the chunks of a run: decisions only, without Ray and without a clock. The pool carries them out.
 
-A place is where a process runs: a node, or a GPU of one. What has failed somewhere is tried elsewhere next. A place
-whose processes end for three chunks in a row while others work is left out, and what happened there is not believed.
+What has failed on one seat is tried on another next. What follows an attempt is in `policy`, what is known of seats in
+`seats`, and the search for the rows that end their process in `row_search`.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from ig_worker.run.dispatch.policy import (
-    FATAL,
-    KNOWN,
     MAX_LOST,
     MAX_STRIKES,
     STRIKES,
-    UNKNOWN_LIMIT_S,
     Action,
     History,
     Outcome,
+    Pace,
     delay,
     next_action,
-    pace_limit,
 )
-from ig_worker.run.dispatch.row_search import Control, Part, Probe, Search
+from ig_worker.run.dispatch.row_search import Control, Part, Probe, Searches, after_part
+from ig_worker.run.dispatch.seats import Seats
 
 MAX_HOPELESS = 3  # chunks given up in a row: then the fault is not theirs
-SICK = 3  # different chunks that a place fails, one after the other
-SLOW = 2.0  # times the median: worth a second copy on an actor that has nothing else to do
-LEAST_SLOW_S = 10.0  # below, there is little to gain
-_REMEMBERED = 200  # durations
+_AT_ONCE = float("-inf")
+
+
+class State(Enum):
+    """Of a task."""
+
+    OPEN = "open"  # it waits, or runs
+    SEARCHED = "searched"  # the rows that end their process are looked for in it
+    OVER = "over"  # done or given up, while a second copy of it may still run
+
+
+# What an attempt at a whole task leads to. An action that is not listed is not taken: the attempt is ignored.
+TRANSITIONS = {
+    State.OPEN: {
+        Action.FINISH: State.OVER,
+        Action.RETRY: State.OPEN,
+        Action.BISECT: State.SEARCHED,
+        Action.GIVE_UP: State.OVER,
+    },
+    State.SEARCHED: {Action.FINISH: State.OVER},  # by a second copy, which may have been luckier
+    State.OVER: {},
+}
+# What a search leads to: the chunk is tried again without the guilty rows, or nothing can be learned.
+SEARCH_ENDS = {Action.RETRY: State.OPEN, Action.GIVE_UP: State.OVER}
 
 
 @dataclass(frozen=True)
 class _Copy:
     """A running attempt."""
 
-    place: str
+    seat: str
     started: float
 
 
@@ -55,31 +73,24 @@ class Ledger:
     def __init__(
         self, tasks: Iterable[Hashable], rows: Callable[[Any], int] | None = None, *, alike: bool = True
     ) -> None:
-        self.waiting: OrderedDict[Hashable, None] = OrderedDict.fromkeys(tasks)  # in order; taken out anywhere at once
-        self._tasks = len(self.waiting)
+        # In order, each with the time before which it is not tried; taken out anywhere at once.
+        self.waiting: OrderedDict[Hashable, float] = OrderedDict.fromkeys(tasks, _AT_ONCE)
         self.running: dict[Hashable, list[_Copy]] = {}
         self.history: dict[Hashable, History] = {}
         self.given_up: dict[Hashable, str] = {}
-        self.guilty: dict[Hashable, tuple[int, ...]] = {}  # rows of a chunk that end their process
-        self.done = 0
         self.given_up_in_a_row = 0
-        self.sick: set[str] = set()  # places
-        self._rows = rows
-        self._alike = alike
-        self._ready: dict[Hashable, float] = {}  # not to be tried before
-        self._searches: dict[Hashable, Search] = {}
-        self._verdicts: dict[Hashable, set[str]] = {}  # on which places' word rows of a chunk are guilty
-        self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
-        self._able: set[str] = set()  # places that have done something since a process last ended there
-        self._failing: dict[str, set[Hashable]] = {}  # tasks that ended their process on a place since then
-        self._better: dict[str, bool] = {}  # whether another place has done something since the first of them
-        self._over: set[Hashable] = set()  # done or given up while a second copy is still running
+        self.done = 0
+        self._tasks = len(self.waiting)
+        self._states: dict[Hashable, State] = {}  # of tasks that are searched, or over while a copy runs; else open
         self._parts: set[Part] = set()  # of what is running
+        self._searches = Searches(rows)
+        self._seats = Seats()
+        self._pace = Pace(alike=alike)
 
     @property
     def open(self) -> bool:
         """Whether anything is left to do, and worth trying."""
-        unfinished = self.waiting or any(task not in self._over for task in self.running)
+        unfinished = self.waiting or any(self._state(task) is not State.OVER for task in self.running)
         return bool(unfinished) and self.given_up_in_a_row < MAX_HOPELESS
 
     @property
@@ -90,126 +101,105 @@ class Ledger:
     @property
     def limit(self) -> float:
         """Seconds that an attempt may take, as learned so far."""
-        learned = pace_limit(self._seconds) if self._alike else None
-        return UNKNOWN_LIMIT_S if learned is None else learned
+        return self._pace.limit
 
-    def take(self, now: float, place: str = "", places: Collection[str] = ()) -> Hashable | None:
+    @property
+    def guilty(self) -> dict[Hashable, tuple[int, ...]]:
+        """Rows of a chunk that end their process."""
+        return self._searches.guilty
+
+    @property
+    def sick(self) -> set[str]:
+        """Seats that are left out."""
+        return self._seats.sick
+
+    def failed_seats(self) -> set[str]:
+        """Seats on which something that waits has failed."""
+        return {seat for task in self.history for seat in self._seats_of(task) if task not in self.running}
+
+    def _seats_of(self, task: Hashable) -> set[str]:
+        return self.history[task].seats if task in self.history else set()
+
+    def _state(self, task: Hashable) -> State:
+        return self._states.get(task, State.OPEN)
+
+    def take(self, now: float, seat: str = "", seats: Collection[str] = ()) -> Hashable | None:
         """The next task for an actor, now running; None where there is none for it.
 
         Args:
             now: the time.
-            place: of the actor.
-            places: of all actors. A task is not tried where it failed while there is one where it did not.
+            seat: of the actor.
+            seats: of all actors. A task is not tried where it failed while there is one where it did not.
         """
-        if place in self.sick and any(other not in self.sick for other in places):
+        if self._seats.left_out(seat, seats):
             return None
-        task = self._next(now, place, places)
+        task = self._next(now, seat, seats)
         if task is None and not self.waiting:
-            task = self._straggler(now, place)
+            task = self._straggler(now, seat)
         if task is not None:
-            self.running.setdefault(task, []).append(_Copy(place, now))
+            self.running.setdefault(task, []).append(_Copy(seat, now))
             if isinstance(task, Part):
                 self._parts.add(task)
         return task
 
-    def _next(self, now: float, place: str, places: Collection[str]) -> Hashable | None:
-        """Of what waits, the first that this place may try now; in front of rows perhaps the known-good text."""
-        for task in self.waiting:
-            if self._ready.get(task, now) > now:
+    def _next(self, now: float, seat: str, seats: Collection[str]) -> Hashable | None:
+        """Of what waits, the first that this seat may try now; in front of rows perhaps the known-good text."""
+        for task, not_before in self.waiting.items():
+            if not_before > now:
                 continue
-            failed = self._places_of(task)
-            if place in failed and any(other not in failed and other not in self.sick for other in places):
+            failed = self._seats_of(task)
+            if seat in failed and self._seats.elsewhere(seats, failed):
                 continue
-            if isinstance(task, Probe) and place not in self._able:
-                control = Control(task.chunk, place)
-                if any(isinstance(other, Control) and other.place == place for other in self.running):
+            if isinstance(task, Probe) and not self._seats.able(seat):
+                if any(isinstance(other, Control) and other.seat == seat for other in self.running):
                     continue
-                return control
+                return Control(task.chunk, seat)
             del self.waiting[task]
-            self._ready.pop(task, None)
             return task
         return None
 
-    def _straggler(self, now: float, place: str) -> Hashable | None:
+    def _straggler(self, now: float, seat: str) -> Hashable | None:
         """A chunk that runs for long, and only once: an actor with nothing else to do may try it, too."""
-        if len(self._seconds) < KNOWN or not self._alike:
-            return None
-        slow = max(LEAST_SLOW_S, SLOW * statistics.median(self._seconds))
+        slow = self._pace.slow
         late = [
             (now - copies[0].started, task)
             for task, copies in self.running.items()
-            if now - copies[0].started > slow and len(copies) == 1 and self._worth_a_copy(task, place)
+            if now - copies[0].started > slow and len(copies) == 1 and self._worth_a_copy(task, seat)
         ]
         return max(late, key=lambda pair: pair[0])[1] if late else None
 
-    def _worth_a_copy(self, task: Hashable, place: str) -> bool:
-        known = task in self._over or task in self._searches or isinstance(task, Part)
-        return not known and place not in self._places_of(task)
+    def _worth_a_copy(self, task: Hashable, seat: str) -> bool:
+        open_chunk = self._state(task) is State.OPEN and not isinstance(task, Part)
+        return open_chunk and seat not in self._seats_of(task)
 
-    def failed_places(self) -> set[str]:
-        """Places on which something that waits has failed."""
-        return {place for task in self.history for place in self._places_of(task) if task not in self.running}
-
-    def _places_of(self, task: Hashable) -> set[str]:
-        return self.history[task].places if task in self.history else set()
-
-    def report(self, task: Hashable, outcome: Outcome, now: float = 0.0, place: str = "", error: str = "") -> Action:
+    def report(self, task: Hashable, outcome: Outcome, now: float = 0.0, seat: str = "", error: str = "") -> Action:
         """Enter how an attempt ended; returns what was decided."""
-        seconds = self._leave(task, now, place)
-        self._learn(task, outcome, place)
-        if task in self._over:
+        seconds = self._leave(task, now, seat)
+        if self._seats.learn(task, outcome, seat):
+            self._disbelieve(seat)
+        state = self._state(task)
+        if state is State.OVER:
             if task not in self.running:
-                self._over.discard(task)
+                del self._states[task]
             return Action.IGNORE
-        history = self.history.setdefault(task, History())
-        if outcome in STRIKES and place not in self.sick:
-            history.strikes.append((outcome, place))
-        # What fails on a place that is left out counts as lost: it has a limit all the same.
-        history.lost += outcome is Outcome.NODE_LOST or (outcome in STRIKES and place in self.sick)
-        history.last_error = error or outcome.value
+        history = self._enter(task, outcome, seat, error)
         if isinstance(task, Part):
-            return self._tried(task, outcome, history, now, place)
-        if task in self._searches and outcome is not Outcome.DONE:  # the second copy; its rows are being looked at
-            return Action.IGNORE
+            return self._tried(task, outcome, history, now, seat)
         action = next_action(outcome, history)
-        if action is Action.BISECT and self._rows is None:
+        if action is Action.BISECT and not self._searches.possible:
             action = Action.GIVE_UP
+        if action not in TRANSITIONS[state]:
+            return Action.IGNORE
         if action is Action.FINISH:
-            self._seconds.append(seconds)
-            self.done += 1
-            self.given_up_in_a_row = 0
-            self._end(task)
-        elif action is Action.RETRY:
-            self._again(task, history, now)
-        elif action is Action.BISECT:
-            self._search(task)
-        else:
-            self._give_up(task, history.last_error)
+            self._pace.add(seconds)
+        self._take(task, action, now)
+        self._move(task, TRANSITIONS[state][action])
         return action
 
-    def _give_up(self, task: Hashable, error: str) -> None:
-        self.given_up[task] = error
-        self.given_up_in_a_row += 1
-        self._end(task)
-
-    def _end(self, task: Hashable) -> None:
-        """Keep nothing of what is over."""
-        self.history.pop(task, None)
-        self._verdicts.pop(task, None)
-        if task in self.running:
-            self._over.add(task)
-        if self._searches.pop(task, None) is not None:
-            for part in [other for other in self.history if _part_of(other, task)]:
-                self.history.pop(part)
-            for part in [other for other in self.waiting if _part_of(other, task)]:  # no search, no parts
-                del self.waiting[part]
-        self.waiting.pop(task, None)
-        self._over.update(part for part in self._parts if part.chunk == task)
-
-    def _leave(self, task: Hashable, now: float, place: str) -> float:
+    def _leave(self, task: Hashable, now: float, seat: str) -> float:
         """Take one copy of a task off the running ones; returns its seconds."""
         copies = self.running.get(task, [])
-        mine = next((copy for copy in copies if copy.place == place), copies[0] if copies else _Copy(place, now))
+        mine = next((copy for copy in copies if copy.seat == seat), copies[0] if copies else _Copy(seat, now))
         if mine in copies:
             copies.remove(mine)
         if not copies:
@@ -217,93 +207,104 @@ class Ledger:
             self._parts.discard(task)
         return now - mine.started
 
-    def _learn(self, task: Hashable, outcome: Outcome, place: str) -> None:
-        """What an attempt says of its place. What a worker can tell, such as of a storage, says nothing."""
-        if outcome is Outcome.DONE:
-            self._able.add(place)
-            self._failing.pop(place, None)
-            self._better.update(dict.fromkeys(self._failing, True))
-        elif outcome in FATAL and place not in self.sick:
-            self._able.discard(place)
-            if place not in self._failing:
-                self._failing[place], self._better[place] = set(), False
-            failing = self._failing[place]
-            if isinstance(task, Control):  # speaks for itself, every time
-                failing.add((task, len(failing)))
-            else:
-                failing.add(task.chunk if isinstance(task, Probe) else task)
-            if place and len(failing) >= SICK and self._better[place]:
-                self._exclude(place)
+    def _enter(self, task: Hashable, outcome: Outcome, seat: str, error: str) -> History:
+        history = self.history.setdefault(task, History())
+        if outcome in STRIKES and seat not in self.sick:
+            history.strikes.append((outcome, seat))
+        # What fails on a seat that is left out counts as lost: it has a limit all the same.
+        history.lost += outcome is Outcome.NODE_LOST or (outcome in STRIKES and seat in self.sick)
+        history.last_error = error or outcome.value
+        return history
 
-    def _exclude(self, place: str) -> None:
-        """Leave a place out, and forget what it said of chunks and of rows."""
-        self.sick.add(place)
+    def _take(self, task: Hashable, action: Action, now: float) -> None:
+        """Do to a task what an action says."""
+        if action is Action.FINISH:
+            self.done += 1
+            self.given_up_in_a_row = 0
+        elif action is Action.RETRY:
+            self._again(task, self.history[task], now)
+        elif action is Action.BISECT:
+            self._put_first(self._searches.begin(task).begin)
+        else:
+            self.given_up[task] = self.history[task].last_error
+            self.given_up_in_a_row += 1
+
+    def _move(self, task: Hashable, state: State) -> None:
+        """Take a task to a state."""
+        if state is State.OPEN:
+            self._states.pop(task, None)
+            return
+        self._states[task] = state
+        if state is State.OVER:
+            self._forget(task)
+
+    def _forget(self, task: Hashable) -> None:
+        """Keep nothing of what is over, but that its copies and its parts which still run are of no interest."""
+        if task not in self.running:
+            del self._states[task]
+        self.history.pop(task, None)
+        self.waiting.pop(task, None)
+        if self._searches.drop(task):  # no search, no parts
+            for part in [other for other in self.history if _is_part(other, task)]:
+                del self.history[part]
+            for part in [other for other in self.waiting if _is_part(other, task)]:
+                del self.waiting[part]
+        self._states.update((part, State.OVER) for part in self._parts if part.chunk == task)
+
+    def _disbelieve(self, seat: str) -> None:
+        """Forget what a seat that is sick said of chunks and of rows."""
         for history in self.history.values():
-            history.strikes = [strike for strike in history.strikes if strike[1] != place]
-        for search in self._searches.values():
-            self._put_first(reversed(search.take_back(place)))
-        for task, places in list(self._verdicts.items()):
-            if place in places and task not in self.running:
-                del self._verdicts[task], self.guilty[task]
-                self.history[task].searched = False
+            history.strikes = [strike for strike in history.strikes if strike[1] != seat]
+        for probes in self._searches.take_back(seat):
+            self._put_first(reversed(probes))
+        for task in self._searches.acquit(seat, self.running):
+            self.history[task].searched = False
 
     def _again(self, task: Hashable, history: History, now: float) -> None:
-        if task in self.running or task in self.waiting:  # its other copy may still make it
-            return
-        self._ready[task] = now + delay(history)
-        self.waiting[task] = None
+        if task not in self.running and task not in self.waiting:  # else its other copy may still make it
+            self.waiting[task] = now + delay(history)
 
     def _put_first(self, tasks: Iterable[Hashable]) -> None:
         for task in reversed([*tasks]):
-            self.waiting[task] = None
+            self.waiting.setdefault(task, _AT_ONCE)
             self.waiting.move_to_end(task, last=False)
 
-    def _search(self, task: Hashable) -> None:
-        assert self._rows is not None
-        search = self._searches[task] = Search(Probe(task, 0, self._rows(task)))
-        self._put_first(search.begin)
-
-    def _tried(self, part: Part, outcome: Outcome, history: History, now: float, place: str) -> Action:
+    def _tried(self, part: Part, outcome: Outcome, history: History, now: float, seat: str) -> Action:
         """Enter how the attempt at some rows, or at the known-good text, ended."""
-        search = self._searches.get(part.chunk)
-        if search is None:  # it ended while this place was still being tried
+        search = self._searches.of(part.chunk)
+        if search is None:  # it ended while this seat was still being tried
             del self.history[part]
             return Action.IGNORE
-        counted = place not in self.sick and outcome is not Outcome.NODE_LOST
+        action = after_part(part, outcome, believed=seat not in self.sick)
         if isinstance(part, Control):
-            del self.history[part]
             search.setbacks += outcome is not Outcome.DONE
-            action = Action.FINISH if outcome is Outcome.DONE else Action.RETRY
-        elif outcome is Outcome.DONE:
+        elif action is Action.FINISH:
             search.survived(part)
-            action = Action.FINISH
-        elif outcome in FATAL and counted:
-            self._put_first(search.died(part, place))
-            action = Action.BISECT
-        else:  # a worker that raises has found nothing: what it can say of a row, it quarantines by itself
+        elif action is Action.BISECT:
+            self._put_first(search.died(part, seat))
+        else:
             self._again(part, history, now)
-            action = Action.RETRY
-        failures = sum(kind is Outcome.ERROR for kind, _ in history.strikes)
-        if search.hopeless or failures >= MAX_STRIKES or history.lost >= MAX_LOST:
-            self._give_up(part.chunk, f"{history.last_error}, while looking for the row to blame")
-            return Action.GIVE_UP
         if part not in search.open:
             self.history.pop(part, None)
-        if not search.open:
-            self._searched(part.chunk, search)
+        failures = sum(kind is Outcome.ERROR for kind, _ in history.strikes)
+        if search.hopeless or failures >= MAX_STRIKES or history.lost >= MAX_LOST:
+            action = Action.GIVE_UP
+            self.history[part.chunk].last_error = f"{history.last_error}, while looking for the row to blame"
+            self._take(part.chunk, action, now)
+            self._move(part.chunk, SEARCH_ENDS[action])
+        elif not search.open:
+            self._sifted(part.chunk)
         return action
 
-    def _searched(self, task: Hashable, search: Search) -> None:
-        """Try the chunk again, without the guilty rows."""
-        del self._searches[task]
+    def _sifted(self, task: Hashable) -> None:
+        """All rows have been tried: try the chunk again, without the guilty ones."""
+        guilty = self._searches.conclude(task)
         history = self.history[task]
         history.searched = True
-        history.strikes = history.strikes[:1] if search.guilty else history.strikes[: MAX_STRIKES - 1]
-        if search.guilty:
-            self.guilty[task] = search.guilty
-            self._verdicts[task] = search.places
+        history.strikes = history.strikes[:1] if guilty else history.strikes[: MAX_STRIKES - 1]
         self._put_first([task])
+        self._move(task, SEARCH_ENDS[Action.RETRY])
 
 
-def _part_of(task: Hashable, chunk: Hashable) -> bool:
+def _is_part(task: Hashable, chunk: Hashable) -> bool:
     return isinstance(task, Part) and task.chunk == chunk

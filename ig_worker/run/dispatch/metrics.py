@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ray.util import metrics as ray_metrics
 
 from ig_worker.run.chunk.records import DELTA_BOUNDS
+from ig_worker.run.dispatch.executor import Crew, Event
 from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.policy import Outcome
-from ig_worker.run.dispatch.pool import Event, Pool
 from ig_worker.run.logs import run_name
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ class RunMetrics:
         for bound, rows in zip(["+Inf", *map(str, DELTA_BOUNDS)], [record.explained, *record.deltas], strict=True):
             self._count("abs_delta", rows, le=bound)
 
-    def state(self, ledger: Ledger, pool: Pool) -> None:
+    def state(self, ledger: Ledger, crew: Crew) -> None:
         """Tell where the step is."""
-        self._set(ledger.unfinished, pool.ready, pool.actors - pool.ready)
+        self._set(ledger.unfinished, crew.ready, crew.actors - crew.ready)
 
     def ended(self) -> None:
         """Tell that nobody is at work any more."""

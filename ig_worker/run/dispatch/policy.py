@@ -6,18 +6,23 @@ where what failed was the process and not the work, its rows are looked at one b
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 MAX_STRIKES = 3
-MAX_LOST = 10  # attempts lost to their place; no fault of the chunk, but not for ever
+MAX_LOST = 10  # attempts lost to their seat; no fault of the chunk, but not for ever
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 PACE = 10.0  # a chunk may take so many times the median
 LEAST_LIMIT_S = 300.0  # programs are traced and compiled on an actor's first chunk
 UNKNOWN_LIMIT_S = 4 * 3600.0  # where the pace is not known
 KNOWN = 3  # chunks from which it is
+SLOW = 2.0  # times the median: worth a second copy on an actor that has nothing else to do
+LEAST_SLOW_S = 10.0  # below, there is little to gain
+_REMEMBERED = 200  # durations
 
 
 class Outcome(Enum):
@@ -48,15 +53,15 @@ class Action(Enum):
 class History:
     """What has happened to one task so far."""
 
-    strikes: list[tuple[Outcome, str]] = field(default_factory=list)  # each with its place
+    strikes: list[tuple[Outcome, str]] = field(default_factory=list)  # each with its seat
     lost: int = 0
     searched: bool = False  # its rows have been probed
     last_error: str = ""
 
     @property
-    def places(self) -> set[str]:
+    def seats(self) -> set[str]:
         """On which it failed."""
-        return {place for _, place in self.strikes}
+        return {seat for _, seat in self.strikes}
 
 
 def next_action(outcome: Outcome, history: History) -> Action:
@@ -82,3 +87,32 @@ def pace_limit(seconds: Sequence[float]) -> float | None:
     if len(seconds) < KNOWN:
         return None
     return max(LEAST_LIMIT_S, PACE * statistics.median(seconds))
+
+
+class Pace:
+    """How long tasks take, learned from those that are done.
+
+    Args:
+        alike: whether they take about equally long; where they do not, nothing is learned.
+    """
+
+    def __init__(self, *, alike: bool) -> None:
+        self._alike = alike
+        self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def add(self, seconds: float) -> None:
+        if self._alike:
+            self._seconds.append(seconds)
+
+    @property
+    def limit(self) -> float:
+        """Seconds that an attempt may take."""
+        learned = pace_limit(self._seconds)
+        return UNKNOWN_LIMIT_S if learned is None else learned
+
+    @property
+    def slow(self) -> float:
+        """Seconds from which a second copy pays; infinite while that is not known."""
+        if len(self._seconds) < KNOWN:
+            return math.inf
+        return max(LEAST_SLOW_S, SLOW * statistics.median(self._seconds))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -17,8 +16,9 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, 
 
 from ig_worker.errors import IgWorkerError, RunStoppedError
 from ig_worker.run.dispatch.attempt_log import about_task, task_name
+from ig_worker.run.dispatch.executor import Event, Order
 from ig_worker.run.dispatch.ledger import Ledger
-from ig_worker.run.dispatch.policy import Action, Outcome
+from ig_worker.run.dispatch.policy import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +29,6 @@ _START_PAUSE_S = 15.0  # after a start that failed while other actors work
 START_LIMIT_S = 900.0  # an actor that is not ready by then is started anew: it may hang, or its node never came
 WAIT_LIMIT_S = 2700.0  # with no actor at all: then the cluster has no room for one
 _SHOWN = 400  # characters of an error
-
-
-@dataclass(frozen=True)
-class Event:
-    """What the pool tells its caller: a finished task with its record, or an attempt that failed."""
-
-    task: Hashable
-    outcome: Outcome
-    action: Action
-    place: str
-    seconds: float
-    record: Any = None
-    error: str = ""
 
 
 class Pool:
@@ -61,7 +48,7 @@ class Pool:
         self._starting: dict[Any, tuple[Any, float]] = {}  # reference of ready() -> actor, time of the start
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Hashable, float]] = {}  # reference -> actor, task, time of the start
-        self._places: dict[Any, str] = {}  # of the actors
+        self._seats: dict[Any, str] = {}  # of the actors
         self._failed_starts = 0
         self._no_start_before = 0.0
         self._last_enough = time.monotonic()  # when there were last as many actors as there have to be
@@ -76,17 +63,20 @@ class Pool:
     def ready(self) -> int:
         return len(self._idle) + len(self._busy)
 
-    def work(self, ledger: Ledger, call: Callable[[Any, Any], Any], tick: Callable[[], None]) -> Iterator[Event]:
+    def share(self, value: Any) -> Any:
+        return ray.put(value)
+
+    def work(self, ledger: Ledger, order: Callable[[Any], Order], tick: Callable[[], None]) -> Iterator[Event]:
         """Work through the ledger's tasks; yields an event for every attempt that ended.
 
         Args:
             ledger: the tasks.
-            call: starts a task on an actor: ``call(actor, task)`` returns Ray's reference.
+            order: the method of an actor that does a task, and its arguments.
             tick: called about once a second.
         """
         while ledger.open:
             self._adjust(ledger)
-            self._assign(ledger, call)
+            self._assign(ledger, order)
             waited = [*self._busy, *self._starting]
             if waited:
                 done, _ = ray.wait(waited, num_returns=1, timeout=_WAIT_S)
@@ -101,7 +91,7 @@ class Pool:
                 else:
                     event = self._finished(reference, ledger)
                     if ledger.open:  # before the caller looks at the event: the actor need not wait for that
-                        self._assign(ledger, call)
+                        self._assign(ledger, order)
                     yield event
             yield from self._late(ledger)
             tick()
@@ -111,22 +101,23 @@ class Pool:
 
     def _end(self, actor: Any) -> None:
         ray.kill(actor)
-        self._places.pop(actor, None)
+        self._seats.pop(actor, None)
 
-    def _assign(self, ledger: Ledger, call: Callable[[Any, Any], Any]) -> None:
+    def _assign(self, ledger: Ledger, order: Callable[[Any], Order]) -> None:
         """Give tasks to idle actors."""
         if not self._idle or (not ledger.waiting and time.monotonic() - self._shared < _LOOK_S):
             return
         self._shared = time.monotonic()
-        places = set(self._places.values())
+        seats = set(self._seats.values())
         left = []
         for actor in self._idle:
             now = time.monotonic()
-            task = ledger.take(now, self._places.get(actor, ""), places)
+            task = ledger.take(now, self._seats.get(actor, ""), seats)
             if task is None:
                 left.append(actor)
             else:
-                self._busy[call(actor, task)] = (actor, task, now)
+                method, *arguments = order(task)
+                self._busy[getattr(actor, method).remote(*arguments)] = (actor, task, now)
         self._idle = left
 
     def close(self) -> None:
@@ -139,9 +130,9 @@ class Pool:
     def _adjust(self, ledger: Ledger) -> None:
         """Start actors up to what the open tasks can use; release idle ones that nothing is left for.
 
-        An actor in a place that is left out stays there: it keeps it occupied, and the next one starts elsewhere.
+        An actor in a seat that is left out stays there: it keeps it occupied, and the next one starts elsewhere.
         """
-        benched = [actor for actor in self._idle if self._places.get(actor, "") in ledger.sick] if ledger.sick else []
+        benched = [actor for actor in self._idle if self._seats.get(actor, "") in ledger.sick] if ledger.sick else []
         if time.monotonic() < self._no_start_before:
             return
         # For each task that runs, one idle actor may stay: to try it a second time should it turn out slow.
@@ -152,10 +143,10 @@ class Pool:
             self._starting[actor.ready.remote()] = (actor, time.monotonic())
         if self.ready - len(benched) <= wanted:
             return
-        # Those go first on whose places something that waits has failed already.
-        failed = ledger.failed_places()
+        # Those go first on whose seats something that waits has failed already.
+        failed = ledger.failed_seats()
         idle = [actor for actor in self._idle if actor not in benched]
-        idle.sort(key=lambda actor: self._places.get(actor, "") in failed)
+        idle.sort(key=lambda actor: self._seats.get(actor, "") in failed)
         while self.ready - len(benched) > wanted and idle:
             actor = idle.pop()
             self._idle.remove(actor)
@@ -164,7 +155,7 @@ class Pool:
     def _started(self, reference: Any) -> None:
         actor, _ = self._starting.pop(reference)
         try:
-            device, self._places[actor] = ray.get(reference)
+            device, self._seats[actor] = ray.get(reference)
         except RayError as error:
             ray.kill(actor)
             own = own_error(error)
@@ -208,19 +199,19 @@ class Pool:
 
     def _finished(self, reference: Any, ledger: Ledger) -> Event:
         actor, task, started = self._busy.pop(reference)
-        place = self._places.get(actor, "")
+        seat = self._seats.get(actor, "")
         try:
             record = ray.get(reference)
         except RayError as error:
-            outcome = outcome_of(error, place)
+            outcome = outcome_of(error, seat)
             if outcome is Outcome.ERROR:  # the worker raised; its process lives on
                 self._idle.append(actor)
             else:
                 self._end(actor)
-            return self._report(ledger, place, task, started, outcome, str(own_error(error) or _line(error)))
+            return self._report(ledger, seat, task, started, outcome, str(own_error(error) or _line(error)))
         self._proved = True
         self._idle.append(actor)
-        return self._report(ledger, place, task, started, Outcome.DONE, "", record)
+        return self._report(ledger, seat, task, started, Outcome.DONE, "", record)
 
     def _late(self, ledger: Ledger) -> Iterator[Event]:
         """End what takes too long, now and then."""
@@ -240,14 +231,14 @@ class Pool:
         for reference in late:
             if reference not in done:
                 actor, task, started = self._busy.pop(reference)
-                place = self._places.get(actor, "")
+                seat = self._seats.get(actor, "")
                 self._end(actor)
-                yield self._report(ledger, place, task, started, Outcome.TIMEOUT, f"took longer than {limit:.4g} s")
+                yield self._report(ledger, seat, task, started, Outcome.TIMEOUT, f"took longer than {limit:.4g} s")
 
     def _report(
         self,
         ledger: Ledger,
-        place: str,
+        seat: str,
         task: Hashable,
         started: float,
         outcome: Outcome,
@@ -255,21 +246,21 @@ class Pool:
         record: Any = None,
     ) -> Event:
         now, sick = time.monotonic(), len(ledger.sick)
-        action = ledger.report(task, outcome, now, place, error)
+        action = ledger.report(task, outcome, now, seat, error)
         if outcome is not Outcome.DONE:
             log.warning("%s: %s (%s), %s", task_name(task), outcome.value, error, action.value, extra=about_task(task))
         if len(ledger.sick) > sick:
-            log.warning("node %s is left out: it failed several chunks while others work", place)
-        return Event(task, outcome, action, place, now - started, record, error)
+            log.warning("node %s is left out: it failed several chunks while others work", seat)
+        return Event(task, outcome, action, seat, now - started, record, error)
 
 
-def outcome_of(error: RayError, place: str) -> Outcome:
+def outcome_of(error: RayError, seat: str) -> Outcome:
     """How an attempt ended that Ray reports as `error`, on a node or on a GPU of it."""
     if isinstance(error, RayTaskError):
         return Outcome.ERROR
     if isinstance(error, ActorUnavailableError | NodeDiedError):
         return Outcome.NODE_LOST
-    if isinstance(error, RayActorError) and ("node has died" in str(error) or not _alive(place.partition(":")[0])):
+    if isinstance(error, RayActorError) and ("node has died" in str(error) or not _alive(seat.partition(":")[0])):
         return Outcome.NODE_LOST
     return Outcome.ACTOR_DIED
 

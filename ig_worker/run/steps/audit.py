@@ -43,18 +43,18 @@ class Beyond:
         )
 
 
-def read_audit(store: RunStore, mark: str, share: float) -> pa.Table | None:
+def read_audit(store: RunStore, fingerprint: str, share: float) -> pa.Table | None:
     """The audit of this share of this run, or None where it has not been made."""
     table = store.read_aggregate("audit")
     metadata = {} if table is None else table.schema.metadata or {}
-    fits = metadata.get(schema.META_FINGERPRINT) == mark.encode() and metadata.get(_SHARE) == str(share).encode()
+    fits = metadata.get(schema.META_FINGERPRINT) == fingerprint.encode() and metadata.get(_SHARE) == str(share).encode()
     return table if fits else None
 
 
-def write_audit(store: RunStore, mark: str, share: float, records: list[dict[str, Any]]) -> None:
+def write_audit(store: RunStore, fingerprint: str, share: float, records: list[dict[str, Any]]) -> None:
     """Write what `read_audit` reads; `records` are of `schema.AUDIT`."""
     records = sorted(records, key=lambda record: (record["chunk"], record["id"]))
-    metadata = {**schema.with_metadata(schema.AUDIT, fingerprint=mark).metadata, _SHARE: str(share).encode()}
+    metadata = {**schema.with_metadata(schema.AUDIT, fingerprint=fingerprint).metadata, _SHARE: str(share).encode()}
     store.write_aggregate("audit", pa.Table.from_pylist(records, schema=schema.AUDIT.with_metadata(metadata)))
 
 

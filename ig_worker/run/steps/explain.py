@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Hashable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from ig_worker.data.sources import Documents, open_documents
-from ig_worker.errors import RunStoppedError
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run import logs
 from ig_worker.run.config import ExplainConfig, refuse_differences, run_identity, settings
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.attempt_log import Attempts
+from ig_worker.run.dispatch.executor import ON_RAY, Crew, Executor, Order
+from ig_worker.run.dispatch.explain_actor import actors_of_run
 from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.local_machine import check_folder
-from ig_worker.run.dispatch.policy import Action
 from ig_worker.run.dispatch.row_search import Control, Probe
+from ig_worker.run.dispatch.runner import Step, work_through
 from ig_worker.run.progress import meter
 from ig_worker.run.steps.audit import write_audit
-from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.finish import conclude, ends_recorded
 from ig_worker.run.steps.preflight import assumptions, check_commits, check_model, check_ray, missing_chunks, with_gpus
 from ig_worker.run.steps.prepare import Prepared, is_complete, prepare
@@ -42,13 +44,16 @@ class _Input:
     preview: Preview | None  # None where the run has results already
 
 
-def explain_run(place: str, config: ExplainConfig, deadline: Deadline | None = None) -> RunResult:
+def explain_run(
+    place: str, config: ExplainConfig, deadline: Deadline | None = None, executor: Executor = ON_RAY
+) -> RunResult:
     """Explain every row of a data set into the run at `place`; a second call goes on where the first one stopped.
 
     Args:
         place: of the run, a path or URI.
         config: of the run.
         deadline: when it has to be over; None is the configuration's, from now on.
+        executor: who explains.
 
     Raises:
         UsageError: wrong settings, bad input, or another driver at work; nothing was started.
@@ -72,7 +77,7 @@ def explain_run(place: str, config: ExplainConfig, deadline: Deadline | None = N
         with ends_recorded(run):
             if run.todo or run.audit_due:
                 run.check()
-                _run_pool(run)
+                _work(run, executor)
             return conclude(run)
 
 
@@ -138,7 +143,7 @@ def _shard(store: RunStore, given: _Input, lease: Lease, deadline: Deadline) -> 
         return prepare(store, given.config, progress, given.documents)
 
 
-def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, deadline: Deadline) -> Run:
+def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, deadline: Deadline) -> ActiveRun:
     """Bind the run to its identity, or refuse to go on with another one's."""
     config, files, documents = given.config, given.files, given.documents
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
@@ -158,8 +163,8 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
     if given.preview is not None:
         manifest["suspicious"] = given.preview.suspicious
     todo = missing_chunks(prepared.chunks, commits)
-    run = Run(store, config, files, prepared, identity, manifest, todo, lease, deadline)
-    check_commits(store, commits, run.mark, prepared, config.chunk_rows)
+    run = ActiveRun(store, config, files, prepared, identity, manifest, todo, lease, deadline)
+    check_commits(store, commits, run.fingerprint, prepared, config.chunk_rows)
     if config.retry_quarantined:
         again = [
             index for index, commit in commits.items() if set(commit.quarantined) - store.read_chunk(index)[1].keys()
@@ -173,100 +178,79 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
     return run
 
 
-def _run_pool(run: Run) -> None:
-    from ig_worker.run.dispatch.cluster import cluster
-    from ig_worker.run.dispatch.explain_actor import spawner  # Ray takes a second to import
-    from ig_worker.run.dispatch.pool import Pool
-
-    with cluster(run.config, run.deadline) as (least, most):
-        pool = Pool(spawner(run.config, run.files, run.store.uri), most, run.config.chunk_timeout, least)
-        try:
-            with ends_recorded(run):  # before the actors are ended and Ray is, which may hang
-                if run.todo and not run.batch_tokens:
-                    _measure_batch(run, pool)
-                _explain(run, pool)
-                if run.audit_due:
-                    _audit(run, pool)
-        finally:
-            pool.close()
+def _work(run: ActiveRun, executor: Executor) -> None:
+    """Explain what is to do, and audit."""
+    settings = run.config.actor_settings()
+    with (
+        executor.crew(actors_of_run(run.config, settings, run.files, run.store.uri), run.deadline) as crew,
+        ends_recorded(run),  # before the actors are ended and Ray is, which may hang
+    ):
+        if run.todo and not run.batch_tokens:
+            _measure_batch(run, crew)
+        _explain(run, crew, executor)
+        if run.audit_due:
+            _audit(run, crew, executor)
 
 
-def _explain(run: Run, pool: Any) -> None:
-    from ig_worker.run.dispatch.metrics import step_metrics
+def _measure_batch(run: ActiveRun, crew: Crew) -> None:
+    """Let the first actor that is ready choose the evaluation batch, once for the whole life of the run."""
+    step = Step(
+        order=lambda _: ("measure_batch",),
+        failed="the evaluation batch could not be measured",
+        remedy="mend the cause, or set --batch-tokens",
+    )
+    with meter("measuring the device", None):
+        for event in work_through(crew, Ledger(["batch"]), step, run.check):
+            run.bind(event.record)
 
+
+def _explain(run: ActiveRun, crew: Crew, executor: Executor) -> None:
     ledger = Ledger(run.todo, lambda index: run.prepared.rows_of(index, run.config.chunk_rows))
+    step = Step(
+        order=lambda task: _order(run, ledger, task),
+        failed="{count} chunks failed again and again, such as chunk {task:05d}",
+        remedy="mend the cause and run the same command again; what is done is kept",
+    )
     attempts = Attempts(Storage(run.store.uri), run.lease.driver)
     before = run.prepared.chunks - len(run.todo)
     with (
         meter("explaining, chunks", run.prepared.chunks, before) as shown,
-        step_metrics(run.store.uri, "explain") as metrics,
+        executor.metrics(run.store.uri, "explain") as metrics,
     ):
 
         def tick() -> None:
             run.check()
-            metrics.state(ledger, pool)
-            if not pool.ready:
-                shown.update(before, f"waiting for the first of {pool.actors} actors")
+            if not crew.ready:
+                shown.update(before, f"waiting for the first of {crew.actors} actors")
 
-        def submit(actor: Any, task: Any) -> Any:
-            if isinstance(task, Control):
-                return actor.try_known_good.remote(run.batch_tokens)
-            if isinstance(task, Probe):
-                return actor.probe.remote(task.chunk, task.start, task.stop, run.batch_tokens)
-            return actor.explain.remote(task, run.mark, run.batch_tokens, ledger.guilty.get(task, ()))
-
-        try:
-            for event in pool.work(ledger, submit, tick):
-                attempts.add(event)
-                metrics.attempt(event)
-                if event.action is Action.FINISH and event.record is not None:
-                    metrics.explained(event.record)
-                    run.totals.add(event.record)
-                    shown.update(before + run.totals.chunks, f"{run.totals.rows} rows")
-                    run.check_budget(run.quarantined + event.record.quarantined)
-        finally:
-            attempts.flush()
-    if ledger.given_up:
-        index, error = next(iter(ledger.given_up.items()))
-        raise RunStoppedError(
-            f"{len(ledger.given_up)} chunks failed again and again, such as chunk {index:05d}: {error}",
-            remedy="mend the cause and run the same command again; what is done is kept",
-        )
+        for event in work_through(crew, ledger, step, tick, metrics, attempts):
+            metrics.explained(event.record)
+            run.totals.add(event.record)
+            shown.update(before + run.totals.chunks, f"{run.totals.rows} rows")
+            run.check_budget(run.quarantined + event.record.quarantined)
 
 
-def _measure_batch(run: Run, pool: Any) -> None:
-    """Let the first actor that is ready choose the evaluation batch, once for the whole life of the run."""
-    ledger = Ledger(["batch"])
-    with meter("measuring the device", None):
-        for event in pool.work(ledger, lambda actor, _: actor.measure_batch.remote(), run.check):
-            if event.action is Action.FINISH:
-                run.bind(event.record)
-    if ledger.given_up:
-        raise RunStoppedError(
-            f"the evaluation batch could not be measured: {next(iter(ledger.given_up.values()))}",
-            remedy="mend the cause, or set --batch-tokens",
-        )
+def _order(run: ActiveRun, ledger: Ledger, task: Hashable) -> Order:
+    """What is asked for to do a chunk, or to look for the row of one that ends its process."""
+    if isinstance(task, Control):
+        return "try_known_good", run.binding
+    if isinstance(task, Probe):
+        return "probe", task.chunk, task.start, task.stop, run.binding
+    return "explain", task, run.binding, ledger.guilty.get(task, ())
 
 
-def _audit(run: Run, pool: Any) -> None:
+def _audit(run: ActiveRun, crew: Crew, executor: Executor) -> None:
     """Recompute a share of the explained rows with alibi; written to RUN/aggregates/audit.parquet."""
-    from ig_worker.run.dispatch.metrics import step_metrics
-
     share = run.config.audit
     ledger = Ledger(run.store.committed(), alike=False)  # few of them have many rows of the share
+    step = Step(order=lambda index: ("audit", index, share), failed="the audit failed")
     records: list[dict[str, Any]] = []
-    with meter("auditing, chunks", len(ledger.waiting)) as shown, step_metrics(run.store.uri, "audit") as metrics:
-
-        def tick() -> None:
-            run.check()
-            metrics.state(ledger, pool)
-
-        for event in pool.work(ledger, lambda actor, index: actor.audit.remote(index, share), tick):
-            metrics.attempt(event)
-            if event.action is Action.FINISH:
-                records += event.record
-                shown.update(ledger.done, f"{len(records)} rows")
-    if ledger.given_up:
-        raise RunStoppedError(f"the audit failed: {next(iter(ledger.given_up.values()))}")
+    with (
+        meter("auditing, chunks", len(ledger.waiting)) as shown,
+        executor.metrics(run.store.uri, "audit") as metrics,
+    ):
+        for event in work_through(crew, ledger, step, run.check, metrics):
+            records += event.record
+            shown.update(ledger.done, f"{len(records)} rows")
     run.lease.confirm()
-    write_audit(run.store, run.mark, share, records)
+    write_audit(run.store, run.fingerprint, share, records)

@@ -8,18 +8,19 @@ from typing import Any
 
 from ig_worker.errors import RunStoppedError
 from ig_worker.models.files import ModelFiles
+from ig_worker.run.chunk.records import Binding
 from ig_worker.run.config import ExplainConfig, fingerprint
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.steps.audit import read_audit
 from ig_worker.run.steps.preflight import over_budget
 from ig_worker.run.steps.prepare import Prepared
-from ig_worker.run.steps.result import Totals
+from ig_worker.run.steps.result import StartTotals
 from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
 
 
 @dataclass
-class Run:
+class ActiveRun:
     """A run that has been prepared and bound to its identity."""
 
     store: RunStore
@@ -35,11 +36,11 @@ class Run:
     quarantined: int = 0  # rows, so far
     recorded: bool = False  # whether its end has been written down
     started: float = field(default_factory=time.monotonic)
-    totals: Totals = field(default_factory=Totals)
+    totals: StartTotals = field(default_factory=StartTotals)
 
     @property
-    def mark(self) -> str:
-        """The fingerprint."""
+    def fingerprint(self) -> str:
+        """What the settings, the data and the model give; in every file of the run."""
         return fingerprint(self.identity)
 
     @property
@@ -47,16 +48,20 @@ class Run:
         """Tokens in one batch of evaluations; 0 while it is to be measured."""
         return int(self.identity["batch_tokens"])
 
+    @property
+    def binding(self) -> Binding:
+        return Binding(self.fingerprint, self.batch_tokens)
+
     def bind(self, batch_tokens: int) -> None:
         """Fix the evaluation batch, and write the run's identity down."""
         self.lease.confirm()
         self.identity["batch_tokens"] = batch_tokens
-        self.manifest |= {"identity": self.identity, "fingerprint": self.mark}
+        self.manifest |= {"identity": self.identity, "fingerprint": self.fingerprint}
         self.store.write_manifest(self.manifest)
 
     @property
     def audit_due(self) -> bool:
-        return self.config.audit > 0 and read_audit(self.store, self.mark, self.config.audit) is None
+        return self.config.audit > 0 and read_audit(self.store, self.fingerprint, self.config.audit) is None
 
     @property
     def counts(self) -> dict[str, int]:

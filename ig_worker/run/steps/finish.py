@@ -21,7 +21,7 @@ from ig_worker.errors import (
 )
 from ig_worker.run.deadline import AGAIN, Overdue
 from ig_worker.run.steps.audit import read_audit, worst_beyond
-from ig_worker.run.steps.explain_state import Run
+from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.preflight import check_commits, missing_chunks
 from ig_worker.run.steps.prepare import COMPLETE
 from ig_worker.run.steps.result import RunResult
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _LAST_PATIENCE_S = 3.0  # of a run that is about to end, and has been told to soon
 
 
-def conclude(run: Run) -> RunResult:
+def conclude(run: ActiveRun) -> RunResult:
     """Check that every chunk is there, and write the end of the run into run.json and summary.json.
 
     Raises:
@@ -40,7 +40,7 @@ def conclude(run: Run) -> RunResult:
     """
     run.lease.confirm()
     commits = run.store.commits()
-    check_commits(run.store, commits, run.mark, run.prepared, run.config.chunk_rows)
+    check_commits(run.store, commits, run.fingerprint, run.prepared, run.config.chunk_rows)
     missing = missing_chunks(run.prepared.chunks, commits)
     if missing:
         raise RunStoppedError(
@@ -50,7 +50,7 @@ def conclude(run: Run) -> RunResult:
     explained = sum(commit.rows for commit in commits.values())
     quarantined = sum(len(commit.quarantined) for commit in commits.values())
     counts = {**run.counts, "explained": explained, "quarantined": quarantined, "chunks_done": len(commits)}
-    audits = read_audit(run.store, run.mark, run.config.audit) if run.config.audit > 0 else None
+    audits = read_audit(run.store, run.fingerprint, run.config.audit) if run.config.audit > 0 else None
     beyond = None if audits is None else worst_beyond(audits, run.config)
     fault = beyond.line(run.store.storage.describe("aggregates/audit.parquet")) if beyond else ""
     audited = {} if audits is None else {"audit": {"rows": audits.num_rows, "beyond": beyond and asdict(beyond)}}
@@ -86,7 +86,7 @@ def _largest(audits: pa.Table | None, column: str) -> float | None:
 
 
 @contextmanager
-def ends_recorded(run: Run) -> Iterator[None]:
+def ends_recorded(run: ActiveRun) -> Iterator[None]:
     """Write down why the run stopped, should it; never in the way of the error itself.
 
     Raises:
@@ -113,7 +113,7 @@ def ends_recorded(run: Run) -> Iterator[None]:
         raise
 
 
-def _record_stop(run: Run, error: Exception) -> None:
+def _record_stop(run: ActiveRun, error: Exception) -> None:
     if run.recorded:
         return
     run.recorded = True

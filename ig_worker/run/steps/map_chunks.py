@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ig_worker.errors import RunDamagedError, RunStoppedError
-from ig_worker.run.config import NONE, ApplyConfig, ExplainConfig
+from ig_worker.errors import RunDamagedError
+from ig_worker.run.config import NONE, ApplyConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.cluster_address import is_local
+from ig_worker.run.dispatch.executor import IN_PROCESS, ON_RAY, ActorSpec, Crew, Executor
 from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.local_machine import usable_cpus
-from ig_worker.run.dispatch.policy import Action
+from ig_worker.run.dispatch.map_actor import MapActor
+from ig_worker.run.dispatch.runner import Step, work_through
 from ig_worker.run.store.run_store import Commit, RunStore
 
 Chunks = tuple[int, ...]
@@ -68,40 +70,28 @@ def applying(store: RunStore, config: ApplyConfig, rows: int, deadline: Deadline
         RunDamagedError: a file of the run is not what the run wrote.
     """
     config.check()
+    executor: Executor = ON_RAY
     if not wants_actors(config, rows, os.environ, usable_cpus()):
-        yield lambda function, tasks, *more: (function(store, task, *more) for task in tasks)
-        return
-    from ig_worker.run.dispatch.cluster import cluster
-    from ig_worker.run.dispatch.map_actor import applier  # Ray takes a second to import
-    from ig_worker.run.dispatch.pool import Pool
-
-    explain = ExplainConfig(actors=config.actors, address=config.address, gpus_per_actor=0.0)
+        executor, deadline = IN_PROCESS, None
     deadline = deadline or Deadline(None)
-    with cluster(explain, deadline) as (_, most):
-        pool = Pool(applier(store.uri), most)
-        try:
-            yield lambda function, tasks, *more: _by_actors(pool, deadline, function, tasks, *more)
-        finally:
-            pool.close()
+    with executor.crew(ActorSpec(MapActor, (store.uri,), config.actor_settings()), deadline) as crew:
+        yield lambda function, tasks, *more: _apply(crew, deadline, function, tasks, *more)
 
 
-def _by_actors(
-    pool: Any, deadline: Deadline, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
+def _apply(
+    crew: Crew, deadline: Deadline, function: Callable[..., Any], tasks: Sequence[Chunks], *more: Any
 ) -> Iterator[Any]:
-    import ray
-
-    shared, ledger = [ray.put(value) for value in more], Ledger(tasks, alike=False)
+    shared = [crew.share(value) for value in more]
+    step = Step(
+        order=lambda task: ("apply", function, task, *shared),
+        failed="chunks {task} failed again and again",
+        remedy="mend the cause and run the same command again",
+    )
     waiting, done = list(tasks), {}  # results that are there before an earlier one is
-    for event in pool.work(ledger, lambda actor, task: actor.apply.remote(function, task, *shared), deadline.check):
-        if event.action is Action.FINISH:
-            done[event.task] = _value(event.record)
+    for event in work_through(crew, Ledger(tasks, alike=False), step, deadline.check):
+        done[event.task] = _value(event.record)
         while waiting and waiting[0] in done:
             yield done.pop(waiting.pop(0))
-    if ledger.given_up:
-        raise RunStoppedError(
-            f"chunks {next(iter(ledger.given_up))} failed again and again: {next(iter(ledger.given_up.values()))}",
-            remedy="mend the cause and run the same command again",
-        )
 
 
 def _value(record: Any) -> Any:

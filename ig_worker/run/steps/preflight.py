@@ -6,18 +6,20 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ig_worker.data.sources import Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import layer_depth
-from ig_worker.run.config import ExplainConfig
+from ig_worker.run.config import ActorSettings, ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.cluster_address import is_connected, is_local, wanted_cluster
 from ig_worker.run.dispatch.local_machine import check_surroundings
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.run_store import Commit, RunStore
+
+C = TypeVar("C", ExplainConfig, ActorSettings)
 
 
 def check_model(config: ExplainConfig, files: ModelFiles) -> None:
@@ -71,8 +73,8 @@ def check_ray(address: str | None, deadline: Deadline) -> None:
         reach(wanted, deadline)
 
 
-def with_gpus(config: ExplainConfig) -> ExplainConfig:
-    """The configuration with its number of GPUs an actor decided: one where this machine has any, unless it is told.
+def with_gpus(config: C) -> C:
+    """A configuration with its number of GPUs an actor decided: one where this machine has any, unless it is told.
 
     On a cluster the driver's machine says nothing of the workers', so there none is the default.
     """
@@ -106,7 +108,7 @@ def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[
 
 
 def check_commits(
-    store: RunStore, commits: Mapping[int, Commit], mark: str, prepared: Prepared, chunk_rows: int
+    store: RunStore, commits: Mapping[int, Commit], fingerprint: str, prepared: Prepared, chunk_rows: int
 ) -> None:
     """Whether every committed chunk is of this run and holds each of its rows once.
 
@@ -116,7 +118,7 @@ def check_commits(
     quarantine_files = store.quarantine_files()
     for index, commit in sorted(commits.items()):
         found = commit.rows + len(commit.quarantined)
-        if commit.fingerprint != mark or index >= prepared.chunks:
+        if commit.fingerprint != fingerprint or index >= prepared.chunks:
             fault = "belongs to another run"
         elif found != prepared.rows_of(index, chunk_rows):
             fault = f"has {found} rows, its input chunk {prepared.rows_of(index, chunk_rows)}"

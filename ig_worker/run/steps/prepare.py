@@ -13,7 +13,7 @@ from ig_worker.data.plan import rechunk
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import DataError
 from ig_worker.run.config import DataConfig, fingerprint, refuse_differences, settings
-from ig_worker.run.store.filesystem import PATIENCE_S
+from ig_worker.run.store.filesystem import RUN_PATIENCE_S
 from ig_worker.run.store.run_store import Faults, RunStore
 
 PREPARED = "prepared"
@@ -70,7 +70,7 @@ def prepare(
     documents = documents or open_documents(config.spec())
     asked = {**data_identity(config), "data": documents.digest}
     manifest = store.read_manifest() or {}
-    store.storage.patience_s = PATIENCE_S  # that the place can be reached is known by now
+    store.storage.patience_s = RUN_PATIENCE_S  # that the place can be reached is known by now
     done = Prepared.of(manifest)
     same_files = manifest.get("content") == documents.content
     before = manifest.get("data_identity", {})
@@ -110,7 +110,7 @@ def data_identity(config: DataConfig) -> dict[str, Any]:
     return {name: value for name, value in settings(config).items() if name in DataConfig.__dataclass_fields__}
 
 
-def data_mark(identity: Mapping[str, Any], rows: int) -> str:
+def data_fingerprint(identity: Mapping[str, Any], rows: int) -> str:
     """Hash of all that decides the chunks, given a `data_identity` with the digest of its rows."""
     return fingerprint(
         {"rows": rows, **{name: identity.get(name) for name in ("data", "chunk_rows", "max_text_bytes")}}
@@ -125,12 +125,12 @@ def _write_chunks(
     only: Container[int] | None = None,
 ) -> Prepared:
     finder = FaultFinder(config.max_text_bytes)
-    mark = data_mark({**data_identity(config), "data": documents.digest}, documents.rows)
+    fingerprint = data_fingerprint({**data_identity(config), "data": documents.digest}, documents.rows)
     rows = chunks = faults = 0
     for index, table in enumerate(rechunk(documents.batches(), config.chunk_rows)):
         found = _faults(finder, table)
         if only is None or index in only:
-            store.write_chunk(index, table, found, mark)
+            store.write_chunk(index, table, found, fingerprint)
         rows, chunks, faults = rows + table.num_rows, index + 1, faults + len(found)
         if progress:
             progress(rows, documents.rows)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from ig_worker.errors import UsageError
+from ig_worker.run.config import ActorSettings
+from ig_worker.run.deadline import Deadline
+from ig_worker.run.dispatch.executor import IN_PROCESS, ActorSpec, Executor
+from ig_worker.run.dispatch.explain_actor import Actor
+from ig_worker.run.dispatch.ledger import Ledger
+from ig_worker.run.dispatch.runner import Step, work_through
 from ig_worker.run.steps.preflight import settings_of
 from ig_worker.run.store.run_store import RunStore
 
@@ -34,9 +37,13 @@ class Recomputed:
 
 
 def recompute(
-    store: RunStore, share: float, model: str | None = None, progress: Callable[[int, int], None] | None = None
+    store: RunStore,
+    share: float,
+    model: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, chunks: None,
+    executor: Executor = IN_PROCESS,
 ) -> Recomputed:
-    """Explain a share of the chunks again, at least one, in this process, with the settings in run.json.
+    """Explain a share of the chunks again, at least one, with the settings in run.json.
 
     Whole chunks, since `adaptive` learns from one row of a chunk for the next.
 
@@ -45,6 +52,7 @@ def recompute(
         share: of the chunks, above 0 and at most 1.
         model: where the model is now; None is where it was.
         progress: called with (chunks done, chunks to do) after each.
+        executor: who explains them, by default this process.
 
     Raises:
         UsageError: there are no results, or the model is another one.
@@ -54,18 +62,19 @@ def recompute(
     if not commits:
         raise UsageError(f"{store.place} has no results to recompute", remedy="run jobs.explain first")
     config, files = settings_of(manifest, model)
-    from ig_worker.models import runtime
-    from ig_worker.run.chunk.worker import ChunkWorker
-
-    runtime.configure(config.cpus_per_actor, config.precision)
-    worker = ChunkWorker(config, files)
-    step = max(1, math.floor(1 / share))
-    chosen = commits[::step]
+    batch_tokens = int(manifest["identity"]["batch_tokens"])
+    chosen = commits[:: max(1, math.floor(1 / share))]
+    settings = ActorSettings(cpus_per_actor=config.cpus_per_actor)
+    actors = ActorSpec(Actor, (config, settings, files, store.uri, None), settings)
+    step = Step(
+        order=lambda index: ("recompute", index, batch_tokens),
+        failed="chunk {task:05d} could not be explained again",
+    )
     rows, largest = 0, 0.0
-    for done, index in enumerate(chosen, 1):
-        differences = _differences(worker, store, index, int(manifest["identity"]["batch_tokens"]))
-        rows, largest = rows + len(differences), max([largest, *differences])
-        if progress:
+    deadline = Deadline(None)
+    with executor.crew(actors, deadline) as crew:
+        for done, event in enumerate(work_through(crew, Ledger(chosen), step, deadline.check), 1):
+            rows, largest = rows + len(event.record), max([largest, *event.record])
             progress(done, len(chosen))
     tolerance = config.tolerance if "tolerance" in manifest["identity"] else 0.0
     return Recomputed(rows, largest, allowed_difference(tolerance, config.precision))
@@ -79,21 +88,3 @@ def allowed_difference(tolerance: float, precision: str) -> float:
         precision: of the run.
     """
     return max(2 * tolerance, AGREEMENT[precision])
-
-
-def _differences(worker: Any, store: RunStore, index: int, batch_tokens: int) -> list[float]:
-    """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction."""
-    from ig_worker.explain.explanation import relative_l1
-
-    table, faults = store.read_chunk(index)
-    # A row that ended its process once would end this one.
-    faults |= dict.fromkeys(store.read_commit(index).quarantined, ("quarantined", ""))
-    explained, _, _ = worker.explain_table(table, faults, batch_tokens)
-    stored = store.read_attributions(index, ["id", "target", "attributions"]).to_pylist()
-    fresh = {row.id: result for row, result in explained}
-    return [
-        relative_l1(fresh[row["id"]].attributions, np.asarray(row["attributions"], np.float32))
-        if row["id"] in fresh and fresh[row["id"]].target == row["target"]
-        else math.inf
-        for row in stored
-    ]

@@ -9,7 +9,7 @@ from ig_worker.run.steps.audit import Beyond
 
 
 @dataclass
-class Totals:
+class StartTotals:
     """Sums over the chunks that this start of the run explained."""
 
     chunks: int = 0
@@ -46,7 +46,7 @@ class RunResult:
     chunks: int
     computed: int  # chunks explained by this start; the others were there
     wall_seconds: float
-    totals: Totals = field(default_factory=Totals)
+    totals: StartTotals = field(default_factory=StartTotals)
     audited: int | None = None  # rows recomputed with alibi; None without --audit
     largest_audit_difference: float | None = None  # relative L1
     largest_refined_difference: float | None = None  # relative L1; None for fixed rules

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import RunDamagedError
-from ig_worker.run.steps.prepare import Prepared, data_mark
+from ig_worker.run.steps.prepare import Prepared, data_fingerprint
 from ig_worker.run.steps.verify_manifest import count_faults, manifest_faults
 from ig_worker.run.steps.verify_rows import rows_faults, value_faults
 from ig_worker.run.store import checksummed_parquet
@@ -42,7 +42,8 @@ class Verification:
     quarantined: int = 0
     faults: list[Fault] = field(default_factory=list)
     read: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # whole files, by folder
-    foreign: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))  # of them: file -> its mark
+    # Of them those of another run: file -> its fingerprint.
+    foreign: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     orphans: list[str] = field(default_factory=list)  # quarantine files that no result names: left by a crash, unread
 
     @property
@@ -95,9 +96,9 @@ def verify_run(store: RunStore, progress: Callable[[int, int], None] | None = No
 
 def _blame_manifest(found: Verification) -> None:
     """Where all results, or all input chunks, are of one other run: it is run.json that is, and they are worth more."""
-    for folder, marks in found.foreign.items():
-        if len(marks) == len(found.read[folder]) and len(set(marks.values())) == 1:
-            found.faults = [fault for fault in found.faults if fault.file not in marks]
+    for folder, fingerprints in found.foreign.items():
+        if len(fingerprints) == len(found.read[folder]) and len(set(fingerprints.values())) == 1:
+            found.faults = [fault for fault in found.faults if fault.file not in fingerprints]
             found.faults.append(Fault(MANIFEST, f"is not of the run that all files in {folder} are of"))
 
 
@@ -126,7 +127,7 @@ def _verify_chunk(
         found.faults.append(Fault(source, error.what.partition(f"{source} ")[2], (source, result)))
         return 0
     if not _is_ours(
-        found, source, inputs.schema.metadata.get(schema.META_FINGERPRINT, b"").decode(), _data_mark(manifest)
+        found, source, inputs.schema.metadata.get(schema.META_FINGERPRINT, b"").decode(), _data_fingerprint(manifest)
     ):
         found.faults.append(Fault(source, "holds rows of another data set", (source, result)))
         return inputs.num_rows
@@ -166,18 +167,18 @@ def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
     return schema.attributions(None if kept is None else kept.value_type.list_size)
 
 
-def _is_ours(found: Verification, file: str, mark: str, expected: str) -> bool:
+def _is_ours(found: Verification, file: str, fingerprint: str, expected: str) -> bool:
     folder = file.partition("/")[0]
     found.read[folder].add(file)
-    if mark == expected:
+    if fingerprint == expected:
         return True
-    found.foreign[folder][file] = mark
+    found.foreign[folder][file] = fingerprint
     return False
 
 
-def _data_mark(manifest: dict[str, Any]) -> str:
+def _data_fingerprint(manifest: dict[str, Any]) -> str:
     """What every input chunk has to carry."""
-    return data_mark(manifest["data_identity"], manifest["data"]["rows"]) if "data_identity" in manifest else ""
+    return data_fingerprint(manifest["data_identity"], manifest["data"]["rows"]) if "data_identity" in manifest else ""
 
 
 def _result_faults(store: RunStore, commit: Commit, inputs: pa.Table, seen: set[str]) -> list[str]:

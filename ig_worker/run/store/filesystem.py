@@ -31,7 +31,7 @@ from ig_worker.errors import StorageError
 log = logging.getLogger(__name__)
 
 _TEMPORARY = ".tmp-"  # readers and listings skip names that begin so
-PATIENCE_S = 120.0  # of a run that is under way, with a storage that is away for a while
+RUN_PATIENCE_S = 120.0  # of a run that is under way, with a storage that is away for a while
 _TAIL = 1 << 16  # of a Parquet file: its footer, nearly always
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 16.0
 _ONE_PUT_BYTES = 10 << 20  # a file of so many bytes is no longer one PUT of pyarrow's

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 LEASE = "driver.json"
 BEAT_S = 4.0
-PATIENCE_S = 20.0  # a counter that stood still for so long is a dead driver's
+DEAD_AFTER_S = 20.0  # a counter that stood still for so long is a dead driver's
 _SETTLE_S = 1.0  # longer than a small write takes, where no lock keeps two of them apart
 _LOCK_TRIES = 20
 _JOIN_S = 2.0  # for a beat that is under way
@@ -42,7 +42,7 @@ _held: set[str] = set()  # names of the drivers in this process
 
 
 @dataclass(frozen=True)
-class Mark:
+class LeaseRecord:
     """What a driver writes into the lease."""
 
     driver: str  # drawn at its start
@@ -53,21 +53,21 @@ class Mark:
     beat: int = 0
 
     @classmethod
-    def own(cls) -> Mark:
+    def own(cls) -> LeaseRecord:
         """Of this process."""
         process = os.getpid()
         return cls(secrets.token_hex(8), socket.gethostname(), _machine(), process, _born(process))
 
     @classmethod
-    def parse(cls, data: bytes) -> Mark | None:
-        """The mark in a file; None where it holds none."""
+    def parse(cls, data: bytes) -> LeaseRecord | None:
+        """The record in a file; None where it holds none."""
         try:
             content = json.loads(data)
-            mark = cls(**{name: content[name] for name in cls.__dataclass_fields__})
+            record = cls(**{name: content[name] for name in cls.__dataclass_fields__})
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        numbers = (mark.process, mark.born, mark.beat)
-        return mark if all(type(number) is int for number in numbers) else None
+        numbers = (record.process, record.born, record.beat)
+        return record if all(type(number) is int for number in numbers) else None
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}"
@@ -76,12 +76,12 @@ class Mark:
 def holder(storage: Storage) -> str | None:
     """The driver that holds the lease of a run; None where nobody does."""
     data = storage.read(LEASE)
-    mark = None if data is None else Mark.parse(data)
-    return None if mark is None else mark.driver
+    record = None if data is None else LeaseRecord.parse(data)
+    return None if record is None else record.driver
 
 
 class Verdict(Enum):
-    """What to do about the mark of another driver."""
+    """What to do about the record of another driver."""
 
     TAKE = "take"  # its driver has ended
     REFUSE = "refuse"  # its driver is alive
@@ -89,16 +89,21 @@ class Verdict(Enum):
 
 
 def judge(
-    first: Mark | None, now: Mark | None, waited: float, *, machine: str, alive: Callable[[Mark], bool]
+    first: LeaseRecord | None,
+    now: LeaseRecord | None,
+    waited: float,
+    *,
+    machine: str,
+    alive: Callable[[LeaseRecord], bool],
 ) -> Verdict:
-    """Whether the driver of a mark is alive.
+    """Whether the driver of a record is alive.
 
     Args:
-        first: the mark as it was found; None where there was none.
-        now: the mark as it is now; None where it has gone.
+        first: the record as it was found; None where there was none.
+        now: the record as it is now; None where it has gone.
         waited: seconds between the two, by one clock.
         machine: this process's.
-        alive: whether the process of a mark of this machine is there.
+        alive: whether the process of a record of this machine is there.
     """
     if now is None:
         return Verdict.TAKE
@@ -106,7 +111,7 @@ def judge(
         return Verdict.REFUSE if alive(now) else Verdict.TAKE
     if first is None or (now.driver, now.beat) != (first.driver, first.beat):
         return Verdict.REFUSE
-    return Verdict.TAKE if waited >= PATIENCE_S else Verdict.WATCH
+    return Verdict.TAKE if waited >= DEAD_AFTER_S else Verdict.WATCH
 
 
 class Lease:
@@ -120,14 +125,14 @@ class Lease:
     def __init__(self, storage: Storage, beat_s: float = BEAT_S) -> None:
         self._storage = storage
         self._beat_s = beat_s
-        self._mark = Mark.own()
+        self._record = LeaseRecord.own()
         self._lost = ""  # to whom, in words
         self._ended = threading.Event()
 
     @property
     def driver(self) -> str:
         """Name of this start of the run."""
-        return self._mark.driver
+        return self._record.driver
 
     @contextmanager
     def held(self, waiting: Callable[[str], None] = lambda _: None) -> Iterator[Lease]:
@@ -185,10 +190,10 @@ class Lease:
     def _acquire(self, waiting: Callable[[str], None]) -> None:
         first, begun = self._read(), time.monotonic()
         while not self._try(first, time.monotonic() - begun):
-            waiting(f"seeing whether its last driver ({first}) is alive, up to {PATIENCE_S:.0f} s")
+            waiting(f"seeing whether its last driver ({first}) is alive, up to {DEAD_AFTER_S:.0f} s")
             time.sleep(min(1.0, self._beat_s))
 
-    def _try(self, first: Mark | None, waited: float) -> bool:
+    def _try(self, first: LeaseRecord | None, waited: float) -> bool:
         """Whether the lease could be taken; False where it is not clear yet.
 
         Raises:
@@ -196,7 +201,7 @@ class Lease:
         """
         with _alone(self._storage) as alone:
             now = self._read()
-            verdict = judge(first, now, waited, machine=self._mark.machine, alive=_alive)
+            verdict = judge(first, now, waited, machine=self._record.machine, alive=_alive)
             if verdict is Verdict.TAKE:
                 self._write()
         if verdict is Verdict.TAKE and not alone:
@@ -221,17 +226,17 @@ class Lease:
                 self._look()
                 if self._lost:
                     return
-                self._mark = replace(self._mark, beat=self._mark.beat + 1)
+                self._record = replace(self._record, beat=self._record.beat + 1)
                 self._write()
             except StorageError as error:  # the work itself will tell; a missed beat is none of its concern
                 log.warning("the lease could not be renewed: %s", error)
 
-    def _read(self) -> Mark | None:
+    def _read(self) -> LeaseRecord | None:
         data = self._storage.read(LEASE)
-        return None if data is None else Mark.parse(data)
+        return None if data is None else LeaseRecord.parse(data)
 
     def _write(self) -> None:
-        self._storage.write(LEASE, json.dumps(asdict(self._mark), indent=2).encode() + b"\n")
+        self._storage.write(LEASE, json.dumps(asdict(self._record), indent=2).encode() + b"\n")
 
 
 @contextmanager
@@ -279,9 +284,9 @@ def _born(process: int) -> int:
         return 0
 
 
-def _alive(mark: Mark) -> bool:
-    """Whether the driver of a mark of this machine is there; another process may have its id by now."""
-    if not mark.born or _born(mark.process) != mark.born:
+def _alive(record: LeaseRecord) -> bool:
+    """Whether the driver of a record of this machine is there; another process may have its id by now."""
+    if not record.born or _born(record.process) != record.born:
         return False
     # Of this very process: one that could not give its lease back has ended all the same.
-    return mark.process != os.getpid() or mark.driver in _held
+    return record.process != os.getpid() or record.driver in _held

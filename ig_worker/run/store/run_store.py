@@ -106,7 +106,7 @@ class RunStore:
             index: of the chunk.
             rows: with the columns of `schema.INPUT`.
             faults: the rows already known to be unexplainable.
-            data: mark of the sharded data set, which goes into the footer as the run's fingerprint does elsewhere.
+            data: fingerprint of the sharded data set, in the footer where others have the run's.
         """
         text = json.dumps({str(position): list(fault) for position, fault in sorted(faults.items())})
         metadata = schema.with_metadata(schema.INPUT, chunk=str(index), faults=text, fingerprint=data)

@@ -1,0 +1,30 @@
+"""How far a chunk that is explained again is from what is stored."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ig_worker.explain.explanation import relative_l1
+from ig_worker.run.store.run_store import RunStore
+
+if TYPE_CHECKING:
+    from ig_worker.run.chunk.worker import ChunkWorker
+
+
+def differences(worker: ChunkWorker, store: RunStore, index: int, batch_tokens: int) -> list[float]:
+    """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction."""
+    table, faults = store.read_chunk(index)
+    # A row that ended its process once would end this one.
+    faults |= dict.fromkeys(store.read_commit(index).quarantined, ("quarantined", ""))
+    explained, _, _ = worker.explain_table(table, faults, batch_tokens)
+    stored = store.read_attributions(index, ["id", "target", "attributions"]).to_pylist()
+    fresh = {row.id: result for row, result in explained}
+    return [
+        relative_l1(fresh[row["id"]].attributions, np.asarray(row["attributions"], np.float32))
+        if row["id"] in fresh and fresh[row["id"]].target == row["target"]
+        else math.inf
+        for row in stored
+    ]

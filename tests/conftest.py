@@ -34,8 +34,9 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Directories of random 3-block networks of width 32, by architecture, as save_pretrained writes them."""
+    from ig_worker.models.encoders import ENCODERS
     from tests.tiny import save_tiny_head_model, save_tiny_model
 
     folder = tmp_path_factory.mktemp("models")
-    made = {name: save_tiny_model(folder / name, name) for name in ("distilbert", "bert")}
+    made = {name: save_tiny_model(folder / name, name) for name in ENCODERS}
     return made | {f"{name}-head": save_tiny_head_model(folder / f"{name}-head", name) for name in made}

@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ig_worker.models.encoders import ENCODERS
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = (
     "the a an film movie was is not very good bad great dull awful joy plot act actor scene slow end un ##ly ##ing ##s "
     "never boring but and it i ; . , ! ? ' - / < > br"
 ).split()
+SIZES = {
+    "vocabulary": len(SPECIAL + WORDS),
+    "positions": 64,
+    "hidden": 32,
+    "blocks": 3,
+    "heads": 4,
+    "intermediate": 64,
+}
 
 
 def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Path:
@@ -19,15 +29,10 @@ def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Pat
 
     tf.keras.utils.set_random_seed(7)
     # Weights ten times the usual size make sharp networks, on which errors show.
-    common = {"vocab_size": len(SPECIAL + WORDS), "max_position_embeddings": 64, "initializer_range": 0.2}
-    if architecture == "distilbert":
-        sizes = {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64}
-        config = transformers.DistilBertConfig(**(common | sizes | overrides))
-        model = transformers.TFDistilBertForSequenceClassification(config)
-    else:
-        sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
-        config = transformers.BertConfig(**(common | sizes | overrides))
-        model = transformers.TFBertForSequenceClassification(config)
+    encoder = ENCODERS[architecture]
+    sizes = {encoder.sizes[name]: value for name, value in SIZES.items()} | {"initializer_range": 0.2}
+    config = getattr(transformers, f"{encoder.classes}Config")(**(sizes | overrides))
+    model = getattr(transformers, f"TF{encoder.classes}ForSequenceClassification")(config)
     model(tf.zeros([1, 2], tf.int32))
     for weight in model.weights:  # biases and normalisations start as 0 and 1, which would hide mistakes
         if weight.shape.rank == 1:
@@ -49,8 +54,7 @@ def save_tiny_head_model(directory: Path, architecture: str, length: int = 24, *
     whole = save_tiny_model(directory.with_name(f"{directory.name}-whole"), architecture, **overrides)
     encoder = transformers.TFAutoModel.from_pretrained(whole)
     sizes = FlattenHead(length, 16, 0.1)
-    width = getattr(encoder.config, "dim", None) or encoder.config.hidden_size
-    head = build_head(sizes, width, 2)
+    head = build_head(sizes, SIZES["hidden"], 2)
     for weight in head.weights:
         weight.assign(tf.random.normal(weight.shape, stddev=0.3))
     directory.mkdir(parents=True)

@@ -12,9 +12,8 @@ import numpy as np
 from ig_worker.errors import ModelError
 from ig_worker.models import network
 from ig_worker.models.inputs import ModelInput
-from ig_worker.models.layers import NetworkShape
+from ig_worker.models.layers import NetworkShape, Weights
 from ig_worker.models.runtime import exact_products, tf
-from ig_worker.models.weights import Weights
 
 _TOKENS = 12
 # Largest difference of a logit, relative to the largest one, or absolute where that is below 1. On a DistilBERT of six

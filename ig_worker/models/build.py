@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ig_worker.errors import ModelError, UsageError
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.head import HeadClassifier, build_head, save_head
 from ig_worker.models.layers import HEAD_KEY, NetworkShape
 from ig_worker.models.pretrained import load_pretrained, read_config
-from ig_worker.models.recipes import Recipe
+from ig_worker.models.recipes import SIZES, Recipe
 from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
 from ig_worker.models.wordpiece import train_tokenizer
@@ -106,28 +107,16 @@ def build(recipe: Recipe, base: ModelFiles | None, tokenizer: Any, classes: Sequ
 
 
 def _config(recipe: Recipe, base: ModelFiles | None, tokenizer: Any) -> Any:
-    from transformers import BertConfig, DistilBertConfig
+    import transformers
 
     if base:
         config = read_config(base)
         config.__dict__.pop(HEAD_KEY, None)  # the new network has another head
         return config
-    common = {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": recipe.positions,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    if recipe.architecture == "distilbert":
-        return DistilBertConfig(
-            **common, dim=recipe.hidden, n_layers=recipe.blocks, n_heads=recipe.heads, hidden_dim=recipe.intermediate
-        )
-    return BertConfig(
-        **common,
-        hidden_size=recipe.hidden,
-        num_hidden_layers=recipe.blocks,
-        num_attention_heads=recipe.heads,
-        intermediate_size=recipe.intermediate,
-    )
+    encoder = ENCODERS[recipe.architecture]
+    wanted = {name: getattr(recipe, name) for name in ("positions", *SIZES)} | {"vocabulary": len(tokenizer)}
+    sizes = {encoder.sizes[name]: value for name, value in wanted.items()}
+    return getattr(transformers, f"{encoder.classes}Config")(**sizes, pad_token_id=tokenizer.pad_token_id)
 
 
 def _labelled(config: Any, classes: Sequence[str]) -> Any:
@@ -142,8 +131,7 @@ def _load(kind: str, recipe: Recipe, base: ModelFiles | None, config: Any) -> An
 
     with _dropout_generators(recipe.exact_resume):
         if base is None:
-            family = {"distilbert": "TFDistilBert", "bert": "TFBert"}[recipe.architecture]
-            model = getattr(transformers, family + kind)(config)
+            model = getattr(transformers, f"TF{ENCODERS[recipe.architecture].classes}{kind}")(config)
         else:
             model = load_pretrained(getattr(transformers, f"TFAuto{kind.replace('For', 'ModelFor')}"), base, config)
         model(np.zeros((1, 2), np.int32))

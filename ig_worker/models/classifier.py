@@ -50,7 +50,7 @@ class Classifier:
         main = getattr(owner, self.shape.architecture)
         if depth == 0:
             return main.embeddings
-        encoder = main.transformer if self.shape.architecture == "distilbert" else main.encoder
+        encoder = getattr(main, "transformer", None) or main.encoder
         return encoder.layer[depth - 1]
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ig_worker.models.layers import Tensor, Weights
 from ig_worker.models.runtime import has_gpu, one_pass, tf
-from ig_worker.models.weights import Tensor, Weights
 
 _FUSE_FROM = 768  # columns; in narrower tensors compiling costs more than the passes that it saves
 

@@ -16,8 +16,10 @@ from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
 from ig_worker.models.config_keys import check_keys, json_name
-from ig_worker.models.layers import HEAD_KEY, NetworkShape, read_shape
+from ig_worker.models.encoders import ENCODERS
+from ig_worker.models.layers import HEAD_KEY, NetworkShape
 from ig_worker.models.network_weights import HEAD_WEIGHTS, choice_of_files, find_head, find_weights
+from ig_worker.models.shape import read_shape
 from ig_worker.models.stand_ins import models_below, refuse_stand_ins
 from ig_worker.models.stored import ORDER
 
@@ -30,7 +32,7 @@ _TEXTS = ("config.json", "adapter_config.json", *_TOKENIZER)
 # one without differ by 1526.
 _MOST_SPARE = 1024
 # transformers' classes that set right, as they see it, what tokenizer.json says of capitals and accents.
-_OWN_SETTINGS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", None)
+_OWN_SETTINGS = (None, *(f"{e.classes}Tokenizer{kind}" for e in ENCODERS.values() for kind in ("", "Fast")))
 _PATTERNS = [
     "config.json",
     "*.safetensors",

@@ -1,9 +1,9 @@
-"""The forward pass of BERT and DistilBERT classifiers as pure functions over a dictionary of weights.
+"""The forward pass of all encoders' classifiers as pure functions over a dictionary of weights.
 
 Symbols: h is a layer's output, float32 [batch, tokens, hidden]; mask is int32 [batch, tokens], 1 for tokens that are
-attended to; w is the dictionary that `weights.named_weights` makes. Architectures: Vaswani et al. 2017
-(arXiv:1706.03762), Devlin et al. 2018 (arXiv:1810.04805), Sanh et al. 2019 (arXiv:1910.01108). Conformance with
-transformers is tested layer by layer.
+attended to; w is the dictionary that `weights.named_weights` makes. Blocks are those of Vaswani et al. 2017
+(arXiv:1706.03762); where an encoder differs is in its file in `models.encoders`. Conformance with transformers is
+tested layer by layer.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ig_worker.models.elementwise import gelu, normalise, sigmoids, size, softmax
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.inputs import ModelInput
-from ig_worker.models.layers import NetworkShape
+from ig_worker.models.layers import NetworkShape, Tensor, Weights
 from ig_worker.models.runtime import tf
-from ig_worker.models.weights import AFFINE, DENSE, Tensor, Weights
+from ig_worker.models.weights import AFFINE
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
@@ -26,15 +27,15 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": tf.nn.silu,
 }
 
-_HEAD_ACTIVATION = {"distilbert": "relu", "bert": "tanh"}
-
 
 def embed(w: Weights, shape: NetworkShape, ids: Tensor) -> Tensor:
     """Output of the embeddings layer, float32 [batch, tokens, hidden], of token ids, int32 [batch, tokens]."""
-    h = tf.gather(w["embeddings/word"], ids) + w["embeddings/position"][: size(ids)[1]]
-    if shape.architecture == "bert":
-        h += w["embeddings/type"][0]
-    return normalise(w, "embeddings/norm", [h], shape.epsilon)
+    return ENCODERS[shape.architecture].embed(w, shape, ids)
+
+
+def words_at_positions(w: Weights, ids: Tensor) -> Tensor:
+    """The embeddings of token ids, int32 [batch, tokens], and of their positions from 0, added."""
+    return tf.gather(w["embeddings/word"], ids) + w["embeddings/position"][: size(ids)[1]]
 
 
 def blocks(w: Weights, shape: NetworkShape, h: Tensor, mask: Tensor, start: int, stop: int) -> Tensor:
@@ -146,7 +147,7 @@ def readout(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
 
 def logits(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
     """What `readout` makes probabilities of, float32 [batch, logits]."""
-    name = _HEAD_ACTIVATION[shape.architecture] if shape.head is None else "relu"
+    name = ENCODERS[shape.architecture].head_activation if shape.head is None else "relu"
     return _dense(w, "head/logits", _ACTIVATIONS[name](z))
 
 
@@ -223,7 +224,7 @@ def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = None) -> Spl
     # Of the last block [CLS] alone is read, unless the head reads all positions.
     whole = shape.blocks if shape.head is not None else shape.blocks - 1
 
-    kernels = [f"{k}/{name}/kernel" for k in range(depth, whole) for name in DENSE[shape.architecture]]
+    kernels = [f"{k}/{name}/kernel" for k in range(depth, whole) for name in ENCODERS[shape.architecture].dense]
     rounded = w if dtype is None else {**w, **{name: tf.cast(w[name], dtype) for name in kernels}}
 
     def below(text: ModelInput) -> Tensor:

@@ -31,7 +31,7 @@ class Recipe:
     """How a classifier is built and trained."""
 
     name: str
-    architecture: str  # distilbert | bert
+    architecture: str  # a key of `encoders.ENCODERS`
     base: str | None  # hub name or directory of a pretrained encoder; None: random weights of the sizes below
     blocks: int
     hidden: int

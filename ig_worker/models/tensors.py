@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ig_worker.errors import ModelError
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import NetworkShape
 from ig_worker.models.weights import weight_paths, weight_shapes
 
@@ -33,8 +34,9 @@ _LEAVES = {
     "embeddings": ("weight", "embeddings"),
 }
 # No part of a classifier: buffers of position and token type numbers, the heads of pretraining, states of optimizers.
+_PRETRAINING = "|".join(encoder.pretraining for encoder in ENCODERS.values())
 _UNUSED = re.compile(
-    r"embeddings\.(position_ids|token_type_ids)|(mlm___|nsp___)?cls\..+|vocab_(transform|layer_norm|projector)\..+"
+    rf"embeddings\.(position_ids|token_type_ids)|{_PRETRAINING}"
     r"|(.+\.)?(adam_[mv]|lamb_[mv]|AdamWeightDecayOptimizer(_1)?|global_step)|optimizer_weights\..+"
 )
 

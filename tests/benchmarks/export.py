@@ -171,7 +171,7 @@ def _network(model: Path | None) -> tuple[Any, dict[str, Any]]:
     from transformers import DistilBertConfig, TFDistilBertForSequenceClassification
 
     from ig_worker.models.classifier import wrap
-    from ig_worker.models.layers import read_shape
+    from ig_worker.models.shape import read_shape
 
     configure()
     sizes = read_sizes(model) if model else {}

@@ -19,6 +19,7 @@ from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.explain.rules import RULES, fixed_rule
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.inputs import ModelInput
 from tests.truth import ROUNDING, ROUNDING_OF_PROBABILITY, TruthEngine, assert_no_further
 
@@ -104,12 +105,12 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("layer", "method"), PAIRS)
-@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_the_fused_engine_gives_alibis_numbers(tiny_models, architecture: str, layer: str, method: str) -> None:
     compare(tiny_models[architecture], layer, method)
 
 
-@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 @pytest.mark.parametrize("layer", ["embeddings", "block:1"])
 def test_padding_that_style_plain_keeps_is_explained_as_alibi_does(tiny_models, architecture: str, layer: str) -> None:
     compare(tiny_models[architecture], layer, "gausslegendre", style="plain")
@@ -169,7 +170,7 @@ def test_the_exact_integral_of_a_logistic_model_is_reached(method: str) -> None:
     assert relative_l1(found.attributions, exact) < (2e-2 if one_sided else 1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_equal_ids_get_exactly_zero_at_the_embeddings(tiny_models, architecture: str) -> None:
     classifier = load(tiny_models[architecture])
     cases = problems(classifier)[: len(TEXTS)]  # baseline pad

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ig_worker.errors import ModelError
-from ig_worker.models.config_keys import KEYS, Use, check_keys, json_name
+from ig_worker.models.config_keys import KEYS, check_keys, json_name
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.inputs import ModelInput
+from ig_worker.models.keys import Use
 from tests.fuzz import quick
 from tests.models.checkpoints import copy_of
 from tests.pages import between
@@ -33,11 +35,11 @@ def known_to_transformers(kind: type) -> set[str]:
     return (taken | kept | set(made._get_global_generation_defaults()) | set(kind.attribute_map)) - {"self", "kwargs"}
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_each_key_of_the_installed_transformers_is_decided_on(architecture: str) -> None:
-    from transformers import BertConfig, DistilBertConfig
+    import transformers
 
-    known = known_to_transformers({"bert": BertConfig, "distilbert": DistilBertConfig}[architecture])
+    known = known_to_transformers(getattr(transformers, f"{ENCODERS[architecture].classes}Config"))
     assert len(known) > 70
     assert known - KEYS[architecture].keys() == set()
 
@@ -165,7 +167,7 @@ def transformers_network(files: ModelFiles, classifier: Any) -> Any:
     return model
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_a_network_that_is_not_transformers_own_is_refused(tiny_models, architecture: str) -> None:
     from ig_worker.models.agreement import require_agreement
     from ig_worker.models.classifier import load_classifier
@@ -177,15 +179,28 @@ def test_a_network_that_is_not_transformers_own_is_refused(tiny_models, architec
             require_agreement(found.keras_model, found.weights, wrong)
 
 
+def encoders_table() -> str:
+    """The list of encoders on the page on models."""
+    lines = ["| encoder | `model_type` | file |", "|---|---|---|"]
+    for name, encoder in sorted(ENCODERS.items()):
+        file = Path(inspect.getsourcefile(encoder.embed)).name
+        lines.append(f"| {encoder.title} | `{name}` | [`{file}`](encoders/{file}) |")
+    return "\n".join(lines)
+
+
+def test_the_page_lists_the_encoders() -> None:
+    assert between("encoders") == encoders_table()
+
+
 def keys_table() -> str:
     """The table of the page on models."""
     becomes = {Use.HONOURED: "followed", Use.HARMLESS: "no effect"}
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for name in sorted(KEYS["bert"].keys() | KEYS["distilbert"].keys()):
+    for name in sorted(set().union(*KEYS.values())):
         entries = {kind: KEYS[kind][name] for kind in KEYS if name in KEYS[kind]}
         for kind, key in entries.items():
-            shared = len(entries) == 2 and entries["bert"] == entries["distilbert"]
-            of = "both" if shared else {"bert": "BERT", "distilbert": "DistilBERT"}[kind]
+            shared = list(entries.values()).count(key) == len(ENCODERS)
+            of = "both" if shared else ENCODERS[kind].title
             wanted = " or ".join(f"`{json_name(value)}`" for value in reversed(key.only))
             names = rows.setdefault((becomes.get(key.use, f"refused, unless {wanted}"), key.why, of), [])
             if name not in names:
@@ -193,7 +208,7 @@ def keys_table() -> str:
     lines = ["| keys | network | what becomes of them | why |", "|---|---|---|---|"]
     for (fate, why, of), names in sorted(rows.items(), key=lambda row: (row[0][0], row[0][2], row[1])):
         shown = ", ".join(f"`{name}`" for name in names)
-        lines.append(f"| {shown} | {of} | {fate} | {why.replace('layers.read_shape: ', '')} |")
+        lines.append(f"| {shown} | {of} | {fate} | {why.replace('shape.read_shape: ', '')} |")
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ig_worker.errors import ModelError
 from ig_worker.models.files import find_model
-from ig_worker.models.layers import read_shape
+from ig_worker.models.shape import read_shape
 from tests.fuzz import damaged, one_line, quick
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from ig_worker.errors import ModelError
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import find_model
 from ig_worker.models.inputs import ModelInput
-from ig_worker.models.layers import layer_depth, read_shape
+from ig_worker.models.layers import layer_depth
+from ig_worker.models.shape import read_shape
 from tests.truth import true_network
 
 IDS = np.array([[2, 5, 8, 11, 3, 0, 0, 0], [2, 30, 31, 12, 13, 14, 15, 3]], np.int32)
@@ -23,7 +25,7 @@ def load(directory: Path):
     return load_classifier(find_model(str(directory)))
 
 
-@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_every_layer_gives_what_transformers_gives(tiny_models: dict[str, Path], architecture: str) -> None:
     classifier = load(tiny_models[architecture])
     output = classifier.keras_model(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)
@@ -38,7 +40,7 @@ def test_every_layer_gives_what_transformers_gives(tiny_models: dict[str, Path],
         assert theirs_off < 1e-4, layer
 
 
-@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 @pytest.mark.parametrize("layer", ["embeddings", "block:1", "block:2"])
 def test_both_halves_together_give_the_probabilities(tiny_models, architecture: str, layer: str) -> None:
     from ig_worker.models.runtime import tf

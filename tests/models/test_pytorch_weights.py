@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import find_model
 
 IDS = np.array([[2, 5, 8, 11, 3]], np.int32)
@@ -29,7 +30,7 @@ def as_pytorch(variables) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("beside", [[], ["tf_model.h5"]])
-@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_pytorch_safetensors_give_the_same_network(tiny_models, tmp_path: Path, architecture, beside) -> None:
     from safetensors.numpy import save_file
 

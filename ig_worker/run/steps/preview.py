@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ig_worker.explain.methods import ADAPTIVE
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import NetworkShape
 from ig_worker.run.config import ExplainConfig
 
 CAUTIONS = ("assumed", "suspicious")  # names of lines that a person should not overlook
 MOST_UNKNOWN = 0.05  # share of the tokens that is suspicious
-# Of a row by the adaptive method, as a guess: what IMDB reviews took at the default tolerance, 8.3 with a small
-# DistilBERT, whose head is piecewise linear, and 38.7 with a BERT of six blocks.
-_ADAPTIVE_EVALUATIONS = {"distilbert": 8.0, "bert": 40.0}
 _CPU_PACE, _GPU_PACE = 4e10, 2e13  # operations a second of one CPU thread and of one GPU, for want of a measurement
 _SHOWN_TOKENS = 12
 _WIDTH = 12  # columns of a line's name
@@ -172,7 +170,7 @@ def evaluations(config: ExplainConfig, architecture: str) -> float:
     """Of one row: what a fixed rule takes, or what the adaptive method takes as a rule."""
     if config.method != ADAPTIVE:
         return float(config.n_steps + 1)  # F(x) and F(x') are two halves
-    return min(_ADAPTIVE_EVALUATIONS[architecture], float(config.max_evaluations))
+    return min(ENCODERS[architecture].adaptive_evaluations, float(config.max_evaluations))
 
 
 def duration(seconds: float) -> str:
@@ -197,10 +195,9 @@ def _share(part: int, whole: int) -> str:
 
 
 def _network(shape: NetworkShape) -> str:
-    names = {"distilbert": "DistilBERT", "bert": "BERT"}
     head = "a head on [CLS]" if shape.head is None else f"a head on all of {shape.head.length} positions"
     return (
-        f"{names[shape.architecture]} of {shape.blocks} blocks, width {shape.hidden}, {shape.heads} heads, "
+        f"{ENCODERS[shape.architecture].title} of {shape.blocks} blocks, width {shape.hidden}, {shape.heads} heads, "
         f"{shape.vocabulary:,} tokens, with {head}"
     )
 

@@ -23,7 +23,7 @@ _EVERY_S, _MOST = 30.0, 1000  # a file so often, or for so many attempts
 
 
 class Attempts:
-    """Collects attempts and writes them now and then, each file once.
+    """Collects attempts and writes them now and then, each file once, and at the end of its context.
 
     Args:
         storage: of the run.
@@ -36,6 +36,12 @@ class Attempts:
         self._number = 0
         self._waiting: list[dict[str, Any]] = []
         self._written = time.monotonic()
+
+    def __enter__(self) -> Attempts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
 
     def add(self, event: Event) -> None:
         ended = datetime.datetime.now(datetime.UTC)

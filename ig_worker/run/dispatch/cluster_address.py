@@ -119,17 +119,22 @@ def await_cluster(
         answer = ask(wanted.address)
         if answer.alive:
             return
-        if answer.final:
-            raise UsageError(
-                f"{wanted.source} is {wanted.address}, and {answer.reason}",
-                expected=_EXPECTED,
-                remedy=f"mend it, or {wanted.otherwise}",
-            )
-        if clock() + _PAUSE_S >= end:
-            raise UsageError(
-                f"no Ray cluster answers at {wanted} ({answer.reason}; tried for {CONNECT_S:.0f} s)",
-                expected="a head that runs and can be reached from here",
-                remedy=f"start it, mend the address, or {wanted.otherwise}",
-            )
+        if answer.final or clock() + _PAUSE_S >= end:
+            raise _not_reached(wanted, answer)
         tell(f"{answer.reason}; trying for {end - clock():.0f} s more")
         sleep(max(0.0, min(_PAUSE_S, deadline.left)))
+
+
+def _not_reached(wanted: Wanted, answer: Answer) -> UsageError:
+    """What to say of a cluster that does not answer, or is of another kind."""
+    if answer.final:
+        return UsageError(
+            f"{wanted.source} is {wanted.address}, and {answer.reason}",
+            expected=_EXPECTED,
+            remedy=f"mend it, or {wanted.otherwise}",
+        )
+    return UsageError(
+        f"no Ray cluster answers at {wanted} ({answer.reason}; tried for {CONNECT_S:.0f} s)",
+        expected="a head that runs and can be reached from here",
+        remedy=f"start it, mend the address, or {wanted.otherwise}",
+    )

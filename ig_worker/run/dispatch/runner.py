@@ -56,17 +56,13 @@ def work_through(
         if metrics is not None:
             metrics.state(ledger, crew)
 
-    try:
-        for event in crew.work(ledger, step.order, look):
-            if attempts is not None:
-                attempts.add(event)
-            if metrics is not None:
-                metrics.attempt(event)
-            if event.action is Action.FINISH and not isinstance(event.task, Part):
-                yield event
-    finally:
+    for event in crew.work(ledger, step.order, look):
         if attempts is not None:
-            attempts.flush()
+            attempts.add(event)
+        if metrics is not None:
+            metrics.attempt(event)
+        if event.action is Action.FINISH and not isinstance(event.task, Part):
+            yield event
     if ledger.given_up:
         task, error = next(iter(ledger.given_up.items()))
         failed = step.failed.format(task=task, count=len(ledger.given_up))

@@ -211,11 +211,11 @@ def _explain(run: ActiveRun, crew: Crew, executor: Executor) -> None:
         failed="{count} chunks failed again and again, such as chunk {task:05d}",
         remedy="mend the cause and run the same command again; what is done is kept",
     )
-    attempts = Attempts(Storage(run.store.uri), run.lease.driver)
     before = run.prepared.chunks - len(run.todo)
     with (
         meter("explaining, chunks", run.prepared.chunks, before) as shown,
         executor.metrics(run.store.uri, "explain") as metrics,
+        Attempts(Storage(run.store.uri), run.lease.driver) as attempts,
     ):
 
         def tick() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -25,6 +25,7 @@ from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.preflight import check_commits, missing_chunks
 from ig_worker.run.steps.prepare import COMPLETE
 from ig_worker.run.steps.result import RunResult
+from ig_worker.run.store.run_store import Commit
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +48,34 @@ def conclude(run: ActiveRun) -> RunResult:
             f"{len(missing)} results are gone since they were written, such as that of chunk {missing[0]:05d}",
             remedy="see that nothing else changes the run, then run the same command again",
         )
-    explained = sum(commit.rows for commit in commits.values())
-    quarantined = sum(len(commit.quarantined) for commit in commits.values())
-    counts = {**run.counts, "explained": explained, "quarantined": quarantined, "chunks_done": len(commits)}
     audits = read_audit(run.store, run.fingerprint, run.config.audit) if run.config.audit > 0 else None
-    beyond = None if audits is None else worst_beyond(audits, run.config)
-    fault = beyond.line(run.store.storage.describe("aggregates/audit.parquet")) if beyond else ""
+    result = _result(run, commits, audits)
+    counts = {
+        **run.counts,
+        "explained": result.explained,
+        "quarantined": result.quarantined,
+        "chunks_done": len(commits),
+    }
+    beyond = result.audit_beyond
     audited = {} if audits is None else {"audit": {"rows": audits.num_rows, "beyond": beyond and asdict(beyond)}}
     run.store.write_manifest({**run.manifest, "state": COMPLETE, "counts": counts, **audited})
-    result = RunResult(
+    reason = result.fault or (f"{result.quarantined} rows are quarantined" if result.quarantined else "")
+    last = run.store.read_summary()
+    # A start that found everything done says nothing of the speed.
+    rate = result.rate if result.computed else last.get("reviews_per_second", 0.0)
+    run.store.write_summary({**asdict(result), "reason": reason, "reviews_per_second": rate})
+    return result
+
+
+def _result(run: ActiveRun, commits: Mapping[int, Commit], audits: pa.Table | None) -> RunResult:
+    quarantined = sum(len(commit.quarantined) for commit in commits.values())
+    beyond = None if audits is None else worst_beyond(audits, run.config)
+    fault = beyond.line(run.store.storage.describe("aggregates/audit.parquet")) if beyond else ""
+    return RunResult(
         exit_code=EXIT_DAMAGED if fault else EXIT_QUARANTINED if quarantined else EXIT_OK,
         state=COMPLETE,
         rows=run.prepared.rows,
-        explained=explained,
+        explained=sum(commit.rows for commit in commits.values()),
         quarantined=quarantined,
         chunks=run.prepared.chunks,
         computed=len(run.todo),
@@ -72,12 +88,6 @@ def conclude(run: ActiveRun) -> RunResult:
         fault=fault,
         suspicious=run.manifest.get("suspicious", []),
     )
-    reason = fault or (f"{result.quarantined} rows are quarantined" if result.quarantined else "")
-    last = run.store.read_summary()
-    # A start that found everything done says nothing of the speed.
-    rate = result.rate if result.computed else last.get("reviews_per_second", 0.0)
-    run.store.write_summary({**asdict(result), "reason": reason, "reviews_per_second": rate})
-    return result
 
 
 def _largest(audits: pa.Table | None, column: str) -> float | None:

@@ -20,6 +20,7 @@ PREPARED = "prepared"
 PREPARING = "preparing"
 COMPLETE = "complete"
 _WAYS = ("label_map", "text_column", "label_column", "id_column", "encoding", "delimiter")  # of reading the same files
+Progress = Callable[[int, int], None]  # told the rows that are written, and those in all
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Prepared:
 def prepare(
     store: RunStore,
     config: DataConfig,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     documents: Documents | None = None,
 ) -> Prepared:
     """Shard the data set of `config` into RUN/chunks; a run that already holds it is left as it is.
@@ -81,6 +82,12 @@ def prepare(
             _write_chunks(store, config, documents, progress, missing)
         return done
     # Nothing, a sharding that did not come to its end, or one that nothing rests on: whatever it was, it starts anew.
+    return _shard_anew(store, config, asked, progress, documents)
+
+
+def _shard_anew(
+    store: RunStore, config: DataConfig, asked: dict[str, Any], progress: Progress | None, documents: Documents
+) -> Prepared:
     store.write_manifest({"state": PREPARING, "config": settings(config), "data_identity": asked})
     prepared = _write_chunks(store, config, documents, progress)
     for index in sorted(store.chunk_indexes() - set(range(prepared.chunks))):  # of a sharding that was given up
@@ -121,7 +128,7 @@ def _write_chunks(
     store: RunStore,
     config: DataConfig,
     documents: Documents,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
     only: Container[int] | None = None,
 ) -> Prepared:
     finder = FaultFinder(config.max_text_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,20 +44,14 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         UsageError: the tokenizer lacks the token of ``--baseline``.
     """
     from ig_worker.explain.baselines import SpecialIds, baseline_ids  # TensorFlow: seconds
-    from ig_worker.models.tokenize import TextEncoder, load_tokenizer
+    from ig_worker.models.tokenize import TextEncoder
     from ig_worker.models.vocabulary import around, suspicious_setting
 
-    classifier = None
-    if network:
-        from ig_worker.models.classifier import load_classifier
-
-        classifier = load_classifier(files)
-        tokenizer = classifier.tokenizer
-    else:
-        tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
+    classifier, tokenizer = _load(files, network)
     encoder = TextEncoder(tokenizer, config.text_style, config.max_length)
     rows, looked_at = sample(documents)
-    survey = encoder.survey([text for text, _ in rows])
+    texts = [text for text, _ in rows]
+    survey = encoder.survey(texts)
     token = baseline_ids(np.array([-1], np.int32), config.baseline, SpecialIds.of(tokenizer))[0]
     before, behind = around(tokenizer) if config.text_style != "plain" else ([], [])
     return Preview(
@@ -67,7 +61,7 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         data=documents.name,
         rows=documents.rows,
         labels=documents.labels.line() if documents.labels.counts else "",
-        first_tokens=tuple(tuple(one.tokens) for one in encoder.encode([text for text, _ in rows[:_SHOWN_TEXTS]])),
+        first_tokens=tuple(tuple(one.tokens) for one in encoder.encode(texts[:_SHOWN_TEXTS])),
         before=tuple(before),
         behind=tuple(behind),
         special=tuple(tokenizer.all_special_tokens),
@@ -80,6 +74,18 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         assumed=tuple(assumptions(files, documents)),
         trial=_try(classifier, encoder, config, rows) if classifier is not None and rows else None,
     )
+
+
+def _load(files: ModelFiles, network: bool) -> tuple[Classifier | None, Any]:
+    """(the network where it is asked for, the tokenizer)."""
+    if not network:
+        from ig_worker.models.tokenize import load_tokenizer
+
+        return None, load_tokenizer(files.directory, files.shape.vocabulary)
+    from ig_worker.models.classifier import load_classifier
+
+    classifier = load_classifier(files)
+    return classifier, classifier.tokenizer
 
 
 def sample(documents: Documents) -> tuple[Rows, int]:

@@ -66,14 +66,10 @@ def recompute(
     chosen = commits[:: max(1, math.floor(1 / share))]
     settings = ActorSettings(cpus_per_actor=config.cpus_per_actor)
     actors = ActorSpec(Actor, (config, settings, files, store.uri, None), settings)
-    step = Step(
-        order=lambda index: ("recompute", index, batch_tokens),
-        failed="chunk {task:05d} could not be explained again",
-    )
+    step = Step(lambda index: ("recompute", index, batch_tokens), "chunk {task:05d} could not be explained again")
     rows, largest = 0, 0.0
-    deadline = Deadline(None)
-    with executor.crew(actors, deadline) as crew:
-        for done, event in enumerate(work_through(crew, Ledger(chosen), step, deadline.check), 1):
+    with executor.crew(actors, Deadline(None)) as crew:
+        for done, event in enumerate(work_through(crew, Ledger(chosen), step, tick=lambda: None), 1):
             rows, largest = rows + len(event.record), max([largest, *event.record])
             progress(done, len(chosen))
     tolerance = config.tolerance if "tolerance" in manifest["identity"] else 0.0

@@ -32,7 +32,7 @@ def _aggregate(arguments: argparse.Namespace) -> int:
     config, store = _settings.read_settings(arguments, ApplyConfig), RunStore(arguments.run)
     with meter("aggregating, chunks", None) as shown:
         tables = aggregate(store, lambda done, total: shown.update(done, total=total), config)
-    print("\n".join(summarise(tables, store.read_quarantine().num_rows).lines()))
+    print("\n".join(summarise(tables, store.results.quarantined().num_rows).lines()))
     print(f"tables: {store.storage.describe('aggregates')}")
     return 0
 

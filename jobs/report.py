@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     store = RunStore(arguments.run)
     place = write_report(store, arguments.examples, arguments.palette)
-    print("\n".join(summarise(current(store), store.read_quarantine().num_rows).lines()))
-    if rate := store.read_summary().get("reviews_per_second"):
+    print("\n".join(summarise(current(store), store.results.quarantined().num_rows).lines()))
+    if rate := store.summary.read().get("reviews_per_second"):
         print(f"throughput   {rate:.2f} reviews/s, actors' start-up included")
     print(f"report       {place}")
     return 0

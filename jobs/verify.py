@@ -36,7 +36,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.recompute <= 1:
         raise UsageError(f"--recompute is {arguments.recompute}", expected="a share from 0 to 1")
     store = RunStore(arguments.run)
-    store.manifest()  # before a lease is written where no run is
+    store.manifest.existing()  # before a lease is written where no run is
     # What is damaged is removed on what was seen while no driver was at work.
     with Lease(store.storage).held() if arguments.repair else nullcontext():
         with meter("verifying, chunks", None) as shown:

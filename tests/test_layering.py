@@ -102,9 +102,9 @@ def test_the_package_the_command_a_models_files_and_the_status_job_import_nothin
 
 def test_the_status_of_a_run_with_quarantined_rows_needs_no_pandas(tmp_path: Path) -> None:
     store = RunStore(str(tmp_path))
-    store.write_chunk(0, CHUNK, {})
-    store.commit(0, explained("a"), quarantined(1, 2), "print")
-    store.write_manifest({"state": "stopped"})
+    store.chunks.write(0, CHUNK, {})
+    store.results.commit(0, explained("a"), quarantined(1, 2), "print")
+    store.manifest.write({"state": "stopped"})
     code = f"import sys; from jobs.status import main; main([{str(tmp_path)!r}]); print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "2 quarantined" in done.stdout

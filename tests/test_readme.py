@@ -34,10 +34,10 @@ def a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the run of the examples, aggregated."""
     folder = tmp_path_factory.mktemp("readme")
     store = RunStore(str(folder / "runs" / "first"))
-    store.write_manifest({"fingerprint": "f00d"})
+    store.manifest.write({"fingerprint": "f00d"})
     rows = make_rows(200)
     for index in range(2):
-        store.commit(index, make_table(rows[100 * index :][:100]), make_quarantine(0), "f00d")
+        store.results.commit(index, make_table(rows[100 * index :][:100]), make_quarantine(0), "f00d")
     aggregate(store)
     return folder
 
@@ -61,8 +61,8 @@ def test_every_block_of_python_is_an_example_and_has_a_test() -> None:
 
 def test_the_files_of_a_run_are_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RunStore(str(tmp_path / "runs" / "first"))
-    store.write_chunk(0, CHUNK, {})
-    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    store.chunks.write(0, CHUNK, {})
+    store.results.commit(0, explained("a"), quarantined(1, 2), "print")
     names = run_example("pyarrow.dataset", tmp_path, monkeypatch)
     assert names["strongest"] == [(0.25, "one"), (0.0, "[CLS]")]
 

@@ -66,9 +66,9 @@ def chunk(random: np.random.Generator, first: int, rows: int, tokens: int) -> pa
 
 def make_run(place: Path, rows: int, tokens: int, chunk_rows: int) -> RunStore:
     store, random = RunStore(str(place)), np.random.default_rng(7)
-    store.write_manifest({"fingerprint": "made-up"})
+    store.manifest.write({"fingerprint": "made-up"})
     for index, first in enumerate(range(0, rows, chunk_rows)):
-        store.commit(index, chunk(random, first, min(chunk_rows, rows - first), tokens), NOTHING, "made-up")
+        store.results.commit(index, chunk(random, first, min(chunk_rows, rows - first), tokens), NOTHING, "made-up")
     return store
 
 

@@ -154,14 +154,14 @@ def _spread(values: list[float], digits: int = 0) -> str:
 
 def _build(store: RunStore, tables: Iterator[pa.Table], rows: int) -> int:
     """Write a run of `rows` rows, each with an id of its own, and aggregate it; the number of its tokens."""
-    store.write_manifest({"fingerprint": "made-for-measuring", "data": {"class_names": ["negative", "positive"]}})
+    store.manifest.write({"fingerprint": "made-for-measuring", "data": {"class_names": ["negative", "positive"]}})
     done = tokens = 0
     for index, table in enumerate(tables):
         table = table.slice(0, rows - done)
         ids = pa.array([f"review-{done + i:06d}" for i in range(table.num_rows)])
         table = table.set_column(0, schema.ATTRIBUTIONS.field("id"), ids)
         empty = pa.Table.from_batches([], schema=schema.QUARANTINE)
-        store.commit(index, table, empty, "made-for-measuring")
+        store.results.commit(index, table, empty, "made-for-measuring")
         done += table.num_rows
         tokens += len(table.column("tokens").combine_chunks().flatten())
         if done >= rows:
@@ -171,7 +171,7 @@ def _build(store: RunStore, tables: Iterator[pa.Table], rows: int) -> int:
 
 
 def _repeated(run: str) -> Iterator[pa.Table]:
-    tables = list(RunStore(run).iter_attributions(schema.ATTRIBUTIONS.names))
+    tables = list(RunStore(run).results.each(schema.ATTRIBUTIONS.names))
     return chain.from_iterable(repeat([table for table in tables if table.num_rows]))
 
 

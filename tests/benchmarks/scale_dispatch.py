@@ -19,6 +19,7 @@ import ray
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.records import Binding, ChunkRecord
 from ig_worker.run.config import ExplainConfig, run_identity
+from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.executor import ON_RAY
 from ig_worker.run.dispatch.pool import Pool
 from ig_worker.run.steps import explain
@@ -113,4 +114,4 @@ def _run(place: str, chunks: int, milliseconds: int) -> Iterator[ActiveRun]:
     identity = run_identity(config, "data", "weights", "tokenizer") | {"batch_tokens": milliseconds}
     files = ModelFiles.__new__(ModelFiles)  # nothing asks for the model
     with Lease(Storage(place)).held() as lease:
-        yield ActiveRun(store, config, files, prepared, identity, {}, list(range(chunks)), lease)
+        yield ActiveRun(store, config, files, prepared, identity, {}, list(range(chunks)), lease, Deadline(None))

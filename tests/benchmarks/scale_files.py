@@ -19,7 +19,7 @@ from ig_worker.run.config import DataConfig
 from ig_worker.run.steps.preflight import check_commits, missing_chunks
 from ig_worker.run.steps.prepare import Prepared, prepare
 from ig_worker.run.steps.status import read_status
-from ig_worker.run.store import run_store as store_module
+from ig_worker.run.store import run_files
 from ig_worker.run.store.run_store import RunStore
 from tests.benchmarks.process import peak_memory
 from tests.run.s3 import uri
@@ -42,8 +42,8 @@ class Files:
             store = RunStore(place)
             _fill(store, chunks)
             prepared = Prepared("stand-in", "data", chunks, chunks, 0)
-            seconds = {"list": _timed(store.committed)[0]}
-            seconds["footers"], commits = _timed(store.commits)
+            seconds = {"list": _timed(store.results.indexes)[0]}
+            seconds["footers"], commits = _timed(store.results.commits)
             seconds["check"], _ = _timed(lambda: check_commits(store, commits, _MARK, prepared, 1))
             seconds["missing"], _ = _timed(lambda: missing_chunks(chunks, commits))
             assert len(commits) == chunks
@@ -55,11 +55,11 @@ class Files:
 
     def object_store(self, chunks: int, readers: int) -> dict[str, float]:
         """Seconds to read the footers of so many results, so many at a time, where each request waits `LATENCY_S`."""
-        with _Answers(_result_file(0), chunks) as answers, mock.patch.object(store_module, "_READERS", readers):
+        with _Answers(_result_file(0), chunks) as answers, mock.patch.object(run_files, "_READERS", readers):
             store = RunStore(answers.uri)
-            listed, indexes = _timed(store.committed)
-            before = answers.requests
-            read, _ = _timed(lambda: store._read_each(lambda index: store._footer(_name(index)), indexes))
+            listed, indexes = _timed(store.results.indexes)
+            before, files = answers.requests, run_files.RunFiles(store.storage)
+            read, _ = _timed(lambda: files.read_each(lambda index: files.footer(_name(index)), indexes))
             requests = (answers.requests - before) / len(indexes)
         assert len(indexes) == chunks
         return {"chunks": chunks, "readers": readers, "list": listed, "footers": read, "requests_per_footer": requests}
@@ -117,7 +117,7 @@ def _result_file(index: int) -> bytes:
     """A committed result of one row."""
     with TemporaryDirectory() as place:
         store = RunStore(place)
-        store.commit(index, explained("a"), quarantined(), _MARK)
+        store.results.commit(index, explained("a"), quarantined(), _MARK)
         data = store.storage.read(_name(index))
     assert data is not None
     return data
@@ -137,7 +137,7 @@ def _fill(store: RunStore, chunks: int) -> None:
         head, key, tail = data.rpartition(b"ig_worker.chunk")
         (folder / f"{chunk_name(index)}.parquet").write_bytes(head + key + tail.replace(old, text, 1))
     data_of_run = {"name": "stand-in", "digest": "data", "rows": chunks, "chunks": chunks, "faults": 0}
-    store.write_manifest({"state": "complete", "data": data_of_run, "fingerprint": _MARK})
+    store.manifest.write({"state": "complete", "data": data_of_run, "fingerprint": _MARK})
 
 
 class _Answers:

@@ -154,8 +154,8 @@ class Result:
         store = RunStore(place)
         names = store.storage.list("attributions", ".parquet")
         files = {name: store.storage.read(f"attributions/{name}") or b"" for name in names}
-        tables = {name: store.read_attributions(index) for index, name in enumerate(names)}
-        quarantine = store.read_quarantine().column("id").to_pylist()
+        tables = {name: store.results.read(index) for index, name in enumerate(names)}
+        quarantine = store.results.quarantined().column("id").to_pylist()
         explained = [id for table in tables.values() for id in table.column("id").to_pylist()]
         return cls(files, tables, [*explained, *quarantine], len(quarantine))
 

@@ -88,12 +88,12 @@ def build(tmp_path: Path) -> Callable[..., RunStore]:
 
     def build_run(*chunks: list[Row], quarantined: pa.Table | None = None, **manifest: Any) -> RunStore:
         store = RunStore(str(tmp_path / "run"))
-        store.write_manifest({"fingerprint": "f00d", **manifest})
+        store.manifest.write({"fingerprint": "f00d", **manifest})
         for index, rows in enumerate(chunks):
             texts = [{"id": row["id"], "text": " ".join(row["tokens"]), "label": row["label"]} for row in rows]
-            store.write_chunk(index, pa.Table.from_pylist(texts, schema=schema.INPUT), {})
+            store.chunks.write(index, pa.Table.from_pylist(texts, schema=schema.INPUT), {})
             bad = quarantined if quarantined is not None and index == 0 else make_quarantine(0)
-            store.commit(index, make_table(rows), bad, "f00d")
+            store.results.commit(index, make_table(rows), bad, "f00d")
         return store
 
     return build_run

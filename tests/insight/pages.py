@@ -38,8 +38,8 @@ def made_up() -> list[dict]:
 
 def write(place: Path, rows: list[dict], **manifest: object) -> Path:
     store = RunStore(str(place))
-    store.write_manifest({"fingerprint": "f00d", **manifest})
-    store.commit(0, make_table(rows), make_quarantine(0), "f00d")
+    store.manifest.write({"fingerprint": "f00d", **manifest})
+    store.results.commit(0, make_table(rows), make_quarantine(0), "f00d")
     ids = [row["id"] for row in rows]
     records = [
         {"id": id, "prediction_before": 0, "prediction": 0, "flipped": i < 4, "aligned": "none"}
@@ -51,7 +51,7 @@ def write(place: Path, rows: list[dict], **manifest: object) -> Path:
         "compare_words": pa.Table.from_pylist(words, schema=compare.WORDS),
     }.items():
         metadata = schema.with_metadata(table.schema, fingerprint="f00d").metadata
-        store.write_aggregate(name, table.replace_schema_metadata(metadata))
+        store.aggregates.write(name, table.replace_schema_metadata(metadata))
     return Path(write_report(store, examples=5))
 
 

@@ -182,7 +182,7 @@ def test_a_run_is_aggregated_over_its_chunks_and_written(build, rows, table):
     assert seen == [(2, 4), (4, 4)]  # two chunks have rows, and each is read twice
     assert set(tables) == set(MEASURES)
     for name, expected in finish(partial(table(data))).items():
-        written = store.read_aggregate(name)
+        written = store.aggregates.read(name)
         assert written.equals(tables[name])
         assert written.schema.metadata[schema.META_FINGERPRINT] == b"f00d"
         same(written, expected)
@@ -213,14 +213,14 @@ def test_tables_are_reused_until_a_chunk_is_added(build, rows, table, quarantine
     store = build(rows(10))
     aggregate(store)
     assert current(store, lambda *_: pytest.fail("read the chunks again"))["convergence"]["rows"][-1].as_py() == 10
-    store.commit(1, table(rows(5, seed=1)), quarantine(0), "f00d")
+    store.results.commit(1, table(rows(5, seed=1)), quarantine(0), "f00d")
     assert current(store)["convergence"]["rows"][-1].as_py() == 15
 
 
 def test_tables_of_another_fingerprint_are_made_anew(build, rows):
     store = build(rows(10))
     aggregate(store)
-    store.write_manifest({"fingerprint": "beef"})
+    store.manifest.write({"fingerprint": "beef"})
     read = []
     current(store, lambda *step: read.append(step))
     assert read == [(1, 2), (2, 2)]

@@ -22,9 +22,9 @@ NUMBERS = st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=30)
 
 def a_run(place: Path, *chunks: list) -> RunStore:
     store = RunStore(str(place))
-    store.write_manifest({"fingerprint": "f00d"})
+    store.manifest.write({"fingerprint": "f00d"})
     for index, rows in enumerate(chunks):
-        store.commit(index, make_table(rows), make_quarantine(0), "f00d")
+        store.results.commit(index, make_table(rows), make_quarantine(0), "f00d")
     return store
 
 
@@ -165,8 +165,8 @@ def test_the_job_writes_both_tables_into_the_later_run(tmp_path: Path, capsys: p
     later = a_run(tmp_path / "b", [flipped(row) for row in rows])
     assert job.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     assert "20 predictions changed (100.0%)" in capsys.readouterr().out
-    assert later.read_aggregate("compare").num_rows == 20
-    assert later.read_aggregate("compare_words") is not None
+    assert later.aggregates.read("compare").num_rows == 20
+    assert later.aggregates.read("compare_words") is not None
     assert write_comparison(later, RunStore(str(tmp_path / "a"))).flips == 20
 
 

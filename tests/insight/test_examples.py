@@ -103,7 +103,7 @@ def test_only_the_chunks_with_examples_are_read_in_full(build, row, monkeypatch)
     store = build([row()], [row(id="b", label=0)])
     light = read_rows(store)
     read: list[int] = []
-    original = store.read_attributions
-    monkeypatch.setattr(store, "read_attributions", lambda i, columns: read.append(i) or original(i, columns))
+    original = store.results.read
+    monkeypatch.setattr(store.results, "read", lambda i, columns: read.append(i) or original(i, columns))
     read_examples(store, light, choose_examples(light, 1))
     assert read == [1]

@@ -150,12 +150,12 @@ def test_a_run_without_results_is_not_evaluated(build: Callable[..., RunStore], 
 def test_the_job_prints_and_writes_the_table(build, row, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     store = build([row(id="r0"), row(id="r1")])
     config = EvaluateConfig(fractions="0.25,0.5", curve_steps=2)
-    write_curves(store, store.read_commit(0), BOTH, config)
+    write_curves(store, store.results.read_commit(0), BOTH, config)
     monkeypatch.setattr(job, "measure_faithfulness", lambda *_: FaithfulnessTotals(1))
     assert job.main([store.uri, "--fractions", "0.25,0.5", "--curve-steps", "2"]) == 0
     shown = capsys.readouterr().out
     assert "integrated_gradients (3)" in shown
     assert "faithful     comprehensiveness 0.844" in shown
-    table = store.read_aggregate("faithfulness")
+    table = store.aggregates.read("faithfulness")
     assert json.loads(table.schema.metadata[schema.META_EVALUATION]) == config.identity()
     assert table.replace_schema_metadata(None).equals(table_of(*BOTH))

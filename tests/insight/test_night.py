@@ -51,7 +51,7 @@ def test_an_evaluation_that_fails_is_a_warning(tmp_path: Path, explain, monkeypa
     done = night(tmp_path, explain, evaluate=True)
     assert (done.exit_code, done.warnings) == (0, ["faithfulness is not known: the evaluation failed: disk full"])
     assert "  warning: faithfulness is not known" in done.text()
-    assert RunStore(str(tmp_path / "runs" / done.run)).read_summary()["night"]["warnings"] == done.warnings
+    assert RunStore(str(tmp_path / "runs" / done.run)).summary.read()["night"]["warnings"] == done.warnings
     assert (tmp_path / "runs" / done.run / "report" / "index.html").exists()
 
 

@@ -13,6 +13,7 @@ import ig_worker
 from ig_worker import schema
 from ig_worker.errors import UsageError
 from ig_worker.insight.tables.aggregate import aggregate
+from ig_worker.run.store.results import Results
 from ig_worker.run.store.run_store import RunStore
 
 
@@ -41,13 +42,13 @@ def test_rows_are_found_by_position_and_by_id(place: str, data: list) -> None:
 
 
 def test_only_the_chunk_with_the_row_is_read(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, whole = [], RunStore.read_attributions
+    read, whole = [], Results.read
 
-    def counted(self: RunStore, index: int, columns: list[str]) -> object:
+    def counted(self: Results, index: int, columns: list[str]) -> object:
         read.append(index)
         return whole(self, index, columns)
 
-    monkeypatch.setattr(RunStore, "read_attributions", counted)
+    monkeypatch.setattr(Results, "read", counted)
     run = ig_worker.open(place)
     run[13], run["row-25"], run[14]
     assert read == [2, 3]

@@ -101,7 +101,7 @@ def test_scripts_of_an_earlier_report_are_removed(build, row, rows):
     write_report(store)
     before = folder(store)
     store.write_text("report/data/reviews-00009-0123456789ab.js", "old")
-    store.commit(1, make_table([row("new words", id="new")]), make_quarantine(0), "f00d")
+    store.results.commit(1, make_table([row("new words", id="new")]), make_quarantine(0), "f00d")
     write_report(store)
     now = folder(store)
     page = now["index.html"]
@@ -117,7 +117,7 @@ def test_a_report_that_fails_half_way_leaves_the_last_one_whole(build, row, rows
     store = build(rows(30))
     write_report(store)
     before = folder(store)
-    store.commit(1, make_table([row("new words", id="new")]), make_quarantine(0), "f00d")
+    store.results.commit(1, make_table([row("new words", id="new")]), make_quarantine(0), "f00d")
     write, full = store.write_text, iter(range(3))
 
     def fail(name, text):

@@ -198,7 +198,7 @@ def test_nodes_come_for_a_job_and_go_after_it(cluster: Cluster, tiny_models: dic
     done = submit(cluster, "python", "-m", "jobs.explain", *flags)
     assert done.returncode == 0, done.stdout[-3000:]
     assert json.loads((run / "summary.json").read_text())["exit_code"] == 0
-    assert sum(table.num_rows for table in RunStore(str(run)).iter_attributions()) == 40
+    assert sum(table.num_rows for table in RunStore(str(run)).results.each()) == 40
     wait_for(cluster, lambda: cluster.workers()[-1] == 0)
     assert max(cluster.workers()) == NODES
 
@@ -242,7 +242,7 @@ def test_a_night_that_is_stopped_goes_on_when_it_is_submitted_again(
     assert "min_accuracy" in summary["reason"]
     assert summary["reason"] in done.stdout  # the driver's words are the job's log
     assert {name: stamp for name, stamp in committed().items() if name in before} == before
-    assert sum(table.num_rows for table in RunStore(str(run)).iter_attributions()) == 200
+    assert sum(table.num_rows for table in RunStore(str(run)).results.each()) == 200
 
 
 def toml(table: dict[str, object]) -> str:

@@ -136,8 +136,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path]
         code,
         command,
         run,
-        [row for table in store.iter_attributions() for row in table.to_pylist()],
-        store.read_quarantine().to_pylist(),
+        [row for table in store.results.each() for row in table.to_pylist()],
+        store.results.quarantined().to_pylist(),
     )
 
 

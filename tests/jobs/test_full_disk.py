@@ -114,4 +114,4 @@ def test_a_disk_that_fills_up_while_rows_are_explained(
     assert files(run, "attributions") == files(tmp_path / "calm", "attributions")
     disk.mount("remount", "ro")
     assert [job.main([str(run)]) for job in (status, verify, report)] == [0, 0, 1]
-    assert RunStore(str(run)).manifest()["state"] == "complete"
+    assert RunStore(str(run)).manifest.existing()["state"] == "complete"

@@ -82,7 +82,7 @@ def finish(command: list[str], run: Path) -> str:
 
 def ended(process: subprocess.Popen[str], run: Path, timeout_s: float) -> Ended:
     _, err = process.communicate(timeout=timeout_s)
-    return Ended(process.returncode, err.splitlines(), RunStore(str(run)).manifest()["state"])
+    return Ended(process.returncode, err.splitlines(), RunStore(str(run)).manifest.existing()["state"])
 
 
 def wait_for(process: subprocess.Popen[str], there: Callable[[], Any]) -> Any:
@@ -175,5 +175,5 @@ def test_an_interrupted_run_goes_on_where_it_stopped(command, calm, tmp_path: Pa
     assert 0 < redone <= CHUNKS - len(stamps)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "finished chunks were made again"
     assert dict(content(tmp_path)) == calm
-    ids = [id for table in RunStore(str(tmp_path)).iter_attributions(["id"]) for id in table.column("id").to_pylist()]
+    ids = [id for table in RunStore(str(tmp_path)).results.each(["id"]) for id in table.column("id").to_pylist()]
     assert sorted(ids) == sorted(f"r{i}" for i in range(4 * CHUNKS))

@@ -51,7 +51,7 @@ def explain(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
         max_length=16, method="gausslegendre", n_steps=5, batch_tokens=2048, actors="1",
     )  # fmt: skip
     explain_here(folder / "run", config, Shared)
-    predictions = RunStore(str(folder / "run")).iter_attributions(["prediction"])
+    predictions = RunStore(str(folder / "run")).results.each(["prediction"])
     labels = [label for table in predictions for label in table.column("prediction").to_pylist()]
     assert set(labels) == {0, 1}
     write_rows(folder / "rows.jsonl", texts, labels)
@@ -133,7 +133,7 @@ def test_a_regression_is_caught_and_named(tmp_path: Path, explain, spoiled_model
     assert third.exit_code == 6
     assert any("min_accuracy" in reason for reason in third.reasons)
     assert any(reason.startswith("class ") for reason in third.reasons)
-    summary = RunStore(str(tmp_path / "imdb-2026-11-26")).read_summary()
+    summary = RunStore(str(tmp_path / "imdb-2026-11-26")).summary.read()
     assert (summary["exit_code"], summary["night"]["run"]) == (6, "imdb-2026-11-26")
     assert "min_accuracy" in summary["reason"]
     assert (
@@ -193,7 +193,7 @@ def test_a_night_of_another_network_on_an_unfinished_run_begins_anew(tmp_path: P
     night(tmp_path, explain)
     (tmp_path / "imdb-2026-11-24" / "attributions" / "chunk-00001.parquet").unlink()
     store = RunStore(str(tmp_path / "imdb-2026-11-24"))
-    store.write_manifest({**store.manifest(), "state": "stopped"})
+    store.manifest.write({**store.manifest.existing(), "state": "stopped"})
     other = night(tmp_path, replace(explain, model=str(tiny_models["bert"])), limits=Thresholds())
     assert (other.run, other.exit_code) == ("imdb-2026-11-24-2", 0)
 

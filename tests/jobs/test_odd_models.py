@@ -52,7 +52,7 @@ def command(tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def results(run: Path) -> list[dict]:
-    return [row for table in RunStore(str(run)).iter_attributions() for row in table.to_pylist()]
+    return [row for table in RunStore(str(run)).results.each() for row in table.to_pylist()]
 
 
 def finite(row: dict) -> bool:
@@ -79,7 +79,7 @@ def test_a_row_without_a_label_is_quarantined_where_labels_are_targets(
 ) -> None:
     flags = ["--target", "label", "--label-map", "0=,1=1", *FIXED]
     assert explain.main(command(tiny_models["distilbert"], *flags)) == 3
-    assert RunStore(str(tmp_path / "run")).read_quarantine().column("reason").to_pylist() == ["bad_label"] * 4
+    assert RunStore(str(tmp_path / "run")).results.quarantined().column("reason").to_pylist() == ["bad_label"] * 4
     assert [row["target"] for row in results(tmp_path / "run")] == [1] * 4
 
 
@@ -97,7 +97,9 @@ def test_odd_texts_have_finite_numbers_in_every_style(tmp_path, command, tiny_mo
     rows = results(tmp_path / "run")
     assert len(rows) == len(TEXTS) - unreadable
     assert all(finite(row) for row in rows)
-    assert RunStore(str(tmp_path / "run")).read_quarantine().column("reason").to_pylist() == ["no_tokens"] * unreadable
+    assert (
+        RunStore(str(tmp_path / "run")).results.quarantined().column("reason").to_pylist() == ["no_tokens"] * unreadable
+    )
 
 
 def test_a_tokenizer_of_another_network_starts_nothing(tmp_path: Path, command, tiny_models, capsys) -> None:

@@ -161,7 +161,7 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     store = RunStore(str(tmp_path))
     prepare(store, config)
     ChunkWorker(config, find_model(config.model)).explain_chunk(store, 0, Binding("print", 0))
-    ours = store.read_attributions(0).to_pylist()
+    ours = store.results.read(0).to_pylist()
 
     tokenizer = load_tokenizer(str(directory), 10**6)
     encoded = (tutorial_2021 if preset.endswith("2021") else tutorial_2022)(real_data, tokenizer)

@@ -56,11 +56,11 @@ class StandIn(Here):
 
 def commit(store: RunStore, index: int, fingerprint: str, guilty: tuple[int, ...] = ()) -> ChunkRecord:
     """Commit a chunk with made-up attributions."""
-    table, faults = store.read_chunk(index)
+    table, faults = store.chunks.read(index)
     faults = dict.fromkeys(guilty, ("ends_process", "")) | faults
     failures = {position: Failure(*fault) for position, fault in faults.items()}
     ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
-    store.commit(index, explained(*ids), quarantine_table(index, table, failures), fingerprint)
+    store.results.commit(index, explained(*ids), quarantine_table(index, table, failures), fingerprint)
     return ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, len(ids), 1.0, 1.0, 1)
 
 

@@ -12,7 +12,8 @@ from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.steps import map_chunks
 from ig_worker.run.steps.map_chunks import BIG_RUN_ROWS, TASK_ROWS, tasks, wants_actors
-from ig_worker.run.store.run_store import Commit, RunStore
+from ig_worker.run.store.results import Commit
+from ig_worker.run.store.run_store import RunStore
 from tests.insight.conftest import make_quarantine, make_rows, make_table
 from tests.run.clusters import one_node
 
@@ -73,9 +74,9 @@ def test_actors_find_the_same_tables_and_name_a_damaged_file(
 def build(tmp_path: Path) -> Callable[..., RunStore]:
     def build_run(*chunks: list) -> RunStore:
         store = RunStore(str(tmp_path / "run"))
-        store.write_manifest({"fingerprint": "f00d"})
+        store.manifest.write({"fingerprint": "f00d"})
         for index, rows in enumerate(chunks):
-            store.commit(index, make_table(rows), make_quarantine(0), "f00d")
+            store.results.commit(index, make_table(rows), make_quarantine(0), "f00d")
         return store
 
     return build_run

@@ -157,7 +157,7 @@ class Night:
     def readers_are_safe(self) -> None:
         """Whatever has happened: no row is there twice, and every file that is read is whole."""
         store = self.store
-        if store.read_manifest() is not None:
+        if store.manifest.read() is not None:
             seen = rows_of(store)
             assert len(seen) == len(set(seen))
             assert set(seen) <= set(self.ids)
@@ -171,8 +171,8 @@ class Night:
 
 
 def rows_of(store: RunStore) -> list[str]:
-    ids = [id for table in store.iter_attributions(["id"]) for id in table.column("id").to_pylist()]
-    return ids + store.read_quarantine().column("id").to_pylist()
+    ids = [id for table in store.results.each(["id"]) for id in table.column("id").to_pylist()]
+    return ids + store.results.quarantined().column("id").to_pylist()
 
 
 def content(run: Path) -> dict[str, bytes]:
@@ -205,11 +205,11 @@ def mischief(draw: st.DrawFn) -> Callable[[Night, Disk], None]:
 
     def happen(night: Night, disk: Disk) -> None:
         store = night.store
-        manifest = store.read_manifest() or {}
+        manifest = store.manifest.read() or {}
         with disk.crashing(instant):
             if kind == "start":
                 night.start()
-            elif kind == "orphan" and "fingerprint" in manifest and index in store.chunk_indexes():
+            elif kind == "orphan" and "fingerprint" in manifest and index in store.chunks.indexes():
                 commit(store, index, manifest["fingerprint"])
             elif kind == "delete":
                 (night.place / folder / f"chunk-{index:05d}.parquet").unlink(missing_ok=True)
@@ -272,7 +272,7 @@ def test_an_orphan_of_other_settings_commits_nothing() -> None:
     with night([False, False], 1) as run:
         with pytest.raises(Crash):
             explain_here(run.place, replace(run.config, tolerance=0.01), Crashes)
-        theirs = run.store.manifest()["fingerprint"]
+        theirs = run.store.manifest.existing()["fingerprint"]
         run.start()
         with pytest.raises(RunStoppedError, match="goes on with other settings"):
             commit(run.store, 0, theirs)
@@ -377,7 +377,7 @@ def test_two_commits_of_one_chunk_at_once_leave_one_of_them_whole(disk: Disk, or
     with night([False, True, False, False], 3) as run:
         run.start()
         before = (run.place / "attributions/chunk-00001.parquet").read_bytes()
-        mark = run.store.manifest()["fingerprint"]
+        mark = run.store.manifest.existing()["fingerprint"]
         (run.place / "attributions/chunk-00000.parquet").unlink()
         turns = Turns(
             disk, {"worker": lambda: commit(run.store, 0, mark, guilty), "orphan": lambda: commit(run.store, 0, mark)}
@@ -406,7 +406,7 @@ def test_the_chunks_are_full_in_order_and_named_by_their_number(disk: Disk, empt
         names = sorted(path.stem for path in (run.folder / "part" / "chunks").iterdir())
         indexes = [parse_chunk_name(name) for name in names]
         assert indexes == list(range(prepared.chunks))
-        tables = [store.read_chunk(index)[0] for index in range(prepared.chunks)]
+        tables = [store.chunks.read(index)[0] for index in range(prepared.chunks)]
         assert [table.num_rows for table in tables] == [prepared.rows_of(i, chunk_rows) for i in range(prepared.chunks)]
         ids = [id for table in tables for id in table.column("id").to_pylist()]
         assert ids == run.ids[config.offset :][:rest]

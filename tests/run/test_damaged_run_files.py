@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 
 from ig_worker.run.dispatch.attempt_log import failed_attempts
-from ig_worker.run.store.lease import Mark, _alive, judge
+from ig_worker.run.store.lease import LeaseRecord, _alive, judge
 from ig_worker.run.store.run_store import RunStore
 from tests.fuzz import damaged, one_line, quick
 
@@ -25,7 +25,7 @@ MANIFEST = {
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     made = RunStore(str(tmp_path))
-    made.write_manifest(MANIFEST)
+    made.manifest.write(MANIFEST)
     return made
 
 
@@ -33,7 +33,7 @@ def whole(name: str) -> bytes:
     content = {
         "run.json": {**MANIFEST, "schema_version": "1"},
         "attempts": {"driver": "d", "attempts": [{"task": "chunk-00001", "outcome": "actor died", "seconds": 0.5}]},
-        "driver.json": asdict(Mark.own()),
+        "driver.json": asdict(LeaseRecord.own()),
     }
     return json.dumps(content[name], indent=1).encode()
 
@@ -44,7 +44,7 @@ def whole(name: str) -> bytes:
 def test_a_damaged_manifest_is_read_or_named_in_one_line(store: RunStore, content: bytes) -> None:
     store.storage.write("run.json", content)
     with one_line():
-        store.manifest()
+        store.manifest.existing()
 
 
 @quick
@@ -59,9 +59,9 @@ def test_damaged_records_of_attempts_are_passed_over(store: RunStore, content: b
 @given(content=damaged(whole("driver.json")))
 @example(content=DEEP)
 def test_a_damaged_lease_is_nobodys_or_somebodys(content: bytes) -> None:
-    mark = Mark.parse(content)
+    mark = LeaseRecord.parse(content)
     if mark is not None:
-        judge(mark, mark, 0.0, machine=Mark.own().machine, alive=_alive)
+        judge(mark, mark, 0.0, machine=LeaseRecord.own().machine, alive=_alive)
         str(mark)
 
 
@@ -71,4 +71,4 @@ def test_a_damaged_lease_is_nobodys_or_somebodys(content: bytes) -> None:
 def test_a_damaged_summary_is_read_or_named_in_one_line(store: RunStore, content: bytes) -> None:
     store.storage.write("summary.json", content)
     with one_line():
-        store.read_summary()
+        store.summary.read()

@@ -118,8 +118,8 @@ def test_it_holds_while_actors_work(config, tmp_path, clock, step: str, done: in
     with pytest.raises(RunStoppedError, match=told):
         explain_here(tmp_path / "run", replace(config, audit=0.5), Slow, deadline=Deadline(20, clock=clock))
     store = RunStore(str(tmp_path / "run"))
-    assert list(store.commits()) == list(range(done))
-    assert (store.manifest()["state"], store.read_summary()["exit_code"]) == ("stopped", 4)
+    assert list(store.results.commits()) == list(range(done))
+    assert (store.manifest.existing()["state"], store.summary.read()["exit_code"]) == ("stopped", 4)
 
 
 @pytest.mark.parametrize("phase", ["_actors", "read_curves"])
@@ -141,7 +141,7 @@ def test_what_does_not_look_at_the_clock_is_interrupted_and_the_end_is_written_d
     monkeypatch.setattr(explain, "conclude", hang)
     with pytest.raises(RunStoppedError, match="--deadline of 20 s has passed"):
         explain_here(tmp_path / "run", config, StandIn)
-    assert RunStore(str(tmp_path / "run")).read_summary()["exit_code"] == 4
+    assert RunStore(str(tmp_path / "run")).summary.read()["exit_code"] == 4
 
 
 def test_the_sooner_of_two_deadlines_counts(clock: Clock) -> None:

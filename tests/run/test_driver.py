@@ -44,7 +44,7 @@ def explain(place: Path, config: ExplainConfig, kind: type = StandIn) -> RunResu
 
 
 def ids_of(run: Path) -> list[str]:
-    return [id for table in RunStore(str(run)).iter_attributions() for id in table.column("id").to_pylist()]
+    return [id for table in RunStore(str(run)).results.each() for id in table.column("id").to_pylist()]
 
 
 def test_a_run_ends_with_its_state_and_reason_written_down(config: ExplainConfig, tmp_path: Path) -> None:
@@ -83,15 +83,15 @@ def test_a_lost_quarantine_file_is_noticed_and_made_again(config: ExplainConfig,
         explain(run, config)
     (run / "attributions" / "chunk-00002.parquet").unlink()
     assert explain(run, config).quarantined == 1
-    assert RunStore(str(run)).read_quarantine().num_rows == 1
+    assert RunStore(str(run)).results.quarantined().num_rows == 1
 
 
 def test_a_result_with_too_few_rows_is_noticed(config: ExplainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
     explain(run, config)
     store = RunStore(str(run))
-    table, _ = store.read_chunk(0)
-    store.commit(0, explained("r0"), quarantine_table(0, table, {}), store.manifest()["fingerprint"])
+    table, _ = store.chunks.read(0)
+    store.results.commit(0, explained("r0"), quarantine_table(0, table, {}), store.manifest.existing()["fingerprint"])
     with pytest.raises(RunDamagedError, match=r"chunk 00000 .* has 1 rows, its input chunk 2"):
         explain(run, config)
 
@@ -119,7 +119,7 @@ def test_a_run_that_stops_says_so_in_its_files(config, tmp_path: Path, error, co
         explain(tmp_path / "run", config, Fails)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["state"], summary["exit_code"], summary["reason"]) == ("stopped", code, str(error))
-    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
+    assert RunStore(str(tmp_path / "run")).manifest.existing()["state"] == "stopped"
 
 
 def test_settings_may_change_until_there_is_a_result(config, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_settings_may_change_until_there_is_a_result(config, tmp_path: Path) -> 
 
 def test_a_sharding_that_did_not_end_starts_anew_with_whatever_is_asked_for(config, tmp_path: Path) -> None:
     store = RunStore(str(tmp_path / "run"))
-    store.write_manifest({"state": "preparing", "config": {}, "data_identity": {"data": "another", "limit": 3}})
+    store.manifest.write({"state": "preparing", "config": {}, "data_identity": {"data": "another", "limit": 3}})
     assert explain(tmp_path / "run", config).rows == 8
 
 
@@ -146,11 +146,11 @@ def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_
             return 1024
 
     explain(tmp_path / "run", config, Measures)
-    manifest = RunStore(str(tmp_path / "run")).manifest()
+    manifest = RunStore(str(tmp_path / "run")).manifest.existing()
     assert manifest["identity"]["batch_tokens"] == 1024
     (tmp_path / "run" / "attributions" / "chunk-00002.parquet").unlink()
     assert explain(tmp_path / "run", config).computed == 1
-    assert RunStore(str(tmp_path / "run")).manifest()["fingerprint"] == manifest["fingerprint"]
+    assert RunStore(str(tmp_path / "run")).manifest.existing()["fingerprint"] == manifest["fingerprint"]
     with pytest.raises(RunMismatchError, match="batch_tokens: 1024 there, 512 now"):
         explain(tmp_path / "run", replace(config, batch_tokens=512))
 
@@ -256,7 +256,7 @@ def test_an_interrupted_run_says_how_far_it_is(config: ExplainConfig, tmp_path: 
         explain(tmp_path / "run", config, Interrupted)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["chunks_done"], summary["explained"], summary["quarantined"]) == (3, 5, 1)
-    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
+    assert RunStore(str(tmp_path / "run")).manifest.existing()["state"] == "stopped"
 
 
 def test_a_storage_that_is_away_does_not_hold_an_interruption_up(
@@ -275,7 +275,7 @@ def test_a_storage_that_is_away_does_not_hold_an_interruption_up(
     with pytest.raises(RunStoppedError, match="interrupted; 0 of 4 chunks"):
         explain(tmp_path / "run", config, Interrupted)
     monkeypatch.undo()
-    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "running"
+    assert RunStore(str(tmp_path / "run")).manifest.existing()["state"] == "running"
     assert not (tmp_path / "run" / "driver.json").exists()
 
 
@@ -299,7 +299,7 @@ def test_a_result_that_goes_away_while_the_run_is_under_way_is_no_complete_run(c
         RunStoppedError, match="1 results are gone since they were written, such as that of chunk 00002"
     ):
         explain(tmp_path / "run", config, Loses)
-    assert RunStore(str(tmp_path / "run")).manifest()["state"] == "stopped"
+    assert RunStore(str(tmp_path / "run")).manifest.existing()["state"] == "stopped"
     assert explain(tmp_path / "run", config).computed == 1
 
 
@@ -307,12 +307,12 @@ def test_quarantined_rows_are_tried_again_when_asked_for_and_faults_of_the_data_
     run = tmp_path / "run"
     explain(run, config)
     store = RunStore(str(run))
-    table, _ = store.read_chunk(0)
-    store.commit(
+    table, _ = store.chunks.read(0)
+    store.results.commit(
         0,
         explained("r0"),
         quarantine_table(0, table, {1: Failure("ends_process", "it ended")}),
-        store.read_commit(1).fingerprint,
+        store.results.read_commit(1).fingerprint,
     )
     assert explain(run, config).quarantined == 2
     again = explain(run, replace(config, retry_quarantined=True))

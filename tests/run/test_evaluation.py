@@ -143,7 +143,7 @@ def test_the_curves_run_from_what_the_run_has_written_to_the_text_without_tokens
     config = replace(ALL, replace=kind)
     evaluate_here(str(real), config)
     store = RunStore(str(real))
-    stored = {row["id"]: row for table in store.iter_attributions() for row in table.to_pylist()}
+    stored = {row["id"]: row for table in store.results.each() for row in table.to_pylist()}
     rows = [row for table in iter_curves(store, config) for row in table.to_pylist()]
     assert len(rows) == 4 * len(stored)
     for row in rows:
@@ -159,7 +159,7 @@ def test_a_text_of_style_plain_keeps_its_padding(tmp_path: Path, tiny_models, co
     config = EvaluateConfig(share=1.0, baselines_share=0.0, replace="delete")
     evaluate_here(str(run), config)
     store = RunStore(str(run))
-    stored = {row["id"]: row for table in store.iter_attributions() for row in table.to_pylist()}
+    stored = {row["id"]: row for table in store.results.each() for row in table.to_pylist()}
     for table in iter_curves(store, config):
         for row in table.to_pylist():
             assert row["deletion"][0] == pytest.approx(stored[row["id"]]["target_probability"], abs=1e-6)
@@ -180,7 +180,7 @@ def test_probabilities_do_not_depend_on_what_shares_a_batch(real: Path, computed
 def test_what_is_of_another_run_chunk_or_result_counts_as_none(real: Path, computed: list[int]) -> None:
     evaluate_here(str(real), ALL)
     store = RunStore(str(real))
-    commit = store.read_commit(0)
+    commit = store.results.read_commit(0)
     assert read_curves(store, commit, ALL).schema.equals(schema.EVALUATION)
     assert read_curves(store, replace(commit, fingerprint="another"), ALL) is None
     assert read_curves(store, replace(commit, quarantined=(1,)), ALL) is None  # they have been tried again since

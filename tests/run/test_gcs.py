@@ -45,7 +45,7 @@ def uri(port: int, folder: str) -> str:
 def test_a_run_is_written_read_and_verified(place: str) -> None:
     make_run(place)
     store = RunStore(place)
-    assert sorted(store.commits()) == [0, 1, 2, 3]
+    assert sorted(store.results.commits()) == [0, 1, 2, 3]
     found = verify_run(store)
     assert (found.faults, found.explained) == ([], 7)
 

@@ -109,7 +109,7 @@ def value(series: dict[Series, float], name: str, **labels: str) -> float:
 
 def test_counts_arrive_to_the_last_one(told: Told) -> None:
     store, series = told.store, told.series
-    explained = [row for table in store.iter_attributions(["delta", "evaluations"]) for row in table.to_pylist()]
+    explained = [row for table in store.results.each(["delta", "evaluations"]) for row in table.to_pylist()]
     assert value(series, "reviews_total", step="explain") == len(explained) == 10
     assert value(series, "quarantined_total", step="explain") == 2
     assert value(series, "evaluations_total", step="explain") == sum(row["evaluations"] for row in explained)

@@ -81,8 +81,8 @@ def finished(config: ExplainConfig, tmp_path_factory: pytest.TempPathFactory) ->
 def test_every_row_ends_once_in_one_place(finished: tuple[Path, RunResult]) -> None:
     place, result = finished
     store = RunStore(str(place))
-    explained = [id for table in store.iter_attributions() for id in table.column("id").to_pylist()]
-    quarantine = store.read_quarantine().to_pylist()
+    explained = [id for table in store.results.each() for id in table.column("id").to_pylist()]
+    quarantine = store.results.quarantined().to_pylist()
     assert (result.exit_code, result.explained, result.quarantined) == (3, 18, 6)
     assert sorted(row["reason"] for row in quarantine) == ["duplicate_id", *["empty_text"] * 4, "null_text"]
     assert sorted([*explained, *(row["id"] for row in quarantine)]) == sorted(
@@ -91,8 +91,8 @@ def test_every_row_ends_once_in_one_place(finished: tuple[Path, RunResult]) -> N
     assert len(set(explained)) == 18
     assert 0 < result.audited < 18
     assert result.largest_audit_difference < 1e-4
-    assert store.manifest()["state"] == "complete"
-    assert store.read_summary()["exit_code"] == 3
+    assert store.manifest.existing()["state"] == "complete"
+    assert store.summary.read()["exit_code"] == 3
 
 
 def test_a_finished_run_is_left_as_it_is(config: ExplainConfig, finished: tuple[Path, RunResult]) -> None:
@@ -206,6 +206,6 @@ def test_a_row_that_ends_its_process_is_quarantined_alone(config, tmp_path, monk
     result = explain_run(str(tmp_path / "run"), replace(config, dataset=str(data)))
     store = RunStore(str(tmp_path / "run"))
     assert (result.exit_code, result.explained) == (3, 11)
-    (row,) = store.read_quarantine().to_pylist()
+    (row,) = store.results.quarantined().to_pylist()
     assert (row["id"], row["reason"]) == ("r6", "ends_process")
     assert failed_attempts(store.storage)["actor died"] >= 3 + BLAMED

@@ -41,8 +41,8 @@ def place(proxy: FaultyProxy) -> Iterator[str]:
 def test_a_run_is_written_read_and_verified(place: str) -> None:
     make_run(place)
     store = RunStore(place)
-    assert sorted(store.commits()) == [0, 1, 2, 3]
-    assert store.read_quarantine().column("id").to_pylist() == ["r5"]
+    assert sorted(store.results.commits()) == [0, 1, 2, 3]
+    assert store.results.quarantined().column("id").to_pylist() == ["r5"]
     found = verify_run(store)
     assert (found.faults, found.explained) == ([], 7)
     assert "testing" not in str(store.place)
@@ -62,13 +62,13 @@ def test_what_is_missing_is_none_and_what_is_deleted_stays_away(place: str) -> N
 @pytest.mark.parametrize("mode", ["down", "error"])
 def test_a_storage_that_is_away_for_a_while_costs_only_time(place: str, proxy: FaultyProxy, mode: str) -> None:
     store = RunStore(place)
-    store.write_chunk(0, CHUNK, {})
+    store.chunks.write(0, CHUNK, {})
     store.storage.patience_s = 60.0
     timer = proxy.fail_for(4.0, mode)
-    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    store.results.commit(0, explained("a"), quarantined(1, 2), "print")
     timer.join()
     assert proxy.faults > 0
-    assert store.read_commit(0).rows == 1
+    assert store.results.read_commit(0).rows == 1
     assert file_fault(store, "attributions/chunk-00000.parquet") == ""
 
 

@@ -50,46 +50,46 @@ def quarantined(*positions: int) -> pa.Table:
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     made = RunStore(str(tmp_path / "a run with späces"))
-    made.write_chunk(0, CHUNK, {1: ("null_text", "text is null")})
+    made.chunks.write(0, CHUNK, {1: ("null_text", "text is null")})
     return made
 
 
 def test_a_chunk_comes_back_as_it_was_written(store: RunStore) -> None:
-    table, faults = store.read_chunk(0)
+    table, faults = store.chunks.read(0)
     assert table.replace_schema_metadata(None).equals(CHUNK)
     assert faults == {1: ("null_text", "text is null")}
-    assert store.chunk_rows(0) == 3
+    assert store.chunks.rows(0) == 3
 
 
 def test_a_commit_says_which_rows_are_where(store: RunStore) -> None:
-    store.commit(0, explained("a"), quarantined(1, 2), "print")
-    commit = store.commits()[0]
+    store.results.commit(0, explained("a"), quarantined(1, 2), "print")
+    commit = store.results.commits()[0]
     assert (commit.rows, commit.quarantined, commit.fingerprint) == (1, (1, 2), "print")
-    assert store.read_attributions(0).column("id").to_pylist() == ["a"]
-    assert store.read_quarantine().column("position").to_pylist() == [1, 2]
+    assert store.results.read(0).column("id").to_pylist() == ["a"]
+    assert store.results.quarantined().column("position").to_pylist() == [1, 2]
 
 
 def test_a_chunk_without_explainable_rows_is_committed_all_the_same(store: RunStore) -> None:
-    store.commit(0, explained(), quarantined(0, 1, 2), "print")
-    assert store.commits()[0].rows == 0
-    assert store.read_quarantine().num_rows == 3
+    store.results.commit(0, explained(), quarantined(0, 1, 2), "print")
+    assert store.results.commits()[0].rows == 0
+    assert store.results.quarantined().num_rows == 3
 
 
 def test_committing_twice_writes_the_same_bytes(store: RunStore, tmp_path: Path) -> None:
     def content() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in tmp_path.rglob("*.parquet")}
 
-    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    store.results.commit(0, explained("a"), quarantined(1, 2), "print")
     first = content()
-    store.commit(0, explained("a"), quarantined(1, 2), "print")
+    store.results.commit(0, explained("a"), quarantined(1, 2), "print")
     assert content() == first
 
 
 def test_a_quarantine_file_that_no_marker_names_is_ignored(store: RunStore) -> None:
-    store.commit(0, explained("a", "b"), quarantined(2), "old")
-    store.commit(0, explained("a"), quarantined(1, 2), "new")
+    store.results.commit(0, explained("a", "b"), quarantined(2), "old")
+    store.results.commit(0, explained("a"), quarantined(1, 2), "new")
     assert len(store.storage.list("quarantine")) == 2
-    assert store.read_quarantine().column("position").to_pylist() == [1, 2]
+    assert store.results.quarantined().column("position").to_pylist() == [1, 2]
 
 
 def test_a_crash_between_the_two_files_leaves_nothing_of_the_chunk(store: RunStore, monkeypatch) -> None:
@@ -102,9 +102,9 @@ def test_a_crash_between_the_two_files_leaves_nothing_of_the_chunk(store: RunSto
 
     monkeypatch.setattr(store.storage, "write", crash_at_the_marker)
     with pytest.raises(KeyboardInterrupt):
-        store.commit(0, explained("a"), quarantined(1, 2), "print")
-    assert store.commits() == {}
-    assert store.read_quarantine().num_rows == 0
+        store.results.commit(0, explained("a"), quarantined(1, 2), "print")
+    assert store.results.commits() == {}
+    assert store.results.quarantined().num_rows == 0
 
 
 def test_a_crash_during_a_write_leaves_no_file_that_readers_see(store: RunStore, monkeypatch) -> None:
@@ -113,49 +113,49 @@ def test_a_crash_during_a_write_leaves_no_file_that_readers_see(store: RunStore,
 
     monkeypatch.setattr(os, "replace", crash)
     with pytest.raises(StorageError, match=r"cannot write .*chunk-00000\.parquet \(No space left on device\)"):
-        store.commit(0, explained("a"), quarantined(), "print")
-    assert store.commits() == {}
+        store.results.commit(0, explained("a"), quarantined(), "print")
+    assert store.results.commits() == {}
     assert os.listdir(store.storage.path("attributions")) == []
 
 
 def test_half_written_files_of_a_killed_process_are_not_listed(store: RunStore) -> None:
-    store.commit(0, explained("a"), quarantined(), "print")
+    store.results.commit(0, explained("a"), quarantined(), "print")
     folder = Path(store.storage.path("attributions"))
     (folder / ".tmp-abc-chunk-00001.parquet").write_bytes(b"PAR1")
-    assert list(store.commits()) == [0]
+    assert list(store.results.commits()) == [0]
 
 
 def test_a_truncated_file_is_named(store: RunStore) -> None:
-    store.commit(0, explained("a"), quarantined(), "print")
+    store.results.commit(0, explained("a"), quarantined(), "print")
     path = Path(store.storage.path("attributions/chunk-00000.parquet"))
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(RunDamagedError, match=r"attributions/chunk-00000\.parquet cannot be read .*; delete that file"):
-        store.commits()
+        store.results.commits()
 
 
 def test_a_broken_page_is_named_too(store: RunStore) -> None:
-    store.commit(0, explained("a"), quarantined(), "print")
+    store.results.commit(0, explained("a"), quarantined(), "print")
     path = Path(store.storage.path("attributions/chunk-00000.parquet"))
     content = bytearray(path.read_bytes())
     content[4:400] = b"\xff" * 396
     path.write_bytes(content)
     with pytest.raises(RunDamagedError, match=r"attributions/chunk-00000\.parquet cannot be read"):
-        store.read_attributions(0)
+        store.results.read(0)
 
 
 def test_a_chunk_under_another_chunks_name_is_noticed(store: RunStore) -> None:
-    store.commit(0, explained("a"), quarantined(), "print")
+    store.results.commit(0, explained("a"), quarantined(), "print")
     folder = Path(store.storage.path("attributions"))
     (folder / "chunk-00001.parquet").write_bytes((folder / "chunk-00000.parquet").read_bytes())
     with pytest.raises(RunDamagedError, match=r"chunk-00001\.parquet says that it is chunk 0"):
-        store.commits()
+        store.results.commits()
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '"run"'])
 def test_a_manifest_that_is_no_manifest_is_named(store: RunStore, content: str) -> None:
     store.storage.write("run.json", content.encode())
     with pytest.raises(RunDamagedError, match=r"run\.json"):
-        store.read_manifest()
+        store.manifest.read()
 
 
 def test_secrets_of_a_uri_are_kept_out_of_messages() -> None:
@@ -167,13 +167,13 @@ def test_secrets_of_a_uri_are_kept_out_of_messages() -> None:
 def test_the_manifest_of_another_schema_version_is_refused(store: RunStore) -> None:
     store.storage.write("run.json", b'{"schema_version": "99"}')
     with pytest.raises(RunDamagedError, match=r"run\.json has schema version '99', this program reads '1'"):
-        store.read_manifest()
+        store.manifest.read()
 
 
 def test_a_place_without_manifest_is_no_run(store: RunStore) -> None:
-    assert store.read_manifest() is None
+    assert store.manifest.read() is None
     with pytest.raises(UsageError, match=r"is not a run: it has no run\.json"):
-        store.manifest()
+        store.manifest.existing()
 
 
 @pytest.mark.parametrize("place", ["nonsense://bucket/x", "gs:no-slashes://", "~nobody-by-this-name/run", "\udcff"])
@@ -205,4 +205,4 @@ def test_a_damaged_manifest_is_not_to_be_deleted(store: RunStore) -> None:
     with pytest.raises(
         RunDamagedError, match=r"run\.json is not JSON .*; restore that file, or start again with another"
     ):
-        store.manifest()
+        store.manifest.existing()

@@ -40,20 +40,20 @@ def make_run(place: Path | str) -> RunStore:
     for index in range(4):
         rows = [{"id": f"r{2 * index + i}", "text": "good", "label": 1} for i in range(2)]
         table = pa.Table.from_pylist(rows, schema=schema.INPUT)
-        store.write_chunk(index, table, {}, data_fingerprint(DATA, 8))
+        store.chunks.write(index, table, {}, data_fingerprint(DATA, 8))
         commit(store, index)
     data = {"name": "test", "digest": "d", "rows": 8, "chunks": 4, "faults": 1}
     counts = {"explained": 7, "quarantined": 1}
     made_with = {"data_identity": DATA, "identity": IDENTITY, "fingerprint": MARK, "config": {"n_steps": 50}}
-    store.write_manifest({"state": "complete", "data": data, "counts": counts, **made_with})
+    store.manifest.write({"state": "complete", "data": data, "counts": counts, **made_with})
     return store
 
 
 def commit(store: RunStore, index: int, mark: str = MARK, ids: list[str] | None = None) -> None:
-    table, _ = store.read_chunk(index)
+    table, _ = store.chunks.read(index)
     failed = FAILED.get(index, {})
     ids = ids or [id for i, id in enumerate(table.column("id").to_pylist()) if i not in failed]
-    store.commit(index, explained(*ids), quarantine_table(index, table, failed), mark)
+    store.results.commit(index, explained(*ids), quarantine_table(index, table, failed), mark)
 
 
 def commit_of_another_run(run: Path) -> None:
@@ -67,14 +67,16 @@ def commit_of_another_run(run: Path) -> None:
 def input_of_another_run(run: Path) -> None:
     rows = [{"id": f"r{i}", "text": "other", "label": 1} for i in (2, 3)]
     table = pa.Table.from_pylist(rows, schema=schema.INPUT)
-    RunStore(str(run)).write_chunk(1, table, {}, data_fingerprint({"data": "e"}, 8))
+    RunStore(str(run)).chunks.write(1, table, {}, data_fingerprint({"data": "e"}, 8))
 
 
 def quarantine_for_another_reason(run: Path) -> None:
     """Well-formed, for the same row, and under the name of the one that is there."""
     store = RunStore(str(run))
     (named,) = (run / "quarantine").iterdir()
-    store.commit(2, explained("r4"), quarantine_table(2, store.read_chunk(2)[0], {1: Failure("other", "")}), MARK)
+    store.results.commit(
+        2, explained("r4"), quarantine_table(2, store.chunks.read(2)[0], {1: Failure("other", "")}), MARK
+    )
     commit(store, 2)
     next(path for path in (run / "quarantine").iterdir() if path != named).rename(named)
 
@@ -83,7 +85,7 @@ def other_labels(run: Path) -> None:
     store = RunStore(str(run))
     table = explained("r2", "r3")
     table = table.set_column(1, table.schema.field("label"), pa.array([1, 0], pa.int32()))
-    store.commit(1, table, quarantine_table(1, store.read_chunk(1)[0], {}), MARK)
+    store.results.commit(1, table, quarantine_table(1, store.chunks.read(1)[0], {}), MARK)
 
 
 @pytest.fixture(scope="module")
@@ -222,9 +224,9 @@ def rebind(manifest: dict) -> None:
 )
 def test_a_manifest_that_was_edited_with_its_checksum_is_found_and_removes_nothing(run, change, message: str) -> None:
     store = RunStore(str(run))
-    manifest = store.manifest()
+    manifest = store.manifest.existing()
     change(manifest)
-    store.write_manifest(manifest)
+    store.manifest.write(manifest)
     found = verify_run(store)
     assert any(message in str(fault) for fault in found.faults), found.faults
     before = sorted(run.rglob("*"))
@@ -336,10 +338,10 @@ def test_attributions_that_the_model_does_not_give_are_found(real: Path, tmp_pat
     """Well-formed and consistent, with a right checksum, and wrong: as a worker with a sick device would write."""
     run = Path(shutil.copytree(real / "run", tmp_path / "run"))
     store = RunStore(str(run))
-    table, before = store.read_attributions(0), store.read_commit(0)
+    table, before = store.results.read(0), store.results.read_commit(0)
     turned = [{**row, "attributions": row["attributions"][::-1]} for row in table.to_pylist()]
     table = pa.Table.from_pylist(turned, schema=schema.ATTRIBUTIONS)
-    store.commit(0, table, quarantine_table(0, store.read_chunk(0)[0], {}), before.fingerprint)
+    store.results.commit(0, table, quarantine_table(0, store.chunks.read(0)[0], {}), before.fingerprint)
     assert verify.main([str(run)]) == 0
     assert verify.main([str(run), "--recompute", "1"]) == 5
     assert "allowed 0.01" in capsys.readouterr().out

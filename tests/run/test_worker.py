@@ -121,9 +121,9 @@ def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path:
     texts = ["good film", None, "a dull plot", "the acting was great " * 9, "joy"]
     labels = [1, 0, None, 0, 7]
     chunk = pa.table({"id": list("abcde"), "text": texts, "label": labels}, schema=schema.INPUT)
-    store.write_chunk(3, chunk, {1: ("null_text", "text is null")})
+    store.chunks.write(3, chunk, {1: ("null_text", "text is null")})
     record = worker.explain_chunk(store, 3, BINDING)
-    explained, quarantine = store.read_attributions(3), store.read_quarantine()
+    explained, quarantine = store.results.read(3), store.results.quarantined()
     assert explained.column("id").to_pylist() == ["a", "d"]
     assert quarantine.column("reason").to_pylist() == ["null_text", "bad_label", "bad_label"]
     assert quarantine.column("position").to_pylist() == [1, 2, 4]
@@ -135,20 +135,20 @@ def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path:
 def test_rows_that_end_their_process_are_not_tried(worker: ChunkWorker, tmp_path: Path, monkeypatch) -> None:
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": list("abc"), "text": ["good film", "boom", None], "label": [1, 1, 1]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {2: ("null_text", "text is null")})
+    store.chunks.write(0, chunk, {2: ("null_text", "text is null")})
     encode, seen = worker._encoder.encode, []
     monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
     record = worker.explain_chunk(store, 0, BINDING, guilty=(1, 2))
     assert "boom" not in seen
     assert (record.explained, record.quarantined) == (1, 2)
-    assert store.read_quarantine().column("reason").to_pylist() == ["ends_process", "null_text"]
+    assert store.results.quarantined().column("reason").to_pylist() == ["ends_process", "null_text"]
 
 
 def test_a_probe_explains_its_rows_and_writes_nothing(worker: ChunkWorker, tmp_path: Path, monkeypatch) -> None:
     store = RunStore(str(tmp_path))
     texts = ["one", "two", None, "three", "four"]
     chunk = pa.table({"id": list("abcde"), "text": texts, "label": [1] * 5}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {2: ("null_text", "text is null")})
+    store.chunks.write(0, chunk, {2: ("null_text", "text is null")})
     encode, seen = worker._encoder.encode, []
     monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
     before = sorted(tmp_path.rglob("*"))
@@ -160,9 +160,9 @@ def test_a_probe_explains_its_rows_and_writes_nothing(worker: ChunkWorker, tmp_p
 def test_the_columns_of_a_row_belong_together(worker: ChunkWorker, tmp_path: Path) -> None:
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a"], "text": ["slowly good"], "label": [1]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {})
+    store.chunks.write(0, chunk, {})
     worker.explain_chunk(store, 0, BINDING)
-    (row,) = store.read_attributions(0).to_pylist()
+    (row,) = store.results.read(0).to_pylist()
     assert row["tokens"] == ["[CLS]", "slow", "##ly", "good", "[SEP]"]
     assert row["word_ids"] == [-1, 0, 0, 1, -1]
     assert len(row["tokens"]) == len(row["input_ids"]) == len(row["word_ids"]) == len(row["attributions"])
@@ -177,7 +177,7 @@ def test_the_columns_of_a_row_belong_together(worker: ChunkWorker, tmp_path: Pat
 def test_the_audit_compares_both_engines_row_by_row(worker: ChunkWorker, tmp_path: Path) -> None:
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {})
+    store.chunks.write(0, chunk, {})
     worker.explain_chunk(store, 0, BINDING)
     records = worker.audit_chunk(store, 0, 1.0)
     assert [(r["id"], r["method"], r["n_steps"]) for r in records] == [(i, "gausslegendre", 50) for i in "ab"]
@@ -188,7 +188,7 @@ def test_the_audit_compares_both_engines_row_by_row(worker: ChunkWorker, tmp_pat
 def test_quarantined_rows_are_not_audited(worker: ChunkWorker, tmp_path: Path) -> None:
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 9]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {})
+    store.chunks.write(0, chunk, {})
     worker.explain_chunk(store, 0, BINDING)
     assert [record["id"] for record in worker.audit_chunk(store, 0, 1.0)] == ["a"]
 
@@ -202,9 +202,9 @@ def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path
     )
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "dull"], "label": [1, 0]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {})
+    store.chunks.write(0, chunk, {})
     ChunkWorker(config, files).explain_chunk(store, 0, BINDING)
-    table = store.read_attributions(0)
+    table = store.results.read(0)
     assert table.schema.remove_metadata().equals(schema.attributions(hidden=32))
     for row in table.to_pylist():
         hidden = np.array(row["hidden_attributions"])
@@ -218,10 +218,10 @@ def test_a_text_without_tokens_is_quarantined_in_style_plain(tiny_models: dict[s
     config = ExplainConfig(dataset="x", model="m", method="gausslegendre", n_steps=2, max_length=12, text_style="plain")
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["...", "good"], "label": [1, 0]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {})
+    store.chunks.write(0, chunk, {})
     ChunkWorker(config, find_model(str(tiny_models["bert"]))).explain_chunk(store, 0, BINDING)
-    assert store.read_quarantine().column("reason").to_pylist() == ["no_tokens"]
-    assert store.read_attributions(0).column("id").to_pylist() == ["b"]
+    assert store.results.quarantined().column("reason").to_pylist() == ["no_tokens"]
+    assert store.results.read(0).column("id").to_pylist() == ["b"]
 
 
 @pytest.mark.parametrize("engine", ["fused", "alibi"])
@@ -233,10 +233,10 @@ def test_lengths_are_not_rounded_up_beyond_the_models_positions(tmp_path: Path, 
     config = ExplainConfig(dataset="x", model="m", method="gausslegendre", n_steps=2, max_length=40, engine=engine)
     store = RunStore(str(tmp_path / "run"))
     chunk = pa.table({"id": ["a"], "text": ["good film " * 30], "label": [1]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {})
+    store.chunks.write(0, chunk, {})
     record = ChunkWorker(config, find_model(str(model))).explain_chunk(store, 0, BINDING)
     assert (record.explained, record.quarantined) == (1, 0)
-    assert len(store.read_attributions(0).column("tokens")[0]) == 40
+    assert len(store.results.read(0).column("tokens")[0]) == 40
 
 
 def test_the_audit_of_an_adaptive_run_holds_what_was_written_against_the_refined_reference(
@@ -247,9 +247,9 @@ def test_the_audit_of_an_adaptive_run_holds_what_was_written_against_the_refined
     config = ExplainConfig(dataset="x", model="m", max_length=12, tolerance=0.02)
     adaptive, store = ChunkWorker(config, find_model(str(tiny_models["bert"]))), RunStore(str(tmp_path))
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
-    store.write_chunk(0, chunk, {})
+    store.chunks.write(0, chunk, {})
     record = adaptive.explain_chunk(store, 0, BINDING)
-    written = store.read_attributions(0).to_pylist()
+    written = store.results.read(0).to_pylist()
     assert record.converged == 2
     assert record.evaluations == sum(row["evaluations"] for row in written)
     for row, audit in zip(written, adaptive.audit_chunk(store, 0, 1.0), strict=True):

@@ -18,16 +18,16 @@ _CHUNKS = 4  # of the earlier run that are kept: its plan is usually the same, t
 def pairs(before: RunStore, now: RunStore) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The rows that both runs have explained, one pair of tables a chunk of `now`, in its order, row by row."""
     where: dict[str, tuple[int, int]] = {}
-    for index in sorted(before.commits()):
-        for row, id in enumerate(before.read_attributions(index, ["id"]).column("id").to_pylist()):
+    for index in sorted(before.results.commits()):
+        for row, id in enumerate(before.results.read(index, ["id"]).column("id").to_pylist()):
             where[id] = index, row
 
     @lru_cache(_CHUNKS)
     def chunk(index: int) -> pa.Table:
-        return before.read_attributions(index, COLUMNS)
+        return before.results.read(index, COLUMNS)
 
-    for index in sorted(now.commits()):
-        table = now.read_attributions(index, COLUMNS)
+    for index in sorted(now.results.commits()):
+        table = now.results.read(index, COLUMNS)
         found = [(row, *where[id]) for row, id in enumerate(table.column("id").to_pylist()) if id in where]
         for other in sorted({place for _, place, _ in found}):
             here = [row for row, place, _ in found if place == other]

@@ -68,7 +68,7 @@ def compare(
     rows: list[dict[str, Any]] = []
     words = _Words()
     sure: list[np.ndarray] = []
-    total = sum(commit.rows for commit in now.commits().values())
+    total = sum(commit.rows for commit in now.results.commits().values())
     for old, new in pairs(before, now):
         rows += _compare_rows(old, new, words)
         sure.append(np.stack([confidence(old), confidence(new)]))
@@ -80,7 +80,7 @@ def compare(
             expected="two runs over the same data, by id",
         )
     table, word_table = pa.Table.from_pylist(rows, schema=ROWS), words.table()
-    earlier = sum(commit.rows for commit in before.commits().values())
+    earlier = sum(commit.rows for commit in before.results.commits().values())
     extra = {
         "before": before.place,
         "now": now.place,
@@ -94,11 +94,11 @@ def compare(
 def write_comparison(now: RunStore, before: RunStore, progress: Callable[[int, int], None] | None = None) -> Comparison:
     """Compare, and write RUN/aggregates/compare.parquet and compare_words.parquet into the later run."""
     found, rows, words = compare(before, now, progress)
-    fingerprint = str(now.manifest().get("fingerprint") or "")
+    fingerprint = str(now.manifest.existing().get("fingerprint") or "")
     for name, table in {"compare": rows, "compare_words": words}.items():
         metadata = dict(schema.with_metadata(table.schema, fingerprint=fingerprint).metadata)
         metadata[b"ig_worker.before"] = before.place.encode()
-        now.write_aggregate(name, table.replace_schema_metadata(metadata))
+        now.aggregates.write(name, table.replace_schema_metadata(metadata))
     return found
 
 

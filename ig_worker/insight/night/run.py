@@ -230,7 +230,7 @@ def _look(
         night.reasons += verification.lines(5)
         return
     with _step(night, "aggregate", tell):
-        quarantined = store.read_quarantine().num_rows
+        quarantined = store.results.quarantined().num_rows
         summary = summarise(aggregate(store, None, ApplyConfig(address=address), deadline), quarantined)
     night.lines += summary.lines()
     if config.evaluate:
@@ -285,12 +285,12 @@ def _record(night: Night, shelf: Shelf, name: RunName) -> None:
     """Write the night into RUN/summary.json and RUN/summary.txt, where there is a run."""
     store = RunStore(shelf.place_of(str(name)))
     try:
-        if store.read_manifest() is None:
+        if store.manifest.read() is None:
             return
-        summary = store.read_summary() | {"exit_code": night.exit_code, "night": night.record()}
+        summary = store.summary.read() | {"exit_code": night.exit_code, "night": night.record()}
         if night.reasons:
             summary["reason"] = "; ".join(night.reasons)
-        store.write_summary(summary)
+        store.summary.write(summary)
         store.write_text("summary.txt", night.text() + "\n")
     except IgWorkerError as error:
         log.warning("the night's end could not be recorded: %s", error)

@@ -19,7 +19,8 @@ from ig_worker.errors import UsageError
 from ig_worker.insight.notebook.text import TextExplanation
 from ig_worker.insight.tables.measures import MEASURES
 from ig_worker.insight.tables.summary import RunSummary, summarise
-from ig_worker.run.store.run_store import AGGREGATES, RunStore
+from ig_worker.run.store.run_files import AGGREGATES
+from ig_worker.run.store.run_store import RunStore
 
 _SHOWN = 5  # texts in a notebook
 _CHUNKS = 2  # that are kept in memory
@@ -36,7 +37,7 @@ class Tables(Mapping[str, pa.Table]):
         return sorted(name.removesuffix(".parquet") for name in self._store.storage.list(AGGREGATES, ".parquet"))
 
     def __getitem__(self, name: str) -> pa.Table:
-        table = self._store.read_aggregate(name) if name in self._names else None
+        table = self._store.aggregates.read(name) if name in self._names else None
         if table is None:
             raise UsageError(
                 f"{self._store.place} has no table {name!r}",
@@ -72,9 +73,9 @@ class Run:
 
     def __init__(self, place: str) -> None:
         self._store = RunStore(place)
-        self.place, self.manifest, self.tables = self._store.place, self._store.manifest(), Tables(self._store)
-        self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.read_attributions(index, schema.ATTRIBUTIONS.names))
-        self._bounds = lru_cache(None)(self._store.id_bounds)
+        self.place, self.manifest, self.tables = self._store.place, self._store.manifest.existing(), Tables(self._store)
+        self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.results.read(index, schema.ATTRIBUTIONS.names))
+        self._bounds = lru_cache(None)(self._store.results.id_bounds)
 
     @cached_property
     def _chunks(self) -> list[int]:
@@ -82,7 +83,7 @@ class Run:
 
     @cached_property
     def _commits(self) -> Any:
-        return self._store.commits()
+        return self._store.results.commits()
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -130,12 +131,12 @@ class Run:
         Raises:
             UsageError: there is no such column.
         """
-        known = self._store.attributions_schema(self._chunks[0]) if self._chunks else schema.ATTRIBUTIONS
+        known = self._store.results.schema(self._chunks[0]) if self._chunks else schema.ATTRIBUTIONS
         wrong = [name for name in columns or [] if name not in known.names]
         if wrong:
             raise UsageError(f"there is no column {', '.join(wrong)}", expected=f"some of {', '.join(known.names)}")
         names = known.names if columns is None else columns
-        parts = [self._store.read_attributions(index, names).replace_schema_metadata(None) for index in self._chunks]
+        parts = [self._store.results.read(index, names).replace_schema_metadata(None) for index in self._chunks]
         empty = pa.Table.from_batches([], schema=pa.schema([known.field(name) for name in names]))
         return pa.concat_tables([empty, *(part.select(names) for part in parts)])
 
@@ -157,7 +158,7 @@ class Run:
 
     def quarantine(self) -> pa.Table:
         """The rows that could not be explained, schema `schema.QUARANTINE`."""
-        return self._store.read_quarantine()
+        return self._store.results.quarantined()
 
     def summary(self) -> RunSummary:
         """The headline figures, from the tables that jobs.aggregate wrote.

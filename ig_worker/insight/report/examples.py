@@ -63,7 +63,7 @@ class Example:
 
 def read_rows(store: RunStore) -> Rows:
     """The few numbers of every committed row; memory is one chunk's light columns besides the result."""
-    parts = [_light(index, store.read_attributions(index, _LIGHT)) for index in sorted(store.commits())]
+    parts = [_light(index, store.results.read(index, _LIGHT)) for index in sorted(store.results.commits())]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "classes"}
     return Rows(**columns, classes=max(part["classes"] for part in parts))
 
@@ -130,6 +130,6 @@ def read_examples(store: RunStore, rows: Rows, examples: list[Example]) -> list[
     found: dict[int, dict[str, Any]] = {}
     for chunk in sorted({int(rows.chunk[example.row]) for example in examples}):
         here = [example.row for example in examples if rows.chunk[example.row] == chunk]
-        table = store.read_attributions(chunk, _SHOWN).take(rows.position[here])
+        table = store.results.read(chunk, _SHOWN).take(rows.position[here])
         found.update(zip(here, table.to_pylist(), strict=True))
     return [found[example.row] for example in examples]

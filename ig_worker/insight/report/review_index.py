@@ -101,7 +101,7 @@ def write_explorer(store: RunStore, publish: Publish, flipped: frozenset[str] = 
 
 
 def _batches(store: RunStore) -> Iterator[pa.RecordBatch]:
-    for table in store.iter_attributions(COLUMNS):
+    for table in store.results.each(COLUMNS):
         yield from table.replace_schema_metadata(None).to_batches()
 
 

@@ -81,11 +81,11 @@ def write_report(store: RunStore, examples: int = 60, palette: str = "PiYG") -> 
 def context(store: RunStore, examples: int = 60, palette: str = "PiYG") -> views.View:
     """Everything that the template shows but the names of scripts, as plain data, and the ids of flipped rows."""
     tables = {**current(store), **_optional(store)}
-    quarantined = store.read_quarantine()
+    quarantined = store.results.quarantined()
     summary = summarise(tables, quarantined.num_rows)
     rows = read_rows(store)
     chosen = choose_examples(rows, examples)
-    manifest = store.manifest()
+    manifest = store.manifest.existing()
     classes = views.classes_of(manifest, rows.classes)
     change = figures.change(tables.get("compare"))
     return {
@@ -120,8 +120,8 @@ def context(store: RunStore, examples: int = 60, palette: str = "PiYG") -> views
 
 def _optional(store: RunStore) -> dict[str, pa.Table]:
     """The tables of other jobs, where they are there and of the run as it is now."""
-    fingerprint = str(store.manifest().get("fingerprint") or "").encode()
-    found = {name: store.read_aggregate(name) for name in OPTIONAL}
+    fingerprint = str(store.manifest.existing().get("fingerprint") or "").encode()
+    found = {name: store.aggregates.read(name) for name in OPTIONAL}
     return {
         name: table
         for name, table in found.items()

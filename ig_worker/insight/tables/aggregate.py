@@ -22,7 +22,8 @@ from ig_worker.insight.tables.measures import COLUMNS, MEASURES, Flat, Tables, T
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.steps.map_chunks import Chunks, applying, tasks
-from ig_worker.run.store.run_store import Commit, RunStore
+from ig_worker.run.store.results import Commit
+from ig_worker.run.store.run_store import RunStore
 
 _ROWS_AT_ONCE = 1024  # whatever the size of a chunk
 _WORDS = ["tokens", "word_ids", "attributions"]  # what the first pass reads
@@ -108,12 +109,12 @@ def aggregate(
         frequent = np.packbits(counts >= least)
         whole = merged(step(parts, apply(partial_of, parts, frequent)))
     tables = finish(whole, least)
-    fingerprint = str(store.manifest().get("fingerprint") or "")
+    fingerprint = str(store.manifest.existing().get("fingerprint") or "")
     for name, table in tables.items():
         tables[name] = table.replace_schema_metadata(
             schema.with_metadata(table.schema, fingerprint=fingerprint).metadata
         )
-        store.write_aggregate(name, tables[name])
+        store.aggregates.write(name, tables[name])
     return tables
 
 
@@ -130,13 +131,13 @@ def partial_of(store: RunStore, chunks: Chunks, frequent: np.ndarray) -> Partial
 
 def current(store: RunStore, progress: Callable[[int, int], None] | None = None) -> dict[str, pa.Table]:
     """The tables in RUN/aggregates where they are those of the run as it is now, else made anew by `aggregate`."""
-    rows = sum(commit.rows for commit in store.commits().values())
-    fingerprint = str(store.manifest().get("fingerprint") or "").encode()
+    rows = sum(commit.rows for commit in store.results.commits().values())
+    fingerprint = str(store.manifest.existing().get("fingerprint") or "").encode()
     if not fingerprint:  # then nothing says whose tables they are
         return aggregate(store, progress)
     tables: dict[str, pa.Table] = {}
     for name, measure in MEASURES.items():
-        table = store.read_aggregate(name)
+        table = store.aggregates.read(name)
         if table is None or not table.schema.equals(measure.schema):
             return aggregate(store, progress)
         if (table.schema.metadata or {}).get(schema.META_FINGERPRINT) != fingerprint:
@@ -149,7 +150,7 @@ def current(store: RunStore, progress: Callable[[int, int], None] | None = None)
 
 def _some(store: RunStore) -> dict[int, Commit]:
     """The commits of a run that has any explained row."""
-    commits = store.commits()
+    commits = store.results.commits()
     if not any(commit.rows for commit in commits.values()):
         quarantined = sum(len(commit.quarantined) for commit in commits.values())
         raise UsageError(
@@ -162,7 +163,7 @@ def _some(store: RunStore) -> dict[int, Commit]:
 
 def _slices(store: RunStore, chunks: Chunks, columns: list[str]) -> Iterator[pa.Table]:
     for index in chunks:
-        table = store.read_attributions(index, columns)
+        table = store.results.read(index, columns)
         for start in range(0, table.num_rows, _ROWS_AT_ONCE):
             yield table.slice(start, _ROWS_AT_ONCE)
 

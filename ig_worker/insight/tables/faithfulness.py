@@ -49,10 +49,10 @@ _FIRST, _OTHERS = 28, 18  # characters of the printed table's columns
 def write_faithfulness(store: RunStore, config: EvaluateConfig) -> pa.Table:
     """Write RUN/aggregates/faithfulness.parquet, a table of `FAITHFULNESS`, from the curves of each row."""
     table = faithfulness(iter_curves(store, config), config.grid())
-    fingerprint, settings = str(store.manifest().get("fingerprint") or ""), json.dumps(config.identity())
+    fingerprint, settings = str(store.manifest.existing().get("fingerprint") or ""), json.dumps(config.identity())
     metadata = schema.with_metadata(table.schema, fingerprint=fingerprint, evaluation=settings).metadata
     table = table.replace_schema_metadata(metadata)
-    store.write_aggregate(TABLE, table)
+    store.aggregates.write(TABLE, table)
     return table
 
 

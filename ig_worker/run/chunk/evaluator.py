@@ -34,7 +34,8 @@ from ig_worker.models.inputs import ModelInput
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig
 from ig_worker.run.store import checksummed_parquet
-from ig_worker.run.store.run_store import Commit, RunStore
+from ig_worker.run.store.results import Commit
+from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:  # TensorFlow takes seconds, and the driver needs none
     from ig_worker.explain.forward import Forward
@@ -88,8 +89,8 @@ class FaithfulnessTest:
     def measure_chunk(self, store: RunStore, index: int) -> FaithfulnessRecord:
         """Test a share of a chunk's explained rows, chosen by their ids, and write their curves."""
         started, self._forwards = time.monotonic(), 0
-        commit = store.read_commit(index)
-        subjects = self.subjects(store.read_attributions(index, ["id", "target", "input_ids", "attributions"]))
+        commit = store.results.read_commit(index)
+        subjects = self.subjects(store.results.read(index, ["id", "target", "input_ids", "attributions"]))
         write_curves(store, commit, self.curves(subjects), self._config)
         return FaithfulnessRecord(index, len(subjects), self._forwards, time.monotonic() - started)
 
@@ -193,7 +194,7 @@ def read_curves(store: RunStore, commit: Commit, config: EvaluateConfig) -> pa.T
 
 def iter_curves(store: RunStore, config: EvaluateConfig) -> Iterator[pa.Table]:
     """What was found about each chunk of a run with these settings, in the order of the chunks."""
-    for _, commit in sorted(store.commits().items()):
+    for _, commit in sorted(store.results.commits().items()):
         table = read_curves(store, commit, config)
         if table is not None:
             yield table

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def differences(worker: ChunkWorker, store: RunStore, index: int, batch_tokens: int) -> list[float]:
     """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction."""
-    table, faults = store.read_chunk(index)
+    table, faults = store.chunks.read(index)
     # A row that ended its process once would end this one.
-    faults |= dict.fromkeys(store.read_commit(index).quarantined, ("quarantined", ""))
+    faults |= dict.fromkeys(store.results.read_commit(index).quarantined, ("quarantined", ""))
     explained, _, _ = worker.explain_table(table, faults, batch_tokens)
-    stored = store.read_attributions(index, ["id", "target", "attributions"]).to_pylist()
+    stored = store.results.read(index, ["id", "target", "attributions"]).to_pylist()
     fresh = {row.id: result for row, result in explained}
     return [
         relative_l1(fresh[row["id"]].attributions, np.asarray(row["attributions"], np.float32))

@@ -28,7 +28,8 @@ from ig_worker.run.chunk.rows import Explained, Failure, Failures, Row, explain_
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
-from ig_worker.run.store.run_store import Faults, RunStore
+from ig_worker.run.store.chunks import Faults
+from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:
     from ig_worker.explain.forward import Forward
@@ -110,11 +111,11 @@ class ChunkWorker:
             guilty: rows that have been found to end their process; they are not tried.
         """
         started = time.monotonic()
-        table, faults = store.read_chunk(index)
+        table, faults = store.chunks.read(index)
         faults = dict.fromkeys(guilty, ENDS_PROCESS) | faults
         explained, failed, engine_seconds = self.explain_table(table, faults, binding.batch_tokens)
         quarantined = quarantine_table(index, table, failed)
-        store.commit(index, attributions_table(explained, self.hidden), quarantined, binding.fingerprint)
+        store.results.commit(index, attributions_table(explained, self.hidden), quarantined, binding.fingerprint)
         labelled = [(row, result) for row, result in explained if row.label is not None]
         return ChunkRecord(
             index=index,
@@ -133,7 +134,7 @@ class ChunkWorker:
 
     def probe_rows(self, store: RunStore, index: int, start: int, stop: int, batch_tokens: int = 0) -> None:
         """Explain rows of a chunk and forget the result: what matters is whether this process survives it."""
-        table, faults = store.read_chunk(index)
+        table, faults = store.chunks.read(index)
         within = {position - start: fault for position, fault in faults.items() if start <= position < stop}
         self.explain_table(table.slice(start, stop - start), within, batch_tokens)
 
@@ -177,8 +178,8 @@ class ChunkWorker:
         Returns:
             Records of `schema.AUDIT`; the rows are chosen by their ids.
         """
-        table, faults = store.read_chunk(index)
-        faults |= dict.fromkeys(store.read_commit(index).quarantined, ("quarantined", ""))
+        table, faults = store.chunks.read(index)
+        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, ("quarantined", ""))
         rows, _ = self._rows(table, faults)
         chosen = set(audit_positions([row.id for row in rows], share))
         wanted = [row for position, row in enumerate(rows) if position in chosen]
@@ -187,7 +188,7 @@ class ChunkWorker:
         theirs = explain_problems(self._engine(Purpose.ALIBI), problems)
         records = [_audit_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
         if self._config.method == ADAPTIVE and wanted:
-            written = store.read_attributions(index).select(["id", "attributions", "error_estimate"]).to_pylist()
+            written = store.results.read(index).select(["id", "attributions", "error_estimate"]).to_pylist()
             by_id = {row["id"]: row for row in written}
             refined = explain_problems(self._engine(Purpose.REFINED), problems)
             for record, reference in zip(records, refined, strict=True):

@@ -45,7 +45,7 @@ class Beyond:
 
 def read_audit(store: RunStore, fingerprint: str, share: float) -> pa.Table | None:
     """The audit of this share of this run, or None where it has not been made."""
-    table = store.read_aggregate("audit")
+    table = store.aggregates.read("audit")
     metadata = {} if table is None else table.schema.metadata or {}
     fits = metadata.get(schema.META_FINGERPRINT) == fingerprint.encode() and metadata.get(_SHARE) == str(share).encode()
     return table if fits else None
@@ -55,7 +55,7 @@ def write_audit(store: RunStore, fingerprint: str, share: float, records: list[d
     """Write what `read_audit` reads; `records` are of `schema.AUDIT`."""
     records = sorted(records, key=lambda record: (record["chunk"], record["id"]))
     metadata = {**schema.with_metadata(schema.AUDIT, fingerprint=fingerprint).metadata, _SHARE: str(share).encode()}
-    store.write_aggregate("audit", pa.Table.from_pylist(records, schema=schema.AUDIT.with_metadata(metadata)))
+    store.aggregates.write("audit", pa.Table.from_pylist(records, schema=schema.AUDIT.with_metadata(metadata)))
 
 
 def worst_beyond(audit: pa.Table, config: ExplainConfig) -> Beyond | None:

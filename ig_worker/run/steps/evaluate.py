@@ -72,7 +72,7 @@ def measure_faithfulness(
 
 def _measure(store: RunStore, config: EvaluateConfig, deadline: Deadline, executor: Executor) -> FaithfulnessTotals:
     started = time.monotonic()
-    store.manifest()  # before a lease is left in what is no run
+    store.manifest.existing()  # before a lease is left in what is no run
     with meter("evaluating, chunks", None) as shown, ExitStack() as stack:
 
         def waiting(text: str) -> None:
@@ -80,7 +80,7 @@ def _measure(store: RunStore, config: EvaluateConfig, deadline: Deadline, execut
             shown.update(0, text)
 
         lease = stack.enter_context(Lease(Storage(store.uri)).held(waiting))
-        commits = store.commits()
+        commits = store.results.commits()
         actors = _actors(store, config, len(commits))
         store.storage.patience_s = RUN_PATIENCE_S
         todo = [i for i, commit in sorted(commits.items()) if read_curves(store, commit, config) is None]
@@ -103,7 +103,7 @@ def _measure(store: RunStore, config: EvaluateConfig, deadline: Deadline, execut
 
 def _actors(store: RunStore, config: EvaluateConfig, results: int) -> ActorSpec:
     """What evaluates a run that has results: the actors that explained it, with its configuration."""
-    manifest = store.manifest()
+    manifest = store.manifest.existing()
     if not results:
         raise UsageError(f"{store.place} has no results to evaluate", remedy="run jobs.explain first")
     explain, files = settings_of(manifest, config.model)

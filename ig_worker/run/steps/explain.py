@@ -104,7 +104,7 @@ def _check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> _Input
         check_ray(config.address, deadline)
     files, documents = _open(config, deadline)
     found = None
-    if not store.committed():  # somebody who resumes has seen it
+    if not store.results.indexes():  # somebody who resumes has seen it
         found = _preview(config, files, documents)
         deadline.check()
     return _Input(config, files, documents, found)
@@ -147,7 +147,7 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
     """Bind the run to its identity, or refuse to go on with another one's."""
     config, files, documents = given.config, given.files, given.documents
     identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
-    manifest, commits = store.manifest(), store.commits()
+    manifest, commits = store.manifest.existing(), store.results.commits()
     if commits:  # until there is a result, the settings may still change
         before = manifest.get("identity", {})
         if not config.batch_tokens:  # measured when the run began, and kept
@@ -167,7 +167,7 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
     check_commits(store, commits, run.fingerprint, prepared, config.chunk_rows)
     if config.retry_quarantined:
         again = [
-            index for index, commit in commits.items() if set(commit.quarantined) - store.read_chunk(index)[1].keys()
+            index for index, commit in commits.items() if set(commit.quarantined) - store.chunks.read(index)[1].keys()
         ]
         run.todo = sorted([*run.todo, *again])
     done = [commit for index, commit in commits.items() if index not in run.todo]
@@ -242,7 +242,7 @@ def _order(run: ActiveRun, ledger: Ledger, task: Hashable) -> Order:
 def _audit(run: ActiveRun, crew: Crew, executor: Executor) -> None:
     """Recompute a share of the explained rows with alibi; written to RUN/aggregates/audit.parquet."""
     share = run.config.audit
-    ledger = Ledger(run.store.committed(), alike=False)  # few of them have many rows of the share
+    ledger = Ledger(run.store.results.indexes(), alike=False)  # few of them have many rows of the share
     step = Step(order=lambda index: ("audit", index, share), failed="the audit failed")
     records: list[dict[str, Any]] = []
     with (

@@ -57,7 +57,7 @@ class ActiveRun:
         self.lease.confirm()
         self.identity["batch_tokens"] = batch_tokens
         self.manifest |= {"identity": self.identity, "fingerprint": self.fingerprint}
-        self.store.write_manifest(self.manifest)
+        self.store.manifest.write(self.manifest)
 
     @property
     def audit_due(self) -> bool:

@@ -25,7 +25,7 @@ from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.preflight import check_commits, missing_chunks
 from ig_worker.run.steps.prepare import COMPLETE
 from ig_worker.run.steps.result import RunResult
-from ig_worker.run.store.run_store import Commit
+from ig_worker.run.store.results import Commit
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def conclude(run: ActiveRun) -> RunResult:
         RunDamagedError: a result is not of this run.
     """
     run.lease.confirm()
-    commits = run.store.commits()
+    commits = run.store.results.commits()
     check_commits(run.store, commits, run.fingerprint, run.prepared, run.config.chunk_rows)
     missing = missing_chunks(run.prepared.chunks, commits)
     if missing:
@@ -58,12 +58,12 @@ def conclude(run: ActiveRun) -> RunResult:
     }
     beyond = result.audit_beyond
     audited = {} if audits is None else {"audit": {"rows": audits.num_rows, "beyond": beyond and asdict(beyond)}}
-    run.store.write_manifest({**run.manifest, "state": COMPLETE, "counts": counts, **audited})
+    run.store.manifest.write({**run.manifest, "state": COMPLETE, "counts": counts, **audited})
     reason = result.fault or (f"{result.quarantined} rows are quarantined" if result.quarantined else "")
-    last = run.store.read_summary()
+    last = run.store.summary.read()
     # A start that found everything done says nothing of the speed.
     rate = result.rate if result.computed else last.get("reviews_per_second", 0.0)
-    run.store.write_summary({**asdict(result), "reason": reason, "reviews_per_second": rate})
+    run.store.summary.write({**asdict(result), "reason": reason, "reviews_per_second": rate})
     return result
 
 
@@ -132,8 +132,8 @@ def _record_stop(run: ActiveRun, error: Exception) -> None:
     try:
         run.lease.confirm()
         counts = run.counts
-        run.store.write_manifest({**run.manifest, "state": "stopped", "counts": counts})
-        run.store.write_summary({**counts, "state": "stopped", "exit_code": code, "reason": str(error)})
+        run.store.manifest.write({**run.manifest, "state": "stopped", "counts": counts})
+        run.store.summary.write({**counts, "state": "stopped", "exit_code": code, "reason": str(error)})
     except IgWorkerError as second:
         if not run.lease.lost:  # the files are the other driver's now
             log.info("the end of the run could not be recorded: %s", second)  # the error itself says as much

@@ -20,7 +20,8 @@ from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.local_machine import usable_cpus
 from ig_worker.run.dispatch.map_actor import MapActor
 from ig_worker.run.dispatch.runner import Step, work_through
-from ig_worker.run.store.run_store import Commit, RunStore
+from ig_worker.run.store.results import Commit
+from ig_worker.run.store.run_store import RunStore
 
 Chunks = tuple[int, ...]
 Apply = Callable[..., Iterator[Any]]  # apply(function, tasks, *more): function(store, task, *more) of each, in order

@@ -17,7 +17,8 @@ from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.cluster_address import is_connected, is_local, wanted_cluster
 from ig_worker.run.dispatch.local_machine import check_surroundings
 from ig_worker.run.steps.prepare import Prepared
-from ig_worker.run.store.run_store import Commit, RunStore
+from ig_worker.run.store.results import Commit
+from ig_worker.run.store.run_store import RunStore
 
 C = TypeVar("C", ExplainConfig, ActorSettings)
 
@@ -115,7 +116,7 @@ def check_commits(
     Raises:
         RunDamagedError: one does not; the message names it.
     """
-    quarantine_files = store.quarantine_files()
+    quarantine_files = store.quarantine.names()
     for index, commit in sorted(commits.items()):
         found = commit.rows + len(commit.quarantined)
         if commit.fingerprint != fingerprint or index >= prepared.chunks:

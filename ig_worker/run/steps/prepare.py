@@ -13,8 +13,9 @@ from ig_worker.data.plan import rechunk
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import DataError
 from ig_worker.run.config import DataConfig, fingerprint, refuse_differences, settings
+from ig_worker.run.store.chunks import Faults
 from ig_worker.run.store.filesystem import RUN_PATIENCE_S
-from ig_worker.run.store.run_store import Faults, RunStore
+from ig_worker.run.store.run_store import RunStore
 
 PREPARED = "prepared"
 PREPARING = "preparing"
@@ -70,14 +71,14 @@ def prepare(
     """
     documents = documents or open_documents(config.spec())
     asked = {**data_identity(config), "data": documents.digest}
-    manifest = store.read_manifest() or {}
+    manifest = store.manifest.read() or {}
     store.storage.patience_s = RUN_PATIENCE_S  # that the place can be reached is known by now
     done = Prepared.of(manifest)
     same_files = manifest.get("content") == documents.content
     before = manifest.get("data_identity", {})
     if done is not None and not (same_files and _reads_otherwise(store, before, asked)):
         refuse_differences(store.place, before, asked)
-        missing = set(range(done.chunks)) - store.chunk_indexes()
+        missing = set(range(done.chunks)) - store.chunks.indexes()
         if missing:  # someone deleted a damaged one, as they were told to
             _write_chunks(store, config, documents, progress, missing)
         return done
@@ -88,13 +89,13 @@ def prepare(
 def _shard_anew(
     store: RunStore, config: DataConfig, asked: dict[str, Any], progress: Progress | None, documents: Documents
 ) -> Prepared:
-    store.write_manifest({"state": PREPARING, "config": settings(config), "data_identity": asked})
+    store.manifest.write({"state": PREPARING, "config": settings(config), "data_identity": asked})
     prepared = _write_chunks(store, config, documents, progress)
-    for index in sorted(store.chunk_indexes() - set(range(prepared.chunks))):  # of a sharding that was given up
-        store.delete_chunk(index)
+    for index in sorted(store.chunks.indexes() - set(range(prepared.chunks))):  # of a sharding that was given up
+        store.chunks.delete(index)
     data = {**asdict(prepared), "class_names": list(documents.class_names)}
     what = {"config": settings(config), "data_identity": asked, "content": documents.content, "data": data}
-    store.write_manifest({"state": PREPARED, **what})
+    store.manifest.write({"state": PREPARED, **what})
     return prepared
 
 
@@ -104,12 +105,12 @@ def _reads_otherwise(store: RunStore, before: Mapping[str, Any], asked: Mapping[
     What labels mean, say, was put right, or is known better now that there is a model.
     """
     differing = {key for key in before.keys() | asked.keys() if before.get(key) != asked.get(key)}
-    return "data" in differing and differing <= {"data", *_WAYS} and not store.committed()
+    return "data" in differing and differing <= {"data", *_WAYS} and not store.results.indexes()
 
 
 def is_complete(store: RunStore) -> bool:
     """Whether run.json says that nothing is left to do."""
-    return (store.read_manifest() or {}).get("state") == COMPLETE
+    return (store.manifest.read() or {}).get("state") == COMPLETE
 
 
 def data_identity(config: DataConfig) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _write_chunks(
     for index, table in enumerate(rechunk(documents.batches(), config.chunk_rows)):
         found = _faults(finder, table)
         if only is None or index in only:
-            store.write_chunk(index, table, found, fingerprint)
+            store.chunks.write(index, table, found, fingerprint)
         rows, chunks, faults = rows + table.num_rows, index + 1, faults + len(found)
         if progress:
             progress(rows, documents.rows)

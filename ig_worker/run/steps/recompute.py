@@ -57,8 +57,8 @@ def recompute(
     Raises:
         UsageError: there are no results, or the model is another one.
     """
-    manifest = store.manifest()
-    commits = store.committed()
+    manifest = store.manifest.existing()
+    commits = store.results.indexes()
     if not commits:
         raise UsageError(f"{store.place} has no results to recompute", remedy="run jobs.explain first")
     config, files = settings_of(manifest, model)

@@ -53,10 +53,10 @@ def read_status(store: RunStore) -> Status:
     Raises:
         UsageError: there is no run.
     """
-    manifest = store.manifest()
+    manifest = store.manifest.existing()
     config = manifest.get("config", {})
     prepared = Prepared.of(manifest)
-    commits = store.commits()
+    commits = store.results.commits()
     method = ""
     if "method" in config:
         adaptive = config["method"] == ADAPTIVE
@@ -72,7 +72,7 @@ def read_status(store: RunStore) -> Status:
         chunks_done=len(commits),
         rows=prepared.rows if prepared else 0,
         explained=sum(commit.rows for commit in commits.values()),
-        quarantined=dict(Counter(store.read_quarantine(commits).column("reason").to_pylist())),
+        quarantined=dict(Counter(store.results.quarantined(commits).column("reason").to_pylist())),
         failed_attempts=dict(failed_attempts(store.storage)),
     )
 

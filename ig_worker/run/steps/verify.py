@@ -17,7 +17,9 @@ from ig_worker.run.steps.prepare import Prepared, data_fingerprint
 from ig_worker.run.steps.verify_manifest import count_faults, manifest_faults
 from ig_worker.run.steps.verify_rows import rows_faults, value_faults
 from ig_worker.run.store import checksummed_parquet
-from ig_worker.run.store.run_store import ATTRIBUTIONS, CHUNKS, MANIFEST, QUARANTINE, Commit, RunStore
+from ig_worker.run.store.results import Commit
+from ig_worker.run.store.run_files import ATTRIBUTIONS, CHUNKS, MANIFEST, QUARANTINE
+from ig_worker.run.store.run_store import RunStore
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def verify_run(store: RunStore, progress: Callable[[int, int], None] | None = No
     Raises:
         UsageError: there is no run, or it has not been prepared yet.
     """
-    manifest = store.manifest()
+    manifest = store.manifest.existing()
     prepared = Prepared.of(manifest)
     if prepared is None:
         raise RunDamagedError(f"{store.place} holds no complete data set", remedy="run jobs.explain again")
@@ -90,7 +92,7 @@ def verify_run(store: RunStore, progress: Callable[[int, int], None] | None = No
     _blame_manifest(found)
     if not found.faults:
         found.faults += [Fault(MANIFEST, what) for what in count_faults(manifest, found.explained, found.quarantined)]
-    found.orphans = sorted(store.quarantine_files() - named)
+    found.orphans = sorted(store.quarantine.names() - named)
     return found
 
 
@@ -122,7 +124,7 @@ def _verify_chunk(
         found.faults.append(Fault(source, fault, (source, result)))
         return 0
     try:
-        inputs, _ = store.read_chunk(index)
+        inputs, _ = store.chunks.read(index)
     except RunDamagedError as error:
         found.faults.append(Fault(source, error.what.partition(f"{source} ")[2], (source, result)))
         return 0
@@ -138,7 +140,7 @@ def _verify_chunk(
         found.faults.append(Fault(result, fault, (result,) if there else ()))
         return inputs.num_rows
     try:
-        commit = store.read_commit(index)
+        commit = store.results.read_commit(index)
     except RunDamagedError as error:
         found.faults.append(Fault(result, error.what.partition(f"{result} ")[2], (result,)))
         return inputs.num_rows
@@ -186,12 +188,12 @@ def _result_faults(store: RunStore, commit: Commit, inputs: pa.Table, seen: set[
     quarantine = pa.Table.from_batches([], schema=schema.QUARANTINE)
     if commit.quarantine_file:
         fault = file_fault(store, f"{QUARANTINE}/{commit.quarantine_file}")
-        if not fault and not store.is_named_by_content(commit.quarantine_file):
+        if not fault and not store.quarantine.is_named_by_content(commit.quarantine_file):
             fault = "holds other rows than it was named for"
         if fault:
             return [f"names {QUARANTINE}/{commit.quarantine_file}, which {fault}"]
-        quarantine = store.read_quarantine_file(commit.quarantine_file)
-    explained = store.read_attributions(commit.index)
+        quarantine = store.quarantine.read(commit.quarantine_file)
+    explained = store.results.read(commit.index)
     faults = rows_faults(inputs, explained, quarantine, commit.quarantined)
     if faults:
         return faults

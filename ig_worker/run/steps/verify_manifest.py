@@ -7,7 +7,7 @@ from typing import Any
 from ig_worker.data.plan import chunk_count
 from ig_worker.run.config import fingerprint
 from ig_worker.run.steps.prepare import Prepared
-from ig_worker.run.store.run_store import manifest_checksum
+from ig_worker.run.store.manifest import manifest_checksum
 
 _MEASURED = "batch_tokens"  # 0 in the settings where the run has measured it
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ig_worker.errors import IgWorkerError
 from ig_worker.run.store.filesystem import Storage
-from ig_worker.run.store.run_store import MANIFEST, SUMMARY, RunStore
+from ig_worker.run.store.run_files import MANIFEST, SUMMARY
+from ig_worker.run.store.run_store import RunStore
 
 COMPLETE = "complete"
 
@@ -38,8 +39,8 @@ class Shelf:
         for name in names:
             store = RunStore(self.place_of(name))
             try:
-                manifest = store.read_manifest()
-                night = store.read_summary().get("night", {})
+                manifest = store.manifest.read()
+                night = store.summary.read().get("night", {})
             except IgWorkerError:
                 manifest, night = {}, {}
             complete = (manifest or {}).get("state") == COMPLETE

@@ -1,0 +1,64 @@
+"""RUN/chunks: the rows that a run explains, cut into chunks."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+from ig_worker import schema
+from ig_worker.run.store import checksummed_parquet
+from ig_worker.run.store.run_files import CHUNKS, RunFiles, chunk_file, without_unknown
+
+Faults = dict[int, tuple[str, str]]  # position in the chunk -> (reason code, one line for a person)
+
+
+class InputChunks:
+    """The input chunks of a run."""
+
+    def __init__(self, files: RunFiles) -> None:
+        self._files = files
+
+    def write(self, index: int, rows: pa.Table, faults: Faults, data: str = "") -> None:
+        """Write an input chunk.
+
+        Args:
+            index: of the chunk.
+            rows: with the columns of `schema.INPUT`.
+            faults: the rows already known to be unexplainable.
+            data: fingerprint of the sharded data set, in the footer where others have the run's.
+        """
+        text = json.dumps({str(position): list(fault) for position, fault in sorted(faults.items())})
+        metadata = schema.with_metadata(schema.INPUT, chunk=str(index), faults=text, fingerprint=data)
+        self._files.write_table(_file(index), rows.select(schema.INPUT.names).cast(schema.INPUT), metadata)
+
+    def read(self, index: int) -> tuple[pa.Table, Faults]:
+        """Rows of an input chunk, and those of them known to be unexplainable.
+
+        Raises:
+            RunDamagedError: it does not hold what was written, or is another chunk.
+        """
+        name = _file(index)
+        table = self._files.read_table(name)
+        with self._files.parsing(name):
+            whole = checksummed_parquet.intact(table)
+        if not whole:  # or rows that nobody wrote would be explained, and nothing found wrong with them
+            raise self._files.damaged(name, "does not hold what was written: its checksum differs")
+        self._files.require_chunk(name, index, table.schema.metadata)
+        raw = json.loads(table.schema.metadata.get(schema.META_FAULTS, b"{}"))
+        return without_unknown(table), {int(position): (reason, detail) for position, (reason, detail) in raw.items()}
+
+    def rows(self, index: int) -> int:
+        """Number of rows of an input chunk, from its footer."""
+        return int(self._files.footer(_file(index)).num_rows)
+
+    def indexes(self) -> set[int]:
+        """Numbers of the input chunks that are there."""
+        return set(self._files.indexes(CHUNKS))
+
+    def delete(self, index: int) -> None:
+        self._files.storage.delete(_file(index))
+
+
+def _file(index: int) -> str:
+    return chunk_file(CHUNKS, index)

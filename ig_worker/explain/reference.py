@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ import numpy as np
 from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.problems import Problem, batch, chosen_classes, scalar
+from ig_worker.models import network
 from ig_worker.models.classifier import Classifier
+from ig_worker.models.layers import layer_depth
 from ig_worker.models.runtime import tf
 
 
 class AlibiEngine:
-    """Integrated gradients by alibi, over transformers' own network.
+    """Integrated gradients by alibi, over the same functions as the other engines, in a Keras model around them.
 
     Args:
         classifier: the network.
@@ -42,11 +45,10 @@ class AlibiEngine:
         from alibi.explainers import IntegratedGradients
 
         logging.getLogger("alibi").setLevel(logging.ERROR)
-        self._model = _ProbabilityModel(classifier.keras_model)
-        keras_layer = classifier.keras_layer(layer)
+        self._model = _KerasShell(classifier)
         self._alibi = IntegratedGradients(
             self._model,
-            layer=lambda _model: keras_layer,
+            layer=lambda model: model.layer(layer),
             method=method,
             n_steps=n_steps,
             internal_batch_size=internal_batch_size,
@@ -89,16 +91,37 @@ class AlibiEngine:
         ]
 
 
-class _ProbabilityModel(tf.keras.Model):
-    """alibi explains a Keras model that gives probabilities; transformers' gives an object with logits."""
+class _Layer(tf.keras.layers.Layer):
+    """A pure function as a Keras layer, in place of whose output alibi puts its own numbers."""
 
-    def __init__(self, transformer: Any) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
-        self.transformer = transformer
+        self._function = function
 
-    def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False) -> Any:
-        output = self.transformer(input_ids=input_ids, attention_mask=attention_mask, training=training)
-        logits = output.logits
+    def call(self, *inputs: Any) -> Any:
+        return self._function(*inputs)
+
+
+class _KerasShell(tf.keras.Model):
+    """The functions of `models.network` as the Keras model that alibi asks for: it gives probabilities."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        w, shape = classifier.weights, classifier.shape
+        self.embeddings = _Layer(partial(network.embed, w, shape))
+        self.blocks = [_Layer(partial(network.block, w, shape, k)) for k in range(shape.blocks)]
+        self._logits = lambda h: network.logits(w, shape, network.head_input(w, shape, h))
+
+    def layer(self, name: str) -> _Layer:
+        """The layer that `name` says: ``embeddings`` or ``block:K``."""
+        return [self.embeddings, *self.blocks][layer_depth(name, len(self.blocks))]
+
+    def call(self, input_ids: Any, attention_mask: Any, training: bool = False) -> Any:
+        h, bias = self.embeddings(input_ids), network.attention_bias(attention_mask)
+        for block in self.blocks:
+            h = block(h, bias)
+        logits = self._logits(h)
+        # Not network.probabilities: alibi's users have the plain ones.
         if logits.shape[-1] == 1:
             return tf.concat([tf.nn.sigmoid(-logits), tf.nn.sigmoid(logits)], axis=-1)
         return tf.nn.softmax(logits, axis=-1)

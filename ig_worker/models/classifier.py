@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,12 @@ from ig_worker.errors import ModelError
 from ig_worker.models import network
 from ig_worker.models.agreement import require_agreement
 from ig_worker.models.files import ModelFiles
-from ig_worker.models.layers import NetworkShape, layer_depth
+from ig_worker.models.layers import NetworkShape, Weights, layer_depth
 from ig_worker.models.network import SplitNetwork
-from ig_worker.models.pretrained import load_complete
+from ig_worker.models.network_weights import classifier_values
+from ig_worker.models.pretrained import reference_network
 from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
-from ig_worker.models.weights import named_weights
 
 # Without these, a text does not reach the classes. Disks and downloads that were cut off leave zeros.
 _DECISIVE = ("embeddings/word", "head/hidden/kernel", "head/logits/kernel")
@@ -24,15 +26,10 @@ _DECISIVE = ("embeddings/word", "head/hidden/kernel", "head/logits/kernel")
 
 @dataclass(frozen=True)
 class Classifier:
-    """A BERT or DistilBERT sequence classifier.
-
-    `keras_model` is transformers' own network; `weights` names the same variables for the pure functions of
-    `ig_worker.models.network`, so that memory holds them once.
-    """
+    """A sequence classifier: its sizes, its weights for the functions of `models.network`, and its tokenizer."""
 
     shape: NetworkShape
-    keras_model: Any
-    weights: dict[str, Any]
+    weights: Weights
     tokenizer: Any
 
     def split(self, layer: str, precision: str = "float32") -> SplitNetwork:
@@ -43,16 +40,6 @@ class Classifier:
         dtype = tf.bfloat16 if precision == "bfloat16" else None
         return network.split(self.weights, self.shape, layer_depth(layer, self.shape.blocks), dtype)
 
-    def keras_layer(self, layer: str) -> Any:
-        """The Keras layer whose output `layer` names."""
-        depth = layer_depth(layer, self.shape.blocks)
-        owner = self.keras_model if self.shape.head is None else self.keras_model.encoder
-        main = getattr(owner, self.shape.architecture)
-        if depth == 0:
-            return main.embeddings
-        encoder = getattr(main, "transformer", None) or main.encoder
-        return encoder.layer[depth - 1]
-
 
 def load_classifier(files: ModelFiles) -> Classifier:
     """Load network and tokenizer of a model directory.
@@ -62,28 +49,30 @@ def load_classifier(files: ModelFiles) -> Classifier:
             `ig_worker.models.network` compute something else than transformers.
     """
     tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
-    classifier = wrap(files.shape, load_complete(files), tokenizer)
-    for name in _DECISIVE:
-        if not tf.reduce_any(classifier.weights[name] != 0):
-            raise ModelError(
-                f"the weights {name} of model {files.name} are all 0, so that every text would get the same classes",
-                expected="a trained network",
-                remedy="train, copy or download it once more",
-            )
-    require_agreement(classifier.keras_model, classifier.weights, files.shape)
-    return classifier
+    weights = as_variables(classifier_values(files.name, Path(files.directory), files.shape))
+    _refuse_unsound(files.name, weights)
+    require_agreement(reference_network(files, weights), weights, files.shape)
+    return Classifier(files.shape, weights, tokenizer)
 
 
-def wrap(shape: NetworkShape, keras_model: Any, tokenizer: Any) -> Classifier:
-    """A classifier around a transformers TensorFlow network that is already in memory."""
-    if not keras_model.built or not keras_model.weights:
-        keras_model(tf.zeros([1, 2], tf.int32))
-    weights = named_weights(shape, keras_model.weights)
-    broken = [name for name, value in weights.items() if not np.isfinite(tf.reduce_sum(value).numpy())]
+def as_variables(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Weights on the device. Variables, since compiled programs hold those once, whatever captures them."""
+    return {name: tf.Variable(numbers, trainable=False, name=name) for name, numbers in values}
+
+
+def _refuse_unsound(name: str, weights: Mapping[str, Any]) -> None:
+    """Raise ModelError where weights are no numbers, or zeros without which no text reaches the classes."""
+    broken = [weight for weight, value in weights.items() if not np.isfinite(tf.reduce_sum(value).numpy())]
     if broken:
         raise ModelError(
             f"the model's weights {', '.join(broken[:3])} are not finite",
             expected="numbers in every weight",
             remedy="train or download the model again",
         )
-    return Classifier(shape, keras_model, weights, tokenizer)
+    for weight in _DECISIVE:
+        if not tf.reduce_any(weights[weight] != 0):
+            raise ModelError(
+                f"the weights {weight} of model {name} are all 0, so that every text would get the same classes",
+                expected="a trained network",
+                remedy="train, copy or download it once more",
+            )

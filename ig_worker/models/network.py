@@ -1,7 +1,7 @@
 """The forward pass of all encoders' classifiers as pure functions over a dictionary of weights.
 
 Symbols: h is a layer's output, float32 [batch, tokens, hidden]; mask is int32 [batch, tokens], 1 for tokens that are
-attended to; w is the dictionary that `weights.named_weights` makes. Blocks are those of Vaswani et al. 2017
+attended to; w is a dictionary of weights by their names in `weights`. Blocks are those of Vaswani et al. 2017
 (arXiv:1706.03762); where an encoder differs is in its file in `models.encoders`. Conformance with transformers is
 tested layer by layer.
 """
@@ -124,6 +124,11 @@ def _scale(shape: NetworkShape) -> float:
     return 1.0 / float(shape.hidden // shape.heads) ** 0.5
 
 
+def head_input(w: Weights, shape: NetworkShape, h: Tensor) -> Tensor:
+    """Input z of the head's activation, float32 [batch, units], from the last block's output."""
+    return _dense(w, "head/hidden", h[:, 0]) if shape.head is None else flattened(w, shape.head.length, h)
+
+
 def flattened(w: Weights, length: int, h: Tensor) -> Tensor:
     """Input of a flatten head's activation, float32 [batch, units], from all positions of the last block's output.
 
@@ -237,9 +242,8 @@ def split(w: Weights, shape: NetworkShape, depth: int, dtype: Any = None) -> Spl
         h, bias = parts[0], attention_bias(mask, parts[0].dtype)
         if depth < whole:
             h = blocks(rounded, shape, attend(rounded, shape, depth, parts, bias), mask, depth + 1, whole)
-        if shape.head is not None:
-            return flattened(w, shape.head.length, h)
-        first = h[:, 0] if depth == shape.blocks else first_row(w, shape, whole, h, bias)
-        return _dense(w, "head/hidden", first)
+        if shape.head is None and depth < shape.blocks:
+            return _dense(w, "head/hidden", first_row(w, shape, whole, h, bias))
+        return head_input(w, shape, h)
 
     return SplitNetwork(below, project, encode, lambda z: readout(w, shape, z))

@@ -67,6 +67,19 @@ def find_weights(name: str, directory: Path, shape: NetworkShape, *, base: bool 
         raise ModelError(error.what, expected=error.expected, remedy=f"{error.remedy}; {aside}") from error
 
 
+def classifier_values(name: str, directory: Path, shape: NetworkShape) -> Iterator[tuple[str, Floats]]:
+    """Each weight of a classifier with its numbers, float32, by its name in `weights`; one at a time is in memory.
+
+    Raises:
+        ModelError: a weight is missing, left over, of another shape or dtype, or cannot be read.
+    """
+    for weight, values in find_weights(name, directory, shape).values():
+        if shape.head is None or not weight.startswith("head/"):  # else BERT's pooler, which no such head reads
+            yield weight, values
+    if shape.head is not None:
+        yield from ((f"head/{tensor}", values) for tensor, values in find_head(name, directory, shape).values())
+
+
 def _open(name: str, files: WeightFiles, shape: NetworkShape, base: bool) -> Weights:
     stored = read_headers(name, files)
     return Weights(name, files, stored, find_sources(f"{name}/{files.name}", shape, stored, base=base))

@@ -1,7 +1,7 @@
-"""transformers' own TensorFlow networks, with the weights of a model's directory.
+"""transformers' own TensorFlow networks: what is trained, and what the functions of `network` are held against.
 
-The weights are read here and not by transformers' loaders, which leave random what a file lacks, drop what config.json
-has no place for, reshape what does not fit, and read codes as numbers, all with a warning at most.
+Their weights are read in `network_weights` and not by transformers' loaders, which leave random what a file lacks, drop
+what config.json has no place for, reshape what does not fit, and read codes as numbers, all with a warning at most.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from ig_worker.errors import ModelError
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.head import head_classifier
-from ig_worker.models.network_weights import find_head, find_weights
+from ig_worker.models.layers import Weights
+from ig_worker.models.network_weights import find_weights
 from ig_worker.models.runtime import tf
 from ig_worker.models.weights import find_variable, weight_paths
 
@@ -34,28 +35,46 @@ def load_pretrained(factory: Any, files: ModelFiles, config: Any) -> Any:
         ModelError: weights that cannot be read, or lack a part of the encoder.
     """
     model = build_network(factory, config, files)
-    _fill(model, files, base=True)
+    by_name, paths = _variables(model), weight_paths(files.shape.transformers_own)
+    for weight, values in find_weights(files.name, Path(files.directory), files.shape, base=True).values():
+        if weight.startswith("head/") and not any(name.endswith(paths[weight]) for name in by_name):
+            continue  # of a head that this network does not have
+        variable = find_variable(by_name, paths[weight])
+        if tuple(variable.shape) == values.shape:  # else a head for other classes
+            variable.assign(values)
     return model
 
 
-def load_complete(files: ModelFiles) -> Any:
-    """The classifier of `files`, all of whose weights are in them.
+def reference_network(files: ModelFiles, weights: Weights) -> Any:
+    """transformers' own classifier of `files`, what the functions of `models.network` are held against.
+
+    Args:
+        files: of the model.
+        weights: all of the classifier's, by their names in `weights`.
 
     Raises:
-        ModelError: weights that cannot be read, or are not exactly those of the network in config.json.
+        ModelError: transformers cannot make it, or it has a variable of which there is no weight.
     """
     from transformers import TFAutoModel, TFAutoModelForSequenceClassification
 
     shape = files.shape
     factory = TFAutoModelForSequenceClassification if shape.head is None else TFAutoModel
-    config = read_config(files)
     with _no_random_weights():
-        model = build_network(factory, config, files)
-    _fill(model, files, base=False)
+        model = build_network(factory, read_config(files), files)
+    head = {name.removeprefix("head/"): value for name, value in weights.items() if name.startswith("head/")}
+    own = {name: value for name, value in weights.items() if shape.head is None or not name.startswith("head/")}
+    by_name, paths = _variables(model), weight_paths(shape.transformers_own)
+    filled = {name: find_variable(by_name, paths[name]) for name in own}
+    for name, variable in filled.items():
+        variable.assign(own[name])
+    known = {variable.ref() for variable in filled.values()}
+    lacking = [variable.name for variable in model.weights if variable.ref() not in known]
+    lacking = [name for name in lacking if shape.head is None or "pooler" not in name]  # which no such head reads
+    if lacking:
+        raise ModelError(f"nothing in the weights of {files.name} is {lacking[0]}", expected="all of the network")
     if shape.head is None:
         return model
-    values = dict(find_head(files.name, Path(files.directory), shape).values())
-    return head_classifier(model, values, shape.head, shape.hidden, shape.logits)
+    return head_classifier(model, head, shape.head, shape.hidden, shape.logits)
 
 
 def read_config(files: ModelFiles) -> Any:
@@ -108,26 +127,5 @@ def _unbuildable(files: ModelFiles, error: Exception) -> ModelError:
     )
 
 
-def _fill(model: Any, files: ModelFiles, *, base: bool) -> None:
-    """Give the network's variables their values.
-
-    Raises:
-        ModelError: a weight has no variable, or a variable of a network that is not to be trained has no weight.
-    """
-    shape = files.shape
-    by_name = {variable.name.split(":")[0]: variable for variable in model.weights}
-    paths = weight_paths(shape.transformers_own)
-    filled = set()
-    for weight, values in find_weights(files.name, Path(files.directory), shape, base=base).values():
-        if weight.startswith("head/") and not any(name.endswith(paths[weight]) for name in by_name):
-            continue  # of a head that this network does not have
-        variable = find_variable(by_name, paths[weight])
-        if base and tuple(variable.shape) != values.shape:
-            continue  # a head for other classes
-        variable.assign(values)
-        filled.add(variable.ref())
-    lacking = [variable.name for variable in model.weights if variable.ref() not in filled]
-    if not base:
-        lacking = [name for name in lacking if shape.head is None or "pooler" not in name]  # which no such head reads
-        if lacking:
-            raise ModelError(f"nothing in the weights of {files.name} is {lacking[0]}", expected="all of the network")
+def _variables(model: Any) -> dict[str, Any]:
+    return {variable.name.split(":")[0]: variable for variable in model.weights}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ig_worker.errors import ModelError
@@ -45,16 +45,6 @@ def weight_shapes(shape: NetworkShape) -> dict[str, tuple[int, ...]]:
     for name, (into, out) in dense.items():
         shapes |= {f"{name}/kernel": (into, out), f"{name}/bias": (out,)}
     return shapes
-
-
-def named_weights(shape: NetworkShape, variables: Iterable[Any]) -> dict[str, Any]:
-    """The variables of a transformers TensorFlow classifier under this module's names. Nothing is copied.
-
-    Raises:
-        ModelError: a weight is missing.
-    """
-    by_name = {variable.name.split(":")[0]: variable for variable in variables}
-    return {name: find_variable(by_name, path) for name, path in weight_paths(shape).items()}
 
 
 def find_variable(by_name: Mapping[str, Any], path: str) -> Any:

@@ -29,6 +29,9 @@ import numpy as np
 
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.models.inputs import ModelInput
+from ig_worker.models.layers import NetworkShape
+from ig_worker.models.shape import read_shape
+from ig_worker.models.weights import weight_paths, weight_shapes
 from tests.benchmarks.weights import draw
 from tests.benchmarks.workload import IMDB_LENGTHS, read_sizes
 
@@ -157,7 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for length in options.lengths:
                 programs += _export(options.out, classifier, engine, length, options.batch_tokens, run=False)
             programs += _export(options.out, classifier, engine, CHECKED, 2 * CHECKED, run=True)
-    weights = [[_plain(variable.name), list(variable.shape)] for variable in classifier.keras_model.weights]
+    names = _file_names(classifier.shape)
+    weights = [[names[name], list(variable.shape)] for name, variable in classifier.weights.items()]
     manifest = {"config": config, "lengths": IMDB_LENGTHS, "weights": weights, "programs": programs}
     (options.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     size = sum(path.stat().st_size for path in options.out.iterdir())
@@ -167,26 +171,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _network(model: Path | None) -> tuple[Any, dict[str, Any]]:
     """A DistilBERT classifier with drawn weights, and transformers' configuration of it."""
-    from ig_worker.models.runtime import configure, tf  # isort: skip
-    from transformers import DistilBertConfig, TFDistilBertForSequenceClassification
+    from ig_worker.models.runtime import configure  # isort: skip
+    from transformers import DistilBertConfig
 
-    from ig_worker.models.classifier import wrap
-    from ig_worker.models.shape import read_shape
+    from ig_worker.models.classifier import Classifier, as_variables
 
     configure()
     sizes = read_sizes(model) if model else {}
     names = {"blocks": "n_layers", "hidden": "dim", "heads": "n_heads", "intermediate": "hidden_dim"}
     config = DistilBertConfig(**{names[key]: value for key, value in sizes.items()})
-    keras_model = TFDistilBertForSequenceClassification(config)
-    keras_model(tf.zeros([1, 2], tf.int32))
-    for variable in keras_model.weights:
-        variable.assign(draw(_plain(variable.name), variable.shape))
-    return wrap(read_shape(config.to_dict()), keras_model, None), config.to_dict()
+    shape = read_shape(config.to_dict())
+    names = _file_names(shape)
+    weights = as_variables((name, draw(names[name], size)) for name, size in weight_shapes(shape).items())
+    return Classifier(shape, weights, None), config.to_dict()
 
 
-def _plain(name: str) -> str:
-    """A variable's name as `save_pretrained` writes it, without the model's own."""
-    return name.split(":")[0].split("/", 1)[1]
+def _file_names(shape: NetworkShape) -> dict[str, str]:
+    """The name here -> as transformers' TensorFlow classes write it, of every weight."""
+    paths = weight_paths(shape)
+    return {name: path if "classifier" in path else f"{shape.architecture}/{path}" for name, path in paths.items()}
 
 
 def _export(
@@ -234,7 +237,7 @@ def _write(out: Path, name: str, program: Program, classifier: Any) -> dict[str,
     text = compiled.experimental_get_compiler_ir(*program.specs)(stage="stablehlo")
     text = "\n".join(line for line in _LOCATION.sub("", text).splitlines() if not line.startswith("#loc"))
     (out / f"{name}.mlir.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
-    captured, stored = _captured(compiled.get_concrete_function(*program.specs), classifier.keras_model.weights)
+    captured, stored = _captured(compiled.get_concrete_function(*program.specs), classifier)
     stored |= {f"argument{i}": value for i, value in program.arguments.items()}
     stored |= {f"result{i}": value for i, value in enumerate(program.results)}
     np.savez_compressed(out / f"{name}.npz", **stored)
@@ -242,14 +245,15 @@ def _write(out: Path, name: str, program: Program, classifier: Any) -> dict[str,
     return {"name": name, "program": program.name, "arguments": arguments, "captured": captured}
 
 
-def _captured(concrete: Any, weights: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+def _captured(concrete: Any, classifier: Any) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """What a program reads besides its arguments: weights by name and shape, and constants, which are stored."""
-    by_handle = {id(variable.handle): variable for variable in weights}
+    names = _file_names(classifier.shape)
+    by_handle = {id(variable.handle): (names[name], variable) for name, variable in classifier.weights.items()}
     captured, stored = [], {}
     for i, value in enumerate(concrete.captured_inputs):
         if id(value) in by_handle:
-            variable = by_handle[id(value)]
-            captured.append({"weight": _plain(variable.name), "shape": list(variable.shape)})
+            name, variable = by_handle[id(value)]
+            captured.append({"weight": name, "shape": list(variable.shape)})
         else:
             captured.append({"constant": f"constant{i}"})
             stored[f"constant{i}"] = value.numpy()

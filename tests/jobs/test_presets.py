@@ -111,7 +111,9 @@ def tutorial_2022(real_data: Path, tokenizer: Any) -> dict[str, np.ndarray]:
     return dict(made)
 
 
-def explain_as_the_tutorial(preset: str, classifier: Any, encoded: dict[str, np.ndarray], layer_of: Callable) -> Any:
+def explain_as_the_tutorial(
+    preset: str, keras_model: Any, tokenizer: Any, encoded: dict[str, np.ndarray], layer_of: Callable
+) -> Any:
     from alibi.explainers import IntegratedGradients
 
     from ig_worker.models.runtime import tf
@@ -124,26 +126,26 @@ def explain_as_the_tutorial(preset: str, classifier: Any, encoded: dict[str, np.
         def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False) -> Any:
             return tf.nn.softmax(self.network(input_ids=input_ids, attention_mask=attention_mask).logits, axis=-1)
 
-    model = Wrapper(classifier.keras_model)
+    model = Wrapper(keras_model)
     x = encoded["input_ids"].astype(np.int32)
     kwargs = {"attention_mask": tf.constant(encoded["attention_mask"])}
     steps = 5 if preset.endswith("2021") else 50
-    ig = IntegratedGradients(model, layer=layer_of(classifier), n_steps=steps, internal_batch_size=50)
+    ig = IntegratedGradients(model, layer=layer_of(keras_model), n_steps=steps, internal_batch_size=50)
     predictions = model(x, **kwargs).numpy().argmax(axis=1)
     baselines = None
     if preset.endswith("2022"):
-        special = np.isin(x, classifier.tokenizer.all_special_ids)
-        baselines = x * special + classifier.tokenizer.pad_token_id * (1 - special)
+        special = np.isin(x, tokenizer.all_special_ids)
+        baselines = x * special + tokenizer.pad_token_id * (1 - special)
     explanation = ig.explain(x, forward_kwargs=kwargs, baselines=baselines, target=predictions)
     return explanation, predictions, np.zeros_like(x) if baselines is None else baselines
 
 
 LAYERS = {
-    "sst2-2021": lambda c: c.keras_model.layers[0].transformer.layer[1],
-    "imdb-head-2021": lambda c: c.keras_model.encoder.bert.encoder.layer[0],
-    "sst2-2022": lambda c: c.keras_model.layers[0].embeddings,
-    "imdb-distilbert-2022": lambda c: c.keras_model.layers[0].embeddings,
-    "imdb-bert-2022": lambda c: c.keras_model.layers[0].embeddings,
+    "sst2-2021": lambda m: m.layers[0].transformer.layer[1],
+    "imdb-head-2021": lambda m: m.encoder.bert.encoder.layer[0],
+    "sst2-2022": lambda m: m.layers[0].embeddings,
+    "imdb-distilbert-2022": lambda m: m.layers[0].embeddings,
+    "imdb-bert-2022": lambda m: m.layers[0].embeddings,
 }
 
 
@@ -152,6 +154,7 @@ LAYERS = {
 def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, models, tmp_path: Path) -> None:
     from ig_worker.models.classifier import load_classifier
     from ig_worker.models.files import find_model
+    from ig_worker.models.pretrained import reference_network
     from ig_worker.models.tokenize import load_tokenizer
     from ig_worker.run.steps.prepare import prepare
 
@@ -165,8 +168,11 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
 
     tokenizer = load_tokenizer(str(directory), 10**6)
     encoded = (tutorial_2021 if preset.endswith("2021") else tutorial_2022)(real_data, tokenizer)
-    classifier = load_classifier(find_model(str(directory)))
-    theirs, predictions, baselines = explain_as_the_tutorial(preset, classifier, encoded, LAYERS[preset])
+    classifier = load_classifier(find_model(config.model))
+    keras_model = reference_network(find_model(config.model), classifier.weights)
+    theirs, predictions, baselines = explain_as_the_tutorial(
+        preset, keras_model, classifier.tokenizer, encoded, LAYERS[preset]
+    )
     attributions = theirs.attributions[0].sum(axis=2)
     ids, masks, baselines = (a.astype(np.int32) for a in (encoded["input_ids"], encoded["attention_mask"], baselines))
     problems = [Problem(ModelInput(x, mask), base) for x, mask, base in zip(ids, masks, baselines, strict=True)]

@@ -116,7 +116,7 @@ def test_a_class_with_two_numbers_is_told() -> None:
     assert check_keys(config | {"label2id": {"LABEL_0": 0, "neg": 0}}, "bert") == []
 
 
-@pytest.fixture(scope="module", params=["bert", "distilbert"])
+@pytest.fixture(scope="module", params=ENCODERS)
 def base(request: pytest.FixtureRequest, tiny_models, tmp_path_factory) -> tuple[ModelFiles, Any, Path]:
     """A tiny model, its classifier, and a copy of it whose config.json may be written over."""
     from ig_worker.models.classifier import load_classifier
@@ -158,13 +158,9 @@ def test_any_other_value_of_a_key_is_refused_or_gives_the_probabilities_of_trans
 
 def transformers_network(files: ModelFiles, classifier: Any) -> Any:
     """transformers' own network for a config.json, with the weights of `classifier`."""
-    from transformers import TFAutoModelForSequenceClassification
+    from ig_worker.models.pretrained import reference_network
 
-    from ig_worker.models import pretrained
-
-    model = pretrained.build_network(TFAutoModelForSequenceClassification, pretrained.read_config(files), files)
-    model.set_weights(classifier.keras_model.get_weights())
-    return model
+    return reference_network(files, classifier.weights)
 
 
 @pytest.mark.parametrize("architecture", ENCODERS)
@@ -172,11 +168,13 @@ def test_a_network_that_is_not_transformers_own_is_refused(tiny_models, architec
     from ig_worker.models.agreement import require_agreement
     from ig_worker.models.classifier import load_classifier
 
-    found = load_classifier(find_model(str(tiny_models[architecture])))
-    require_agreement(found.keras_model, found.weights, found.shape)
+    files = find_model(str(tiny_models[architecture]))
+    found = load_classifier(files)
+    theirs = transformers_network(files, found)
+    require_agreement(theirs, found.weights, found.shape)
     for wrong in (replace(found.shape, activation="gelu_new"), replace(found.shape, heads=2)):
         with pytest.raises(ModelError, match=r"logits that differ by .*; expected at most 0\.0001"):
-            require_agreement(found.keras_model, found.weights, wrong)
+            require_agreement(theirs, found.weights, wrong)
 
 
 def encoders_table() -> str:

@@ -13,6 +13,7 @@ from ig_worker.models.files import find_model
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import layer_depth
 from ig_worker.models.shape import read_shape
+from tests.models.checkpoints import copy_of, pytorch_state
 from tests.truth import true_network
 
 IDS = np.array([[2, 5, 8, 11, 3, 0, 0, 0], [2, 30, 31, 12, 13, 14, 15, 3]], np.int32)
@@ -25,10 +26,17 @@ def load(directory: Path):
     return load_classifier(find_model(str(directory)))
 
 
+def reference(directory: Path):
+    """transformers' own network with the weights that are read here."""
+    from ig_worker.models.pretrained import reference_network
+
+    return reference_network(find_model(str(directory)), load(directory).weights)
+
+
 @pytest.mark.parametrize("architecture", ENCODERS)
 def test_every_layer_gives_what_transformers_gives(tiny_models: dict[str, Path], architecture: str) -> None:
     classifier = load(tiny_models[architecture])
-    output = classifier.keras_model(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)
+    output = reference(tiny_models[architecture])(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)
     for layer, theirs in zip(["embeddings", "block:0", "block:1", "block:2"], output.hidden_states, strict=True):
         truth = true_network(classifier, layer).below(ModelInput(IDS, MASK)).numpy()[MASK == 1]
         off, theirs_off = (
@@ -47,7 +55,7 @@ def test_both_halves_together_give_the_probabilities(tiny_models, architecture: 
 
     classifier = load(tiny_models[architecture])
     halves = classifier.split(layer)
-    theirs = tf.nn.softmax(classifier.keras_model(input_ids=IDS, attention_mask=MASK).logits)
+    theirs = tf.nn.softmax(reference(tiny_models[architecture])(input_ids=IDS, attention_mask=MASK).logits)
     np.testing.assert_allclose(halves.above(halves.below(ModelInput(IDS, MASK)), MASK), theirs, atol=1e-6)
 
 
@@ -55,9 +63,10 @@ def test_a_single_logit_is_read_as_two_classes(tmp_path: Path) -> None:
     from ig_worker.models.runtime import tf
     from tests.tiny import save_tiny_model
 
-    classifier = load(save_tiny_model(tmp_path / "one", "distilbert", num_labels=1))
+    directory = save_tiny_model(tmp_path / "one", "distilbert", num_labels=1)
+    classifier = load(directory)
     halves = classifier.split("embeddings")
-    p = tf.sigmoid(classifier.keras_model(input_ids=IDS, attention_mask=MASK).logits)[:, 0]
+    p = tf.sigmoid(reference(directory)(input_ids=IDS, attention_mask=MASK).logits)[:, 0]
     ours = halves.above(halves.below(ModelInput(IDS, MASK)), MASK)
     np.testing.assert_allclose(ours, np.stack([1 - p, p], axis=1), atol=1e-6)
     assert classifier.shape.classes == 2
@@ -83,24 +92,30 @@ def test_saturated_probabilities_keep_the_digits_of_their_gradient(logits: list[
     np.testing.assert_allclose(gradients(probabilities, tf.float32), gradients(plain, tf.float64), rtol=5e-6)
 
 
-def test_weights_are_named_not_copied(tiny_models: dict[str, Path]) -> None:
-    classifier = load(tiny_models["bert"])
-    variables = {id(variable) for variable in classifier.keras_model.weights}
-    assert {id(weight) for weight in classifier.weights.values()} <= variables
+@pytest.mark.parametrize("architecture", ENCODERS)
+def test_the_weights_are_those_that_transformers_reads(tiny_models: dict[str, Path], architecture: str) -> None:
+    from transformers import TFAutoModelForSequenceClassification
+
+    theirs = TFAutoModelForSequenceClassification.from_pretrained(tiny_models[architecture]).weights
+    assert len(theirs) == len(load(tiny_models[architecture]).weights)
+    for mine, weight in zip(reference(tiny_models[architecture]).weights, theirs, strict=True):
+        np.testing.assert_array_equal(mine, weight, err_msg=weight.name)
+
+
+def test_a_variable_of_transformers_without_a_weight_is_refused(tiny_models: dict[str, Path]) -> None:
+    from ig_worker.models.pretrained import reference_network
+
+    files, weights = find_model(str(tiny_models["bert"])), dict(load(tiny_models["bert"]).weights)
+    del weights["1/widen/bias"]
+    with pytest.raises(ModelError, match=r"nothing in the weights of .* is .*layer_\._1/intermediate/dense/bias"):
+        reference_network(files, weights)
 
 
 def test_weights_that_are_not_numbers_are_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    from tests.tiny import save_tokenizer
-
-    classifier = load(tiny_models["distilbert"])
-    weight = classifier.weights["1/widen/kernel"]
-    before = weight.numpy()
-    weight.assign(before * np.nan)
-    classifier.keras_model.save_pretrained(tmp_path / "broken")
-    weight.assign(before)
-    save_tokenizer(tmp_path / "broken")
+    state = pytorch_state(tiny_models["distilbert"])
+    state["distilbert.transformer.layer.1.ffn.lin1.weight"][3, 5] = np.nan
     with pytest.raises(ModelError, match=r"1/widen/kernel are not finite"):
-        load(tmp_path / "broken")
+        load(copy_of(tiny_models["distilbert"], tmp_path / "broken", state))
 
 
 @pytest.mark.parametrize(("layer", "depth"), [("embeddings", 0), ("block:0", 1), ("block:11", 12)])

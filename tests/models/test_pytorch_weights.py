@@ -1,4 +1,4 @@
-"""safetensors that PyTorch wrote load into the TensorFlow classes without torch."""
+"""safetensors that PyTorch wrote load without torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import find_model
+from tests.models.checkpoints import pytorch_state
 
 IDS = np.array([[2, 5, 8, 11, 3]], np.int32)
 MASK = np.ones_like(IDS)
@@ -35,14 +36,20 @@ def test_pytorch_safetensors_give_the_same_network(tiny_models, tmp_path: Path, 
     from safetensors.numpy import save_file
 
     from ig_worker.models.classifier import load_classifier
+    from ig_worker.models.pretrained import reference_network
 
     if importlib.util.find_spec("torch"):
         pytest.skip("torch is installed here, so this would not show that it is not needed")
-    ours = load_classifier(find_model(str(tiny_models[architecture])))
+    files = find_model(str(tiny_models[architecture]))
+    ours = load_classifier(files)
     directory = Path(shutil.copytree(tiny_models[architecture], tmp_path / "pytorch"))
     if not beside:  # hub models often have both
         (directory / "tf_model.h5").unlink()
-    save_file(as_pytorch(ours.keras_model.weights), directory / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        as_pytorch(reference_network(files, ours.weights).weights),
+        directory / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     theirs = load_classifier(find_model(str(directory)))
     for name, weight in ours.weights.items():
         np.testing.assert_array_equal(theirs.weights[name].numpy(), weight.numpy(), err_msg=name)
@@ -69,11 +76,14 @@ def test_pytorch_weights_without_a_head_are_refused(tiny_models, tmp_path: Path)
     from ig_worker.errors import ModelError
     from ig_worker.models.classifier import load_classifier
 
-    ours = load_classifier(find_model(str(tiny_models["bert"])))
     directory = Path(shutil.copytree(tiny_models["bert"], tmp_path / "bare"))
     next(directory.glob("*.h5")).unlink()
-    state = {name: values for name, values in as_pytorch(ours.keras_model.weights).items() if "classifier" not in name}
-    save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
+    state = pytorch_state(tiny_models["bert"])
+    save_file(
+        {name: values for name, values in state.items() if "classifier" not in name},
+        directory / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     with pytest.raises(ModelError, match=r"lack classifier\.bias, classifier\.weight"):
         load_classifier(find_model(str(directory)))
 

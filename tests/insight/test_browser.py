@@ -18,8 +18,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(review_index, "DETAIL_ROWS", 10)
         patch.setattr(review_index, "SEGMENT_ROWS", 40)
-        patch.setattr("ig_worker.insight.report.write.DETAIL_ROWS", 10)
-        patch.setattr("ig_worker.insight.report.write.SEGMENT_ROWS", 40)
+        patch.setattr("ig_worker.insight.report.page.DETAIL_ROWS", 10)
+        patch.setattr("ig_worker.insight.report.page.SEGMENT_ROWS", 40)
         return write(tmp_path_factory.mktemp("report"), made_up(), data={"class_names": ["negative", "positive"]})
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from ig_worker.errors import StorageError, UsageError
 from ig_worker.insight.report import write as report
-from ig_worker.insight.report.write import context, write_report
+from ig_worker.insight.report.page import context
+from ig_worker.insight.report.write import write_report
 from ig_worker.insight.tables.aggregate import finish, partial
 from ig_worker.insight.tables.evidence import evidence, minimum_documents
 from tests.insight.conftest import make_quarantine, make_table

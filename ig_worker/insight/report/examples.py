@@ -1,4 +1,4 @@
-"""Which reviews a reader should see: chosen from a few numbers a row, then read one chunk at a time."""
+"""Reviews that a reader should see, as cards: chosen from a few numbers a row, then read one chunk at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ig_worker.insight.format import probability, signed
+from ig_worker.insight.heat.pieces import words
+from ig_worker.insight.report.section import Classes, View
 from ig_worker.insight.tables.measures import confidence
 from ig_worker.run.store.run_store import RunStore
 
@@ -37,6 +40,15 @@ WRONG, RIGHT, UNLABELLED, UNCERTAIN = "wrong", "right", "unlabelled", "uncertain
 INEXACT, LONG, SHORT = "inexact", "long", "short"
 SHARES = {WRONG: 0.3, RIGHT: 0.3, UNLABELLED: 0.1, UNCERTAIN: 0.15, INEXACT: 0.05, LONG: 0.05, SHORT: 0.05}
 _FILL = (RIGHT, UNLABELLED, WRONG, UNCERTAIN)
+_TITLES = {  # and a note
+    WRONG: ("Confident and wrong", "The model was sure, and the label disagrees. Look at the label, too."),
+    RIGHT: ("Confident and right", "The surest correct predictions, the classes in turn."),
+    UNLABELLED: ("Confident, without a label", "The surest predictions among texts without a label."),
+    UNCERTAIN: ("Least certain", "The predicted class hardly won."),
+    INEXACT: ("Largest |delta|", "Where the attributions sum least exactly to the change in probability."),
+    LONG: ("Longest", ""),
+    SHORT: ("Shortest", ""),
+}
 
 
 @dataclass(frozen=True)
@@ -133,3 +145,35 @@ def read_examples(store: RunStore, rows: Rows, examples: list[Example]) -> list[
         table = store.results.read(chunk, _SHOWN).take(rows.position[here])
         found.update(zip(here, table.to_pylist(), strict=True))
     return [found[example.row] for example in examples]
+
+
+def example_groups(chosen: list[Example], rows: list[dict[str, Any]], classes: Classes) -> list[View]:
+    """The example reviews by kind, in their order; `rows` as `read_examples` gives them."""
+    groups: dict[str, View] = {}
+    for example, row in zip(chosen, rows, strict=True):
+        title, note = _TITLES[example.kind]
+        group = groups.setdefault(example.kind, {"kind": example.kind, "title": title, "note": note, "cards": []})
+        group["cards"].append(card(row, classes))
+    return list(groups.values())
+
+
+def card(row: dict[str, Any], classes: Classes) -> View:
+    """One example review."""
+    label, prediction, target = row["label"], row["prediction"], row["target"]
+    return {
+        "id": row["id"],
+        "verdict": "unlabelled" if label is None else "right" if label == prediction else "wrong",
+        "label": classes.name(label),
+        "prediction": classes.name(prediction),
+        "target": classes.name(target) if target != prediction else "",
+        "confidence": probability(row["probabilities"][prediction]),
+        "probability": probability(row["target_probability"]),
+        "baseline": probability(row["baseline_probability"]),
+        "sum": signed(float(np.sum(np.asarray(row["attributions"], np.float64)))),
+        "delta": signed(row["delta"]),
+        "evaluations": f"{row['evaluations']:g}",
+        "tokens": sum(word_id >= 0 for word_id in row["word_ids"]),
+        "limit": row["status"] == "evaluation_limit",
+        "truncated": row["truncated"],
+        "words": words(row["tokens"], row["word_ids"], row["attributions"]),
+    }

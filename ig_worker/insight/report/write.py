@@ -12,22 +12,10 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any
 
-import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from ig_worker import schema
-from ig_worker.insight.format import number, percent, signed
-from ig_worker.insight.heat.colour import STEPS, Swatch, swatches
-from ig_worker.insight.report import charts, figures, views
-from ig_worker.insight.report.examples import choose_examples, read_examples, read_rows
-from ig_worker.insight.report.js_scripts import json_text, named_by_content
-from ig_worker.insight.report.review_index import DETAIL_ROWS, SEGMENT_ROWS, write_explorer
-from ig_worker.insight.tables.aggregate import current
-from ig_worker.insight.tables.measures import SHRINKAGE
-from ig_worker.insight.tables.summary import summarise
+from ig_worker.insight.report.js_scripts import named_by_content
+from ig_worker.insight.report.page import context, render
+from ig_worker.insight.report.review_index import write_explorer
 from ig_worker.run.store.run_store import REPORT, RunStore
 
 FOLDER = REPORT.rpartition("/")[0]
@@ -44,8 +32,6 @@ SCRIPTS = (
     "app/charts.js",
 )  # in the order in which the page runs them
 LICENCES = ("LICENSE-d3.txt", "LICENSE-plot.txt")
-OPTIONAL = ("faithfulness", "compare", "compare_words")  # tables of other jobs than jobs.aggregate
-_DARK = (0x1B / 255, 0x1D / 255, 0x22 / 255)  # --surface of the dark page in report.css
 
 
 def write_report(store: RunStore, examples: int = 60, palette: str = "PiYG") -> str:
@@ -78,76 +64,6 @@ def write_report(store: RunStore, examples: int = 60, palette: str = "PiYG") -> 
     return place
 
 
-def context(store: RunStore, examples: int = 60, palette: str = "PiYG") -> views.View:
-    """Everything that the template shows but the names of scripts, as plain data, and the ids of flipped rows."""
-    tables = {**current(store), **_optional(store)}
-    quarantined = store.results.quarantined()
-    summary = summarise(tables, quarantined.num_rows)
-    rows = read_rows(store)
-    chosen = choose_examples(rows, examples)
-    manifest = store.manifest.existing()
-    classes = views.classes_of(manifest, rows.classes)
-    change = figures.change(tables.get("compare"))
-    return {
-        "head": views.head(manifest, summary),
-        "tiles": views.tiles(summary),
-        "confusion": views.confusion(tables["classes"], classes),
-        "convergence": views.convergence(tables["convergence"]),
-        "quarantine": views.quarantine(quarantined, summary.rows + summary.quarantined),
-        "charts": charts.charts(tables, classes, summary.rows),
-        "ngrams": charts.ngrams(tables.get("ngrams"), classes, summary.rows),
-        "faithful": figures.faithful(tables.get("faithfulness")),
-        "change": change,
-        "shares": figures.shares(tables.get("shares"), classes),
-        "truncation": figures.truncation(tables.get("truncation")),
-        "groups": views.example_groups(chosen, read_examples(store, rows, chosen), classes),
-        "meta": {
-            "rows": summary.rows,
-            "labelled": summary.labelled,
-            "classes": [classes.name(i) for i in range(classes.count)],
-            "detailRows": DETAIL_ROWS,
-            "segmentRows": SEGMENT_ROWS,
-            "steps": STEPS,
-            "compared": change is not None,
-        },
-        "flipped": figures.flipped_ids(tables.get("compare")),
-        "shrinkage": SHRINKAGE,
-        "steps": STEPS,
-        "light": _rules(swatches(palette)),
-        "dark": _rules(swatches(palette, _DARK)),
-    }
-
-
-def _optional(store: RunStore) -> dict[str, pa.Table]:
-    """The tables of other jobs, where they are there and of the run as it is now."""
-    fingerprint = str(store.manifest.existing().get("fingerprint") or "").encode()
-    found = {name: store.aggregates.read(name) for name in OPTIONAL}
-    return {
-        name: table
-        for name, table in found.items()
-        if table is not None and (table.schema.metadata or {}).get(schema.META_FINGERPRINT, b"") == fingerprint
-    }
-
-
-def render(view: dict[str, Any]) -> str:
-    """The page. Every value is escaped; a name that the template uses and `view` lacks is an error."""
-    environment = Environment(
-        loader=PackageLoader("ig_worker.insight.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        json=lambda content: Markup(json_text(content)),  # which has escaped what HTML would read
-        signed=signed,
-        figure=number,
-        percent=percent,
-        thousands="{:,}".format,
-    )
-    return environment.get_template("report.html").render(view)
-
-
 def nonce(names: Iterable[str]) -> str:
     """What a script of the page needs to run, 128 bits.
 
@@ -172,8 +88,3 @@ def _template(name: str) -> str:
 
 def _stem(name: str) -> str:
     return name.rpartition("/")[2].removesuffix(".js")
-
-
-def _rules(shades: dict[int, Swatch]) -> list[tuple[str, Swatch]]:
-    """CSS class of each level: p1 to p20 above 0, n1 to n20 below."""
-    return [(f"{'p' if level > 0 else 'n'}{abs(level)}", swatch) for level, swatch in shades.items() if level]

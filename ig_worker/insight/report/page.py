@@ -1,0 +1,123 @@
+"""What the page shows: the sections put together, and rendered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ig_worker import schema
+from ig_worker.insight.format import number, percent, signed
+from ig_worker.insight.heat.colour import STEPS, Swatch, swatches
+from ig_worker.insight.report import (
+    changes,
+    convergence,
+    examples,
+    faithfulness,
+    overview,
+    position,
+    predictions,
+    quarantine,
+    words,
+)
+from ig_worker.insight.report.js_scripts import json_text
+from ig_worker.insight.report.review_index import DETAIL_ROWS, SEGMENT_ROWS
+from ig_worker.insight.report.section import Classes, View, classes_of
+from ig_worker.insight.tables.aggregate import current
+from ig_worker.insight.tables.measures import SHRINKAGE
+from ig_worker.insight.tables.summary import summarise
+from ig_worker.run.store.run_store import RunStore
+
+Tables = dict[str, pa.Table]  # by name in RUN/aggregates
+
+OPTIONAL = ("faithfulness", "compare", "compare_words")  # tables of other jobs than jobs.aggregate
+_DARK = (0x1B / 255, 0x1D / 255, 0x22 / 255)  # --surface of the dark page in report.css
+
+
+def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
+    """Everything that the template shows but the names of scripts, as plain data, and the ids of flipped rows."""
+    tables = {**current(store), **_optional(store)}
+    quarantined = store.results.quarantined()
+    summary = summarise(tables, quarantined.num_rows)
+    rows = examples.read_rows(store)
+    chosen = examples.choose_examples(rows, count)
+    manifest = store.manifest.existing()
+    classes = classes_of(manifest, rows.classes)
+    change = changes.change(tables.get("compare"))
+    return {
+        "head": overview.head(manifest, summary),
+        "tiles": overview.tiles(summary),
+        "ngrams": words.ngrams(tables.get("ngrams"), classes, summary.rows),
+        "confusion": predictions.confusion(tables["classes"], classes),
+        "convergence": convergence.convergence(tables["convergence"]),
+        "shares": position.shares(tables.get("shares"), classes),
+        "truncation": position.truncation(tables.get("truncation")),
+        "faithful": faithfulness.headlines(tables.get("faithfulness")),
+        "change": change,
+        "groups": examples.example_groups(chosen, examples.read_examples(store, rows, chosen), classes),
+        "quarantine": quarantine.reasons(quarantined, summary.rows + summary.quarantined),
+        "charts": charts(tables, classes, summary.rows),
+        "meta": {
+            "rows": summary.rows,
+            "labelled": summary.labelled,
+            "classes": [classes.name(i) for i in range(classes.count)],
+            "detailRows": DETAIL_ROWS,
+            "segmentRows": SEGMENT_ROWS,
+            "steps": STEPS,
+            "compared": change is not None,
+        },
+        "flipped": changes.flipped_ids(tables.get("compare")),
+        "shrinkage": SHRINKAGE,
+        "steps": STEPS,
+        "light": _rules(swatches(palette)),
+        "dark": _rules(swatches(palette, _DARK)),
+    }
+
+
+def charts(tables: Tables, classes: Classes, rows: int) -> View:
+    """The data of every chart, by the name that app/charts.js knows; `rows` are the explained ones."""
+    return {
+        "importance": words.importance(tables.get("words"), tables["tokens"], classes, rows),
+        "reliability": predictions.reliability(tables.get("calibration")),
+        "histograms": convergence.histograms(tables.get("histograms")),
+        "faithfulness": faithfulness.curves(tables.get("faithfulness")),
+        "positions": position.positions(tables.get("positions"), classes),
+        "drift": changes.drift(tables.get("compare_words")),
+    }
+
+
+def _optional(store: RunStore) -> Tables:
+    """The tables of other jobs, where they are there and of the run as it is now."""
+    fingerprint = str(store.manifest.existing().get("fingerprint") or "").encode()
+    found = {name: store.aggregates.read(name) for name in OPTIONAL}
+    return {
+        name: table
+        for name, table in found.items()
+        if table is not None and (table.schema.metadata or {}).get(schema.META_FINGERPRINT, b"") == fingerprint
+    }
+
+
+def render(view: dict[str, Any]) -> str:
+    """The page. Every value is escaped; a name that the template uses and `view` lacks is an error."""
+    environment = Environment(
+        loader=PackageLoader("ig_worker.insight.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        json=lambda content: Markup(json_text(content)),  # which has escaped what HTML would read
+        signed=signed,
+        figure=number,
+        percent=percent,
+        thousands="{:,}".format,
+    )
+    return environment.get_template("report.html").render(view)
+
+
+def _rules(shades: dict[int, Swatch]) -> list[tuple[str, Swatch]]:
+    """CSS class of each level: p1 to p20 above 0, n1 to n20 below."""
+    return [(f"{'p' if level > 0 else 'n'}{abs(level)}", swatch) for level, swatch in shades.items() if level]

@@ -108,9 +108,15 @@ class _KerasShell(tf.keras.Model):
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         w, shape = classifier.weights, classifier.shape
+        self._classes = shape.classes
         self.embeddings = _Layer(partial(network.embed, w, shape))
         self.blocks = [_Layer(partial(network.block, w, shape, k)) for k in range(shape.blocks)]
         self._logits = lambda h: network.logits(w, shape, network.head_input(w, shape, h))
+
+    @property
+    def output_shape(self) -> tuple[None, int]:
+        """What alibi asks for: Keras knows none of a model that batches of several sizes have gone through."""
+        return None, self._classes
 
     def layer(self, name: str) -> _Layer:
         """The layer that `name` says: ``embeddings`` or ``block:K``."""

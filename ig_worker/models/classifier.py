@@ -11,12 +11,11 @@ import numpy as np
 
 from ig_worker.errors import ModelError
 from ig_worker.models import network
-from ig_worker.models.agreement import require_agreement
+from ig_worker.models.agreement import require_agreement_once
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.layers import NetworkShape, Weights, layer_depth
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.network_weights import classifier_values
-from ig_worker.models.pretrained import reference_network
 from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
 
@@ -51,7 +50,7 @@ def load_classifier(files: ModelFiles) -> Classifier:
     tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
     weights = as_variables(classifier_values(files.name, Path(files.directory), files.shape))
     _refuse_unsound(files.name, weights)
-    require_agreement(reference_network(files, weights), weights, files.shape)
+    require_agreement_once(files, weights)
     return Classifier(files.shape, weights, tokenizer)
 
 

@@ -72,11 +72,11 @@ def fused(directory: Path, layer: str, method: str, steps: int) -> Any:
 
 
 def compare(directory: Path, layer: str, method: str, style: str = "bert", *, saturated: bool = False) -> None:
-    from ig_worker.explain.reference import AlibiEngine
+    from tests.explain.alibi_network import AlibiOverTransformers
 
     classifier = load(directory)
     cases = problems(classifier, style)
-    theirs = AlibiEngine(classifier, layer, method, STEPS).explain(cases)
+    theirs = AlibiOverTransformers(directory, classifier, layer, method, STEPS).explain(cases)
     ours = fused(directory, layer, method, STEPS).explain(cases)
     truth = engines(directory, layer)[1].explain(fixed_rule(method, STEPS), cases, [a.target for a in ours])
     for a, b, exact, case in zip(ours, theirs, truth, cases, strict=True):
@@ -121,6 +121,22 @@ def test_padding_that_style_plain_keeps_is_explained_as_alibi_does(tiny_models, 
 def test_a_head_that_reads_all_positions_conforms(tiny_models, architecture: str, layer: str) -> None:
     """These networks are saturated: most probabilities are above 0.99999 or below 0.00001."""
     compare(tiny_models[architecture], layer, "gausslegendre", style="plain", saturated=True)
+
+
+@pytest.mark.parametrize("architecture", [*ENCODERS, "distilbert-head"])
+@pytest.mark.parametrize("layer", ["embeddings", "block:1"])
+def test_alibi_says_the_same_of_our_functions_as_of_transformers_network(tiny_models, architecture, layer) -> None:
+    """The engine that audits has alibi integrate our functions: so it goes for every encoder that they know."""
+    from ig_worker.explain.reference import AlibiEngine
+    from tests.explain.alibi_network import AlibiOverTransformers
+
+    directory, classifier = tiny_models[architecture], load(tiny_models[architecture])
+    cases = problems(classifier, "plain" if architecture.endswith("head") else "bert")[: len(TEXTS)]
+    ours = AlibiEngine(classifier, layer, "riemann_trapezoid", STEPS).explain(cases)
+    theirs = AlibiOverTransformers(directory, classifier, layer, "riemann_trapezoid", STEPS).explain(cases)
+    for a, b in zip(ours, theirs, strict=True):
+        assert relative_l1(a.attributions, b.attributions) <= LIMIT
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=ROUNDING_OF_PROBABILITY)
 
 
 @pytest.mark.parametrize("architecture", ["distilbert-head", "bert-head"])

@@ -28,6 +28,7 @@ from ig_worker.insight.report.review_index import DETAIL_ROWS, SEGMENT_ROWS, wri
 from ig_worker.insight.tables.aggregate import current
 from ig_worker.insight.tables.measures import SHRINKAGE
 from ig_worker.insight.tables.summary import summarise
+from ig_worker.models.words import MARKED
 from ig_worker.run.store.run_store import REPORT, RunStore
 
 FOLDER = REPORT.rpartition("/")[0]
@@ -106,6 +107,7 @@ def context(store: RunStore, examples: int = 60, palette: str = "PiYG") -> views
             "labelled": summary.labelled,
             "classes": [classes.name(i) for i in range(classes.count)],
             "detailRows": DETAIL_ROWS,
+            "innerMark": MARKED,
             "segmentRows": SEGMENT_ROWS,
             "steps": STEPS,
             "compared": change is not None,

@@ -6,7 +6,7 @@ what config.json has no place for, reshape what does not fit, and read codes as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,20 +61,26 @@ def reference_network(files: ModelFiles, weights: Weights) -> Any:
     factory = TFAutoModelForSequenceClassification if shape.head is None else TFAutoModel
     with _no_random_weights():
         model = build_network(factory, read_config(files), files)
-    head = {name.removeprefix("head/"): value for name, value in weights.items() if name.startswith("head/")}
-    own = {name: value for name, value in weights.items() if shape.head is None or not name.startswith("head/")}
-    by_name, paths = _variables(model), weight_paths(shape.transformers_own)
-    filled = {name: find_variable(by_name, paths[name]) for name in own}
-    for name, variable in filled.items():
-        variable.assign(own[name])
-    known = {variable.ref() for variable in filled.values()}
-    lacking = [variable.name for variable in model.weights if variable.ref() not in known]
-    lacking = [name for name in lacking if shape.head is None or "pooler" not in name]  # which no such head reads
+    head = {name: value for name, value in weights.items() if shape.head is not None and name.startswith("head/")}
+    own = {name: value for name, value in weights.items() if name not in head}
+    lacking = _assign(model, own, weight_paths(shape.transformers_own))
+    lacking = [name for name in lacking if not head or "pooler" not in name]  # which no such head reads
     if lacking:
         raise ModelError(f"nothing in the weights of {files.name} is {lacking[0]}", expected="all of the network")
     if shape.head is None:
         return model
-    return head_classifier(model, head, shape.head, shape.hidden, shape.logits)
+    values = {name.removeprefix("head/"): value for name, value in head.items()}
+    return head_classifier(model, values, shape.head, shape.hidden, shape.logits)
+
+
+def _assign(model: Any, weights: Weights, paths: Mapping[str, str]) -> list[str]:
+    """Give the network's variables their values; the names of those for which there is none."""
+    by_name = _variables(model)
+    variables = {name: find_variable(by_name, paths[name]) for name in weights}
+    for name, variable in variables.items():
+        variable.assign(weights[name])
+    filled = {variable.ref() for variable in variables.values()}
+    return [variable.name for variable in model.weights if variable.ref() not in filled]
 
 
 def read_config(files: ModelFiles) -> Any:

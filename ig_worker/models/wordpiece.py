@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ig_worker.errors import DataError
+from ig_worker.models.words import as_inner
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _LEAST_FREQUENCY = 2
@@ -39,7 +40,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, positions: int) -> An
         min_frequency=_LEAST_FREQUENCY,
         # The trainer numbers inner characters in the order of a randomly seeded hash table and breaks ties between
         # merges by number, so that equal texts would give different vocabularies; named here, they have fixed numbers.
-        special_tokens=[*SPECIAL_TOKENS, *(f"##{character}" for character in inner)],
+        special_tokens=[*SPECIAL_TOKENS, *map(as_inner, inner)],
         show_progress=False,
     )
     learnt.train_from_iterator(texts, trainer)

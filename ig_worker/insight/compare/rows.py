@@ -20,6 +20,7 @@ from ig_worker.insight.compare import statistics
 from ig_worker.insight.compare.pairs import column, lists, pairs
 from ig_worker.insight.compare.summary import Comparison, summary
 from ig_worker.insight.tables.measures import confidence
+from ig_worker.models.words import inner_text
 from ig_worker.run.store.run_store import RunStore
 
 ROWS = pa.schema(
@@ -148,7 +149,7 @@ def spelt(tokens: list[str], word_ids: np.ndarray) -> list[str]:
     words = [""] * (int(word_ids.max(initial=-1)) + 1)
     for token, word in zip(tokens, word_ids.tolist(), strict=True):
         if word >= 0:
-            words[word] += token.removeprefix("##")
+            words[word] += inner_text(token)
     return words
 
 

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from ig_worker.insight.format import signed
 from ig_worker.insight.heat.colour import levels
+from ig_worker.models.words import inner_text
 
-_CONTINUES = "##"  # WordPiece's mark of a piece inside a word
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…")
 _NO_SPACE_AFTER = frozenset("([{")
 _APOSTROPHES = frozenset("'’")
@@ -52,7 +52,7 @@ def joined(
     sums: list[float] = []
     for token, word, attribution in zip(tokens, word_ids, attributions, strict=True):
         if word >= 0 and ids and ids[-1] == word:
-            names[-1] += token.removeprefix(_CONTINUES)
+            names[-1] += inner_text(token)
             sums[-1] += attribution
         else:
             names.append(token)
@@ -83,7 +83,7 @@ def _grouped(rows: list[_Row]) -> Iterator[tuple[Piece, ...]]:
 
 def _piece(row: _Row, *, first: bool) -> Piece:
     token, _, attribution, level = row
-    text = token if first else token.removeprefix(_CONTINUES)
+    text = token if first else inner_text(token)
     return Piece(text, f"{token} {signed(attribution)}", level)
 
 

@@ -28,6 +28,7 @@ from ig_worker.insight.report.section import Classes, View, classes_of
 from ig_worker.insight.tables.aggregate import current
 from ig_worker.insight.tables.measures import SHRINKAGE
 from ig_worker.insight.tables.summary import summarise
+from ig_worker.models.words import MARKED
 from ig_worker.run.store.run_store import RunStore
 
 Tables = dict[str, pa.Table]  # by name in RUN/aggregates
@@ -64,6 +65,7 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
             "labelled": summary.labelled,
             "classes": [classes.name(i) for i in range(classes.count)],
             "detailRows": DETAIL_ROWS,
+            "innerMark": MARKED,
             "segmentRows": SEGMENT_ROWS,
             "steps": STEPS,
             "compared": change is not None,

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ig_worker.data.plan import rechunk
 from ig_worker.insight.report.js_scripts import packed, packed_varints, script
 from ig_worker.insight.tables.measures import confidence
+from ig_worker.models.words import word_of
 from ig_worker.run.store.run_store import RunStore
 
 DETAIL_ROWS = 250
@@ -142,8 +143,7 @@ def keys_of(tokens: Tokens, terms: Terms, joined: dict[tuple[int, ...], int]) ->
     for i, (begin, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
         pieces = tuple(numbers[begin:end])
         if pieces not in joined:
-            head, *rest = (terms.names[piece] for piece in pieces)
-            joined[pieces] = terms.number(head + "".join(piece.removeprefix("##") for piece in rest))
+            joined[pieces] = terms.number(word_of(terms.names[piece] for piece in pieces))
         words[i] = joined[pieces]
     pairs = np.concatenate([keys * SEGMENT_ROWS + tokens.row, (words << 2 | JOINED) * SEGMENT_ROWS + tokens.row[first]])
     return np.unique(pairs)

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ig_worker.models.words import MARKED
+
 COLUMNS = (
     "label",
     "prediction",
@@ -24,7 +26,6 @@ COLUMNS = (
 )
 OUTCOMES = ("right", "wrong", "unlabelled")  # of a row: whether the prediction is the label
 UNKNOWN = "[UNK]"
-_CONTINUES = "^##"  # WordPiece's mark of a piece inside a word
 
 
 class Flat:
@@ -145,7 +146,7 @@ class Flat:
         """Words of several pieces, given the numbers of the pieces, where each word starts, and how many it has."""
         offsets = np.append(0, np.cumsum(pieces))
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], pieces)
-        inner = pc.replace_substring_regex(self.token.dictionary, _CONTINUES, "")
+        inner = pc.replace_substring_regex(self.token.dictionary, MARKED, "")
         both = pa.concat_arrays([self.token.dictionary, inner])
         taken = codes[np.repeat(starts, pieces) + within] + np.where(within > 0, len(inner), 0)
         lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), both.take(pa.array(taken)))

@@ -90,7 +90,7 @@ def tokens_finish(tables: Tables, totals: Totals) -> pa.Table:
     default target (`predicted`) the two classes are the same.
 
     Columns:
-        token: the word piece as the tokenizer spells it (``##ing``).
+        token: the word piece as the tokenizer spells it, its mark included.
         prediction, target: predicted class, explained class. outcome: one of `flat_rows.OUTCOMES`.
         count: occurrences. documents: rows with at least one occurrence; document_frequency: the part of all rows.
         sum, mean, mean_abs, variance: of the attributions, all but sum per occurrence.

@@ -3,6 +3,7 @@
    the arrow keys walk through it. */
 (() => {
   const { meta, SPECIAL, CONTINUES } = igReport;
+  const INNER_MARK = new RegExp(meta.innerMark); // of a piece that goes on with a word
   const RUN = 4; // from so many on, equal special tokens in a row (padding) are shown as one
   const [NO_SPACE_BEFORE, NO_SPACE_AFTER, APOSTROPHES] = [new Set(".,;:!?)]}%…"), new Set("([{"), new Set("'’")];
   const ELISIONS = new Set(["s", "t", "re", "ve", "ll", "d", "m"]); // it's, don't, they're
@@ -21,7 +22,7 @@
     for (let i = 0; i < tokens.length; i++) {
       const { text, kind, value = 0 } = tokens[i];
       if (kind === CONTINUES && found.length) {
-        found.at(-1).push({ text: text.replace(/^##/, ""), name: text, value, special: false });
+        found.at(-1).push({ text: text.replace(INNER_MARK, ""), name: text, value, special: false });
       } else {
         let run = i;
         while (kind === SPECIAL && tokens[run + 1]?.kind === SPECIAL && tokens[run + 1].text === text) run++;

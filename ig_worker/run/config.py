@@ -194,8 +194,8 @@ class ApplyConfig:
     address: str | None = _as_in_explain("address")
 
     def actor_settings(self) -> ActorSettings:
-        """Who computes, where that is not this process."""
-        return ActorSettings(actors=self.actors, address=self.address)
+        """Who computes, where that is not this process; fewer than MIN actors come to an end, too."""
+        return ActorSettings(actors=self.actors.rpartition(":")[2], address=self.address)
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right."""

@@ -17,7 +17,7 @@ from scipy import stats
 
 from ig_worker import schema
 from ig_worker.explain.perturb import Curves, Float64, Grid
-from ig_worker.run.chunk.evaluator import ATTRIBUTED, METHODS, RANDOM, iter_curves
+from ig_worker.run.chunk.evaluator import ATTRIBUTED, RANDOM, RANKINGS, iter_curves
 from ig_worker.run.config import EvaluateConfig
 from ig_worker.run.store.run_store import RunStore
 
@@ -25,7 +25,7 @@ TABLE = "faithfulness"
 CONFIDENCE = 0.95
 FAITHFULNESS = pa.schema(
     [
-        ("method", pa.string()),  # one of run.evaluation.METHODS
+        ("method", pa.string()),  # one of `evaluator.RANKINGS`
         ("metric", pa.string()),  # one of those in explain.perturb
         ("fraction", pa.float64()),  # of the ordinary tokens; null for aopc and auc, which cover them all
         ("rows", pa.int64()),  # that the method has ranked
@@ -57,18 +57,18 @@ def write_faithfulness(store: RunStore, config: EvaluateConfig) -> pa.Table:
 
 
 def faithfulness(evaluations: Iterable[pa.Table], grid: Grid) -> pa.Table:
-    """A table of `FAITHFULNESS` from tables of `schema.EVALUATION`, in the order of `METHODS` and of `grid.names`.
+    """A table of `FAITHFULNESS` from tables of `schema.EVALUATION`, in the order of `RANKINGS` and of `grid.names`.
 
     A ranking on which the network gave something that is no number is left out.
     """
-    found: dict[str, dict[str, Float64]] = {method: {} for method in METHODS}  # by method and id
+    found: dict[str, dict[str, Float64]] = {method: {} for method in RANKINGS}  # by method and id
     for table in evaluations:
         for row in table.to_pylist():
             curves = (np.array(row[name], np.float64) for name in ("deletion", "insertion"))
             numbers = grid.measure(Curves(np.array(row["counts"], np.int64), *curves))
             if np.isfinite(numbers).all():
                 found[row["method"]][row["id"]] = numbers
-    records = [record for method in METHODS for record in _method_rows(method, found[method], found[RANDOM], grid)]
+    records = [record for method in RANKINGS for record in _method_rows(method, found[method], found[RANDOM], grid)]
     return pa.Table.from_pylist(records, schema=FAITHFULNESS)
 
 
@@ -129,7 +129,7 @@ def _beats(cell: dict[str, Any], more: bool) -> bool:
 def table_lines(table: pa.Table) -> list[str]:
     """Every method in a row, for the terminal: the four headlines, then each fraction."""
     cells = _cells(table)
-    methods = [method for method in METHODS if (method, "deletion_auc") in cells]
+    methods = [method for method in RANKINGS if (method, "deletion_auc") in cells]
     if not methods:
         return []
     better = [" and ".join(t for t, more in _HEADLINES.values() if more is wanted) for wanted in (True, False)]

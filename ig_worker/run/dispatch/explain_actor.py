@@ -76,11 +76,13 @@ class Actor:
         return runtime.device_kind()
 
     def measure_batch(self) -> int:
+        """Tokens in one batch of evaluations that suit this process's device."""
         from ig_worker.models import runtime
 
         return self._worker.measure_batch(runtime.device_kind())
 
     def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
+        """Explain a chunk and commit it, without the rows that are found to end their process."""
         with self._about(index):
             record = self._worker.explain_chunk(self._store, index, binding, guilty)
             log.info(
@@ -89,21 +91,26 @@ class Actor:
             return record
 
     def probe(self, index: int, start: int, stop: int, binding: Binding) -> None:
+        """Explain rows of a chunk and forget the result: what counts is that this process survives."""
         with self._about(index):
             self._worker.probe_rows(self._store, index, start, stop, binding.batch_tokens)
 
     def try_known_good(self, binding: Binding) -> None:
+        """Explain a text that every healthy device can explain."""
         self._worker.try_known_good(binding.batch_tokens)
 
     def audit(self, index: int, share: float) -> Any:
+        """Records of `schema.AUDIT`, of a share of a chunk's rows."""
         with self._about(index):
             return self._worker.audit_chunk(self._store, index, share)
 
     def measure_faithfulness(self, index: int, config: EvaluateConfig) -> FaithfulnessRecord:
+        """Write the curves of a share of a chunk's rows."""
         with self._about(index):
             return self._worker.faithfulness(config).measure_chunk(self._store, index)
 
     def recompute(self, index: int, batch_tokens: int) -> list[float]:
+        """How far each row of a chunk is from what is stored, relative L1, when it is explained again."""
         with self._about(index):
             return differences(self._worker, self._store, index, batch_tokens)
 

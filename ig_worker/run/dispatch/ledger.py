@@ -192,7 +192,7 @@ class Ledger:
             return Action.IGNORE
         if action is Action.FINISH:
             self._pace.add(seconds)
-        self._take(task, action, now)
+        self._carry_out(task, action, now)
         self._move(task, TRANSITIONS[state][action])
         return action
 
@@ -216,8 +216,8 @@ class Ledger:
         history.last_error = error or outcome.value
         return history
 
-    def _take(self, task: Hashable, action: Action, now: float) -> None:
-        """Do to a task what an action says."""
+    def _carry_out(self, task: Hashable, action: Action, now: float) -> None:
+        """Do what an action says to a task."""
         if action is Action.FINISH:
             self.done += 1
             self.given_up_in_a_row = 0
@@ -290,7 +290,7 @@ class Ledger:
         if search.hopeless or failures >= MAX_STRIKES or history.lost >= MAX_LOST:
             action = Action.GIVE_UP
             self.history[part.chunk].last_error = f"{history.last_error}, while looking for the row to blame"
-            self._take(part.chunk, action, now)
+            self._carry_out(part.chunk, action, now)
             self._move(part.chunk, SEARCH_ENDS[action])
         elif not search.open:
             self._sifted(part.chunk)

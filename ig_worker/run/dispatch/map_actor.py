@@ -17,6 +17,7 @@ class MapActor:
         self._place = place
 
     def ready(self) -> tuple[str, str]:
+        """Open the run, on Ray, with patience for its storage; returns the device and the seat."""
         from ig_worker.run.dispatch.cluster import own_seat
 
         device = self.load()
@@ -24,10 +25,12 @@ class MapActor:
         return device, own_seat()
 
     def load(self) -> str:
+        """Open the run; returns the device."""
         self._store = RunStore(self._place)
         return "cpu"
 
     def apply(self, function: Callable[..., Any], task: Any, *more: Any) -> Any:
+        """``function(store, task, *more)``, or the RunDamagedError that it raised."""
         try:
             return function(self._store, task, *more)
         except RunDamagedError as error:  # which no second try mends

@@ -101,6 +101,7 @@ class Pace:
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
 
     def add(self, seconds: float) -> None:
+        """Enter a task that is done."""
         if self._alike:
             self._seconds.append(seconds)
 

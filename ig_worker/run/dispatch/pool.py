@@ -64,6 +64,7 @@ class Pool:
         return len(self._idle) + len(self._busy)
 
     def share(self, value: Any) -> Any:
+        """`value` in Ray's object store, as an argument of many orders."""
         return ray.put(value)
 
     def work(self, ledger: Ledger, order: Callable[[Any], Order], tick: Callable[[], None]) -> Iterator[Event]:

@@ -141,6 +141,7 @@ class Searches:
 
     @property
     def possible(self) -> bool:
+        """Whether anything is known of rows."""
         return self._rows is not None
 
     def of(self, chunk: Hashable) -> Search | None:
@@ -148,6 +149,7 @@ class Searches:
         return self._open.get(chunk)
 
     def begin(self, chunk: Hashable) -> Search:
+        """Look for the rows of a chunk that end their process."""
         assert self._rows is not None
         search = self._open[chunk] = Search(Probe(chunk, 0, self._rows(chunk)))
         return search

@@ -50,6 +50,7 @@ class ActiveRun:
 
     @property
     def binding(self) -> Binding:
+        """What every result is bound to."""
         return Binding(self.fingerprint, self.batch_tokens)
 
     def bind(self, batch_tokens: int) -> None:

@@ -57,6 +57,7 @@ class InputChunks:
         return set(self._files.indexes(CHUNKS))
 
     def delete(self, index: int) -> None:
+        """Remove an input chunk, as of a data set that was given up."""
         self._files.storage.delete(_file(index))
 
 

@@ -49,6 +49,7 @@ class Manifest:
         return manifest
 
     def write(self, manifest: Mapping[str, Any]) -> None:
+        """Write run.json, with the version and a checksum."""
         content = {**manifest, "schema_version": schema.VERSION}
         self._files.write_json(MANIFEST, {**content, "checksum": manifest_checksum(content)})
 
@@ -73,4 +74,5 @@ class Summary:
         return self._files.read_json(SUMMARY) or {}
 
     def write(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json."""
         self._files.write_json(SUMMARY, summary)

@@ -44,9 +44,11 @@ class RunFiles:
         return [index for name in names if (index := parse_chunk_name(name.removesuffix(".parquet"))) is not None]
 
     def write_table(self, name: str, table: pa.Table, metadata: pa.Schema) -> None:
+        """Write a Parquet file with the metadata of a schema, and its checksum, in one step."""
         self.storage.write(name, checksummed_parquet.seal(table, metadata))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """The rows of a Parquet file, or some of its columns; its checksum is not looked at."""
         data = self._existing(name, self.storage.read(name))
         with self.parsing(name):
             # pq.read_table would import pandas, which takes longer than all else that a status needs.
@@ -75,6 +77,7 @@ class RunFiles:
         return content
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a file of JSON in one step."""
         self.storage.write(name, json.dumps(content, indent=2, sort_keys=True).encode() + b"\n")
 
     def read_each(self, read: Callable[[S], T], which: Iterable[S]) -> list[T]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from ig_worker.data.faults import shown
+from ig_worker.data.faults import FaultLines, shown
 from ig_worker.data.label_map import LabelMap
 from ig_worker.data.meanings import Meanings, in_words
 from ig_worker.data.spelling import UNKNOWN, as_number, says_nothing, spelling
@@ -26,8 +26,6 @@ MOST_LABELS = 1000  # different ones: a column with more holds something else
 _MOST_CLASSES = 2**31
 _TRUTHS = {"false": 0, "true": 1}
 _PLACEHOLDER = re.compile(r"label_(\d{1,9})", re.ASCII)  # how transformers calls classes without names
-
-Faults = dict[int, str]  # position in the batch -> what could not be represented
 
 
 class LabelCounter:
@@ -212,7 +210,7 @@ def _notes(counts: Mapping[str, int], numbers: Mapping[str, int | None], meaning
     return notes
 
 
-def numbered(labels: pa.Array, numbers: Mapping[str, int | None]) -> tuple[pa.Array, Faults]:
+def numbered(labels: pa.Array, numbers: Mapping[str, int | None]) -> tuple[pa.Array, FaultLines]:
     """(int32 labels, faults) of a label column of any scalar type, given what each spelling means."""
     places, values = _encoded(labels)
     meant: list[int | None] = []

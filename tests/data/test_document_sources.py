@@ -39,7 +39,7 @@ def rows_of(documents: Documents) -> list[dict[str, object]]:
 def reasons(documents: Documents) -> dict[int, str]:
     finder, start, found = FaultFinder(), 0, {}
     for batch in documents.batches():
-        found.update({start + at: reason for at, (reason, _) in finder.check(batch).items()})
+        found.update({start + at: fault.reason for at, fault in finder.check(batch).items()})
         start += batch.num_rows
     return found
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from ig_worker import schema
+from ig_worker.data.faults import RowFault
 from ig_worker.errors import RunDamagedError, StorageError, UsageError
-from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.store.filesystem import Storage
 from ig_worker.run.store.run_store import RunStore
@@ -44,20 +44,20 @@ def explained(*ids: str) -> pa.Table:
 
 
 def quarantined(*positions: int) -> pa.Table:
-    return quarantine_table(0, CHUNK, dict.fromkeys(positions, Failure("null_text", "text is null")))
+    return quarantine_table(0, CHUNK, dict.fromkeys(positions, RowFault("null_text", "text is null")))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     made = RunStore(str(tmp_path / "a run with späces"))
-    made.chunks.write(0, CHUNK, {1: ("null_text", "text is null")})
+    made.chunks.write(0, CHUNK, {1: RowFault("null_text", "text is null")})
     return made
 
 
 def test_a_chunk_comes_back_as_it_was_written(store: RunStore) -> None:
     table, faults = store.chunks.read(0)
     assert table.replace_schema_metadata(None).equals(CHUNK)
-    assert faults == {1: ("null_text", "text is null")}
+    assert faults == {1: RowFault("null_text", "text is null")}
     assert store.chunks.rows(0) == 3
 
 

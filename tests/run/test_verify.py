@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ig_worker import schema
+from ig_worker.data.faults import RowFault
 from ig_worker.run.chunk.recompute import differences
-from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import PRECISIONS, ExplainConfig, fingerprint
 from ig_worker.run.steps.prepare import data_fingerprint
@@ -31,7 +31,7 @@ from tests.run.test_store import explained
 IDENTITY = {"method": "gausslegendre", "n_steps": 50}
 MARK = fingerprint(IDENTITY)
 DATA = {"data": "d", "chunk_rows": 2, "max_text_bytes": 100}
-FAILED = {2: {1: Failure("null_text", "text is null")}}  # row r5
+FAILED = {2: {1: RowFault("null_text", "text is null")}}  # row r5
 
 
 def make_run(place: Path | str) -> RunStore:
@@ -75,7 +75,7 @@ def quarantine_for_another_reason(run: Path) -> None:
     store = RunStore(str(run))
     (named,) = (run / "quarantine").iterdir()
     store.results.commit(
-        2, explained("r4"), quarantine_table(2, store.chunks.read(2)[0], {1: Failure("other", "")}), MARK
+        2, explained("r4"), quarantine_table(2, store.chunks.read(2)[0], {1: RowFault("other", "")}), MARK
     )
     commit(store, 2)
     next(path for path in (run / "quarantine").iterdir() if path != named).rename(named)

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 EVALUATION = "evaluation"
 ATTRIBUTED, RANDOM, GRADIENT_INPUT, OCCLUSION = "integrated_gradients", "random", "gradient_input", "occlusion"
-METHODS = (ATTRIBUTED, RANDOM, GRADIENT_INPUT, OCCLUSION)
+RANKINGS = (ATTRIBUTED, RANDOM, GRADIENT_INPUT, OCCLUSION)
 _ROWS_AT_ONCE = 64  # bounds memory: each is a hundred texts or so, with occlusion as many as it has tokens
 
 
@@ -141,7 +141,7 @@ class FaithfulnessTest:
         return records
 
     def _rankings(self, subjects: Sequence[Subject], whole: Sequence[float]) -> list[tuple[int, str, Positions]]:
-        """(number of the subject, method, its order of the tokens), by subject and in the order of `METHODS`."""
+        """(number of the subject, method, its order of the tokens), by subject and in the order of `RANKINGS`."""
         found = [(i, ATTRIBUTED, ranked(s.attributions, s.positions)) for i, s in enumerate(subjects)]
         found += [(i, RANDOM, shuffled(s.id, s.positions)) for i, s in enumerate(subjects)]
         also = [i for i, subject in enumerate(subjects) if subject.baselines]
@@ -156,7 +156,7 @@ class FaithfulnessTest:
             effects = np.zeros(len(subjects[i].text.ids))
             effects[subjects[i].positions] = whole[i] - left.astype(np.float64)
             found.append((i, OCCLUSION, ranked(effects, subjects[i].positions)))
-        return sorted(found, key=lambda ranking: (ranking[0], METHODS.index(ranking[1])))
+        return sorted(found, key=lambda ranking: (ranking[0], RANKINGS.index(ranking[1])))
 
     def _each_left_out(self, subjects: Sequence[Subject]) -> list[Float32]:
         """F without one token, for each that may be taken, float32 [positions] each."""

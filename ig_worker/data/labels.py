@@ -150,13 +150,7 @@ def number_labels(
         DataError: some are none of these, or `label_map` names no class.
     """
     counts = dict(sorted(counter.counts.items(), key=lambda item: _order(item[0])))
-    if len(counts) > MOST_LABELS:
-        examples = ", ".join(shown(value) for value in list(counts)[:3])
-        raise DataError(
-            f"the label column of {where} has more than {MOST_LABELS} different values, such as {examples}",
-            expected="classes",
-            remedy="name another with --label-column, or read no labels with --label-column ''",
-        )
+    _check_number(counts, where)
     meanings = Meanings.of(where, counts, classes, own, label_map)
     numbers: dict[str, int | None] = {}
     outside = []
@@ -169,6 +163,17 @@ def number_labels(
         raise meanings.refusal(counts, outside)
     notes = [*meanings.notes, *_notes(counts, numbers, meanings)]
     return Labelling(counts, counter.missing, numbers, meanings.class_names, tuple(notes))
+
+
+def _check_number(counts: Mapping[str, int], where: str) -> None:
+    """So many different values are no classes."""
+    if len(counts) > MOST_LABELS:
+        examples = ", ".join(shown(value) for value in list(counts)[:3])
+        raise DataError(
+            f"the label column of {where} has more than {MOST_LABELS} different values, such as {examples}",
+            expected="classes",
+            remedy="name another with --label-column, or read no labels with --label-column ''",
+        )
 
 
 def _number(value: str, meanings: Meanings) -> int | None:

@@ -63,16 +63,7 @@ def _partial(
         columns = [texts, prediction.astype(np.int32), target.astype(np.int32), outcome.astype(np.int8)]
         return pa.table(dict(zip(names, [*columns, *values.values()], strict=True)))
 
-    # A document counts once however often it has the text.
-    once = np.unique(row.astype(np.int64) * max(len(keys), 1) + key) % max(len(keys), 1)
-    sums = {
-        "count": np.bincount(key, minlength=len(keys)),
-        "documents": np.bincount(once, minlength=len(keys)),
-        **{
-            what: np.bincount(key, weights=numbers, minlength=len(keys)).astype(np.float64)
-            for what, numbers in (("sum", value), ("sum_abs", np.abs(value)), ("squares", value**2))
-        },
-    }
+    sums = _sums(key, len(keys), row, value)
     if special is not None:
         sums["special"] = np.bincount(key[special], minlength=len(keys))
     span = 1 << 16
@@ -81,6 +72,19 @@ def _partial(
     )
     bucket = (packed % span - span // 2).astype(np.int16)
     return keyed(keys, **sums), keyed(keys[packed // span], bucket=bucket, values=count)
+
+
+def _sums(key: np.ndarray, keys: int, row: np.ndarray, value: np.ndarray) -> dict[str, np.ndarray]:
+    """Numbers by key, [keys]; a document counts once however often it has the key."""
+    once = np.unique(row.astype(np.int64) * max(keys, 1) + key) % max(keys, 1)
+    return {
+        "count": np.bincount(key, minlength=keys),
+        "documents": np.bincount(once, minlength=keys),
+        **{
+            what: np.bincount(key, weights=numbers, minlength=keys).astype(np.float64)
+            for what, numbers in (("sum", value), ("sum_abs", np.abs(value)), ("squares", value**2))
+        },
+    }
 
 
 def tokens_finish(tables: PartialTables, totals: Totals) -> pa.Table:

@@ -17,7 +17,7 @@ from ig_worker.run.dispatch.explain_actor import Actor
 from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.steps.result import RunResult
 from ig_worker.run.store.run_store import RunStore
-from tests.run.test_store import explained
+from tests.run.made_runs import explained
 
 
 class Here(Actor):

@@ -26,7 +26,7 @@ from ig_worker.run.store.lease import Lease, LeaseRecord
 from ig_worker.run.store.run_store import RunStore
 from jobs import prepare
 from tests.run.in_process import StandIn, explain_here
-from tests.run.test_store import explained
+from tests.run.made_runs import explained
 
 
 @pytest.fixture

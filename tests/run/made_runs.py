@@ -46,14 +46,8 @@ def quarantined(*positions: int) -> pa.Table:
 
 
 IDENTITY = {"method": "gausslegendre", "n_steps": 50}
-
-
 MARK = fingerprint(IDENTITY)
-
-
 DATA = {"data": "d", "chunk_rows": 2, "max_text_bytes": 100}
-
-
 FAILED = {2: {1: RowFault("null_text", "text is null")}}  # row r5
 
 

@@ -27,7 +27,12 @@ __version__ = "0.1.0"
 
 
 class _Explain(ModuleType):
-    """The room `ig_worker.explain`, which can also be called."""
+    """The room `ig_worker.explain`, which can also be called: it has the name that people expect of the function.
+
+    A function of that name would hide the package: ``import ig_worker.explain.fused as fused`` looks it up here first.
+    To give a module another class is Python's own way to make it callable (its reference, "Customizing module
+    attribute access").
+    """
 
     def __call__(self, texts: Any, *, model: str | PathLike[str], **config: Any) -> TextExplanations:
         """Explain texts in this process; see `ig_worker.insight.notebook.explain_texts.explain_texts`."""
@@ -36,7 +41,7 @@ class _Explain(ModuleType):
         return explain_texts(texts, model=model, **config)
 
 
-explain.__class__ = _Explain
+explain.__class__ = _Explain  # here, since the room itself may not import insight
 
 
 def open(place: str | PathLike[str]) -> Run:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ig_worker.run.store.run_store import RunStore
-from tests.run.test_store import CHUNK, explained, quarantined
+from tests.run.made_runs import CHUNK, explained, quarantined
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("data", "models", "explain", "run", "insight")  # in the order in which data walks

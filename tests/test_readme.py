@@ -23,7 +23,7 @@ from tests.benchmarks import report as speed_report
 from tests.faults import report as faults_report
 from tests.insight.conftest import make_quarantine, make_rows, make_table
 from tests.pages import ALL, FIRST, PAGES, ROOT, between, first_cells, table_after
-from tests.run.test_store import CHUNK, explained, quarantined
+from tests.run.made_runs import CHUNK, explained, quarantined
 from tests.tiny import save_tiny_model
 
 EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", ALL, re.DOTALL)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from ig_worker.data.faults import FAULT_COLUMN, shown
+from ig_worker.data.faults import FAULT_COLUMN, FaultLines, shown
 from ig_worker.errors import DataError
 
 DEFAULT_LABEL_COLUMN = "label"
@@ -52,7 +52,6 @@ _LABELS = (
 )
 
 RAW = ("id", "text", "label", FAULT_COLUMN)  # columns of the batches that readers give
-Faults = dict[int, str]  # position in the batch -> what could not be represented
 
 
 class ColumnNames(NamedTuple):
@@ -75,7 +74,7 @@ def made_id(position: int) -> str:
     return f"row-{position:08d}"
 
 
-def strings_from(column: pa.Array, what: str) -> tuple[pa.Array, Faults]:
+def strings_from(column: pa.Array, what: str) -> tuple[pa.Array, FaultLines]:
     """(valid UTF-8 strings, faults) of a column of strings or bytes; a cell that is not UTF-8 becomes null.
 
     Parquet readers do not look whether strings are UTF-8, and anything that touches such a cell later would fail.
@@ -127,7 +126,7 @@ def raw_batch(columns: Columns, first_row: int, made_prefix: str = "") -> pa.Rec
     return pa.RecordBatch.from_arrays([ids, texts, labels, notes], names=list(RAW))
 
 
-def _ids(row_id: pa.Array | None, rows: int, first_row: int, made_prefix: str) -> tuple[pa.Array, Faults]:
+def _ids(row_id: pa.Array | None, rows: int, first_row: int, made_prefix: str) -> tuple[pa.Array, FaultLines]:
     if row_id is None:
         return pa.array([made_prefix + made_id(first_row + row) for row in range(rows)], pa.string()), {}
     if pt.is_integer(row_id.type):

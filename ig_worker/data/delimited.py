@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,30 +69,45 @@ def csv_rows(file: DataFile, reading: Reading) -> Rows:
         ):
             yield from reader
 
-    parsed, missing = 0, _Missing()
-    for batch in batches():
-        columns = columns_of(batch, used, constants)
-        reading.counter.add(batch.num_rows, columns.label)
-        missing.add(columns)
-        parsed += batch.num_rows
+    def in_use(parts: Iterator[pa.RecordBatch]) -> Iterator[Columns]:
+        return (columns_of(batch, used, constants) for batch in parts)
+
+    parsed, missing = _looked_through(in_use(batches()), reading)
     if parsed != count:
         raise _broken_quotes(file, f"it could be read as {parsed} rows or as {count}")
+    settings = _settings(reading, dialect, check, missing)
+    notes = [dialect.note, *missing.notes(file.name)] if dialect.note else missing.notes(file.name)
+    again = partial(_raw_batches, lambda: in_use(resliced(batches(), _BATCH_ROWS)), reading)
+    return Rows(count, again, used, (*names, *constants), settings=settings, notes=tuple(notes))
 
-    def documents() -> Iterator[pa.RecordBatch]:
-        first_row = reading.made_first
-        for batch in resliced(batches(), _BATCH_ROWS):
-            columns = _with_nulls(columns_of(batch, used, constants))
-            yield raw_batch(columns, first_row, reading.made_prefix)
-            first_row += batch.num_rows
 
+def _looked_through(parts: Iterator[Columns], reading: Reading) -> tuple[int, _Missing]:
+    """Number of rows, and how many of them say nothing; their labels are counted."""
+    rows, missing = 0, _Missing()
+    for columns in parts:
+        reading.counter.add(len(columns.text), columns.label)
+        missing.add(columns)
+        rows += len(columns.text)
+    return rows, missing
+
+
+def _raw_batches(parts: Callable[[], Iterator[Columns]], reading: Reading) -> Iterator[pa.RecordBatch]:
+    """Batches as readers give them, with words for nothing as nulls."""
+    first_row = reading.made_first
+    for columns in parts():
+        batch = raw_batch(_with_nulls(columns), first_row, reading.made_prefix)
+        yield batch
+        first_row += batch.num_rows
+
+
+def _settings(reading: Reading, dialect: _Dialect, check: Utf8Check, missing: _Missing) -> dict[str, str]:
+    """What determines the rows besides the bytes of the file."""
     settings = {} if dialect.delimiter == "," else {"delimiter": dialect.delimiter}
     if reading.encoding is not None and not (check.ascii and keeps_ascii(reading.encoding)):
         settings["encoding"] = reading.encoding
-    notes = [dialect.note] if dialect.note else []
-    notes += missing.notes(file.name)
     if any(taken for _, taken in missing.rows):
         settings["words for nothing"] = "null"
-    return Rows(count, documents, used, (*names, *constants), settings=settings, notes=tuple(notes))
+    return settings
 
 
 class _Missing:

@@ -9,6 +9,7 @@ broken field is null. A row fault never stops a run; the row goes to quarantine 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from ig_worker import schema
 from ig_worker.data.seen import HASH_BYTES, Seen
 
 FAULT_COLUMN = "fault"
+FaultLines = dict[int, str]  # position in the batch -> what goes into `FAULT_COLUMN`
 DOCUMENTS = schema.INPUT.append(pa.field(FAULT_COLUMN, pa.string()))
 
 DEFAULT_MAX_TEXT_BYTES = 500_000
@@ -31,6 +33,18 @@ REASONS = (
     "text_too_long",
     "bad_label",
 )
+
+
+@dataclass(frozen=True)
+class RowFault:
+    """Why a row cannot be explained, from here to its line in RUN/quarantine."""
+
+    reason: str  # a short code: one of `REASONS`, or what came up while the row was explained
+    detail: str  # one line for a person
+    traceback: str | None = None
+
+
+RowFaults = dict[int, RowFault]  # by position in the batch or chunk
 
 _SHOWN = 60  # characters of a value that a message repeats
 
@@ -48,8 +62,8 @@ def row_fault(
     *,
     duplicate: bool = False,
     max_text_bytes: int = DEFAULT_MAX_TEXT_BYTES,
-) -> tuple[str, str] | None:
-    """Why one row cannot be explained, as (reason code, line for a person), or None where it can.
+) -> RowFault | None:
+    """Why one row cannot be explained, or None where it can.
 
     Args:
         row_id: the row's id.
@@ -62,19 +76,20 @@ def row_fault(
     """
     about = fault.partition(" ")[0] if fault else ""
     if fault and about != "label":
-        return "unreadable_row", fault
+        return RowFault("unreadable_row", fault)
     if not row_id:
-        return "null_id", "id is null" if row_id is None else "id is empty"
+        return RowFault("null_id", "id is null" if row_id is None else "id is empty")
     if duplicate:
-        return "duplicate_id", f"id {shown(row_id)} is already the id of an earlier row"
+        return RowFault("duplicate_id", f"id {shown(row_id)} is already the id of an earlier row")
     if text is None:
-        return "null_text", "text is null"
+        return RowFault("null_text", "text is null")
     if not text.strip():
-        return "empty_text", f"text {shown(text)} has no words"
+        return RowFault("empty_text", f"text {shown(text)} has no words")
     size = len(text.encode())
     if size > max_text_bytes:
-        return "text_too_long", f"text of {size} bytes is over the limit of {max_text_bytes} (--max-text-bytes)"
-    return ("bad_label", fault) if fault else None
+        detail = f"text of {size} bytes is over the limit of {max_text_bytes} (--max-text-bytes)"
+        return RowFault("text_too_long", detail)
+    return RowFault("bad_label", fault) if fault else None
 
 
 class FaultFinder:
@@ -87,8 +102,8 @@ class FaultFinder:
         self.max_text_bytes = max_text_bytes
         self._seen = Seen()
 
-    def check(self, batch: pa.RecordBatch | pa.Table) -> dict[int, tuple[str, str]]:
-        """Position in `batch` -> (reason code, line for a person), for its rows that cannot be explained.
+    def check(self, batch: pa.RecordBatch | pa.Table) -> RowFaults:
+        """The rows of `batch` that cannot be explained.
 
         Args:
             batch: the columns of `DOCUMENTS`; `FAULT_COLUMN` may be missing. Every row is to be shown once, in order.
@@ -100,15 +115,15 @@ class FaultFinder:
         faults = batch.column(FAULT_COLUMN) if has_faults else pa.nulls(len(ids), pa.string())
         found = {}
         for position in sorted(repeated | self._suspects(batch.column("id"), texts, faults)):
-            reason = row_fault(
+            fault = row_fault(
                 ids[position],
                 texts[position].as_py(),
                 faults[position].as_py(),
                 duplicate=position in repeated,
                 max_text_bytes=self.max_text_bytes,
             )
-            if reason:
-                found[position] = reason
+            if fault:
+                found[position] = fault
         return found
 
     def _repeated(self, ids: list[str | None]) -> set[int]:

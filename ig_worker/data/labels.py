@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from ig_worker.data.faults import shown
+from ig_worker.data.faults import FaultLines, shown
 from ig_worker.data.label_map import LabelMap
 from ig_worker.data.meanings import Meanings, in_words
 from ig_worker.data.spelling import UNKNOWN, as_number, says_nothing, spelling
@@ -26,8 +26,6 @@ MOST_LABELS = 1000  # different ones: a column with more holds something else
 _MOST_CLASSES = 2**31
 _TRUTHS = {"false": 0, "true": 1}
 _PLACEHOLDER = re.compile(r"label_(\d{1,9})", re.ASCII)  # how transformers calls classes without names
-
-Faults = dict[int, str]  # position in the batch -> what could not be represented
 
 
 class LabelCounter:
@@ -152,13 +150,7 @@ def number_labels(
         DataError: some are none of these, or `label_map` names no class.
     """
     counts = dict(sorted(counter.counts.items(), key=lambda item: _order(item[0])))
-    if len(counts) > MOST_LABELS:
-        examples = ", ".join(shown(value) for value in list(counts)[:3])
-        raise DataError(
-            f"the label column of {where} has more than {MOST_LABELS} different values, such as {examples}",
-            expected="classes",
-            remedy="name another with --label-column, or read no labels with --label-column ''",
-        )
+    _check_number(counts, where)
     meanings = Meanings.of(where, counts, classes, own, label_map)
     numbers: dict[str, int | None] = {}
     outside = []
@@ -171,6 +163,17 @@ def number_labels(
         raise meanings.refusal(counts, outside)
     notes = [*meanings.notes, *_notes(counts, numbers, meanings)]
     return Labelling(counts, counter.missing, numbers, meanings.class_names, tuple(notes))
+
+
+def _check_number(counts: Mapping[str, int], where: str) -> None:
+    """So many different values are no classes."""
+    if len(counts) > MOST_LABELS:
+        examples = ", ".join(shown(value) for value in list(counts)[:3])
+        raise DataError(
+            f"the label column of {where} has more than {MOST_LABELS} different values, such as {examples}",
+            expected="classes",
+            remedy="name another with --label-column, or read no labels with --label-column ''",
+        )
 
 
 def _number(value: str, meanings: Meanings) -> int | None:
@@ -212,7 +215,7 @@ def _notes(counts: Mapping[str, int], numbers: Mapping[str, int | None], meaning
     return notes
 
 
-def numbered(labels: pa.Array, numbers: Mapping[str, int | None]) -> tuple[pa.Array, Faults]:
+def numbered(labels: pa.Array, numbers: Mapping[str, int | None]) -> tuple[pa.Array, FaultLines]:
     """(int32 labels, faults) of a label column of any scalar type, given what each spelling means."""
     places, values = _encoded(labels)
     meant: list[int | None] = []

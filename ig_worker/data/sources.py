@@ -104,15 +104,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Docu
     counter = LabelCounter(spec.offset, None if spec.limit is None else spec.offset + spec.limit)
     source = _open(spec, counter)
     count = source.rows.count
-    if not count:
-        columns = ", ".join(map(shown, source.rows.columns[:20]))
-        raise DataError(
-            f"{source.name} has no rows{f', only the columns {columns}' if columns else ''}",
-            expected="at least one",
-            remedy="choose another --dataset",
-        )
-    if spec.offset >= count:
-        raise DataError(f"--offset is {spec.offset}", expected=f"less than the {count} rows of {source.name}")
+    _check_count(source, spec.offset)
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
     _check_first_rows(source, spec.encoding)
     labels = number_labels(counter, source.name, classes, source.class_names, label_map)
@@ -127,6 +119,19 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Docu
         splits=source.splits,
         notes=(*source.notes, *labels.notes),
     )
+
+
+def _check_count(source: _Source, offset: int) -> None:
+    """Some rows have to be left after the offset."""
+    if not source.rows.count:
+        columns = ", ".join(map(shown, source.rows.columns[:20]))
+        raise DataError(
+            f"{source.name} has no rows{f', only the columns {columns}' if columns else ''}",
+            expected="at least one",
+            remedy="choose another --dataset",
+        )
+    if offset >= source.rows.count:
+        raise DataError(f"--offset is {offset}", expected=f"less than the {source.rows.count} rows of {source.name}")
 
 
 def _open(spec: DataSpec, counter: LabelCounter) -> _Source:

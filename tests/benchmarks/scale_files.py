@@ -22,8 +22,8 @@ from ig_worker.run.steps.status import read_status
 from ig_worker.run.store import run_files
 from ig_worker.run.store.run_store import RunStore
 from tests.benchmarks.process import peak_memory
+from tests.run.made_runs import explained, quarantined
 from tests.run.s3 import uri
-from tests.run.test_store import explained, quarantined
 
 LATENCY_S = 0.02  # of a request to an object store in the same region, about
 _PAGE = 1000  # names in an answer to a listing

@@ -15,20 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ig_worker.data import streams
-from ig_worker.data.sources import DataSpec, Documents, open_documents
-from tests.data.test_document_sources import ROWS, reasons, refused, rows_of, write
+from ig_worker.data.sources import DataSpec, open_documents
+from tests.data.made_files import ROWS, column, opened, parts, reasons, refused, rows_of, write
 
 FRENCH = ["un café très bon", "déjà vu", "le cinéma", "à la fin"]
 RUSSIAN = ["очень хороший фильм", "плохой сюжет", "ужасно скучно"]
 JAPANESE = ["とても良い映画", "退屈な話でした", "素晴らしい俳優"]
-
-
-def opened(path: Path | str, **changes: object) -> Documents:
-    return open_documents(DataSpec(str(path), **changes))  # type: ignore[arg-type]
-
-
-def column(documents: Documents, name: str) -> list[object]:
-    return [row[name] for row in rows_of(documents)]
 
 
 def lines_of(texts: list[str], suffix: str) -> str:
@@ -277,14 +269,6 @@ def test_a_blank_before_a_quote_is_not_made_a_part_of_the_text(tmp_path: Path) -
 
 
 # Several files.
-
-
-def parts(folder: Path, *names: str, **columns: list[object]) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        rows = {"text": [f"{name} 0", f"{name} 1"], **columns}
-        write(folder / name, [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)])
-    return folder
 
 
 @pytest.mark.parametrize("name", ["part-1.parquet", "part-1.csv", "part-1.jsonl"])

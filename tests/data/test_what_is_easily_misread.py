@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from ig_worker.data.sources import DataSpec, open_documents
 from ig_worker.errors import DataError
 from ig_worker.models.examples import read_examples
-from tests.data.test_document_sources import ROWS, reasons, refused, rows_of, write
-from tests.data.test_files_as_people_have_them import column, opened, parts
+from tests.data.made_files import ROWS, column, opened, parts, reasons, refused, rows_of, write
 from tests.fuzz import quick
 
 ONE_LABEL = {"info": {"features": {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}}}

@@ -12,8 +12,7 @@ from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.models.inputs import ModelInput
-from tests.explain.engines import adaptive, refined
-from tests.explain.test_conformance import SHAPE, load, problems
+from tests.explain.engines import SHAPE, adaptive, load, problems, refined
 
 TOLERANCE = 0.005
 

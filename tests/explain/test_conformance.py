@@ -14,46 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ig_worker.explain.baselines import BASELINES, SpecialIds, baseline_ids
+from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.explanation import relative_l1
-from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.explain.rules import RULES, fixed_rule
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.inputs import ModelInput
+from tests.explain.engines import SHAPE, TEXTS, load, problems
 from tests.truth import ROUNDING, ROUNDING_OF_PROBABILITY, TruthEngine, assert_no_further
 
-TEXTS = (
-    "the film was not very good",
-    "a great movie ! joy , joy , unending joy ; i was never boring",
-    "dull",
-    "the plot is bad but the actors ' acting was great and it ends slow - - awful / zzz zzz",
-)
 STEPS = 7
-SHAPE = BatchShape(length_multiple=8, batch_tokens=96)  # small, so that problems are split over several batches
 LIMIT = 1e-4  # of the contract
 LAYERS = ("embeddings", "block:0", "block:1", "block:2")
-
-
-@cache
-def load(directory: Path):
-    from ig_worker.models.classifier import load_classifier
-    from ig_worker.models.files import find_model
-
-    return load_classifier(find_model(str(directory)))
-
-
-def problems(classifier, style: str = "bert") -> list[Problem]:
-    """Every text with every baseline, explaining the predicted class and, in turn, class 0."""
-    from ig_worker.models.tokenize import TextEncoder
-
-    special = SpecialIds.of(classifier.tokenizer)
-    encoded = TextEncoder(classifier.tokenizer, style, 24).encode(TEXTS)
-    return [
-        Problem(t.inputs, baseline_ids(t.inputs.ids, kind, special), Target(None if i % 2 else 0))
-        for kind in BASELINES
-        for i, t in enumerate(encoded)
-    ]
 
 
 @cache

@@ -15,7 +15,7 @@ from ig_worker.explain.explanation import Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.rules import fixed_rule
 from tests.explain import engines
-from tests.explain.test_conformance import SHAPE, load, problems
+from tests.explain.engines import SHAPE, load, problems
 
 
 class Failing:

@@ -9,7 +9,7 @@ import pytest
 
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.rules import fixed_rule
-from tests.explain.test_conformance import SHAPE, load, problems
+from tests.explain.engines import SHAPE, load, problems
 
 # TensorFlow asks the processor whether it multiplies bfloat16, and oneDNN then lacks what it was told not to use.
 pytestmark = pytest.mark.skipif(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.explain.test_conformance import load
+from tests.explain.engines import load
 
 
 def choose(times: dict[int, float | Exception]) -> tuple[int, list[int]]:

@@ -217,6 +217,16 @@ def test_tables_are_reused_until_a_chunk_is_added(build, rows, table, quarantine
     assert current(store)["convergence"]["rows"][-1].as_py() == 15
 
 
+def test_the_table_that_says_how_many_rows_are_covered_is_written_last(build, rows, monkeypatch):
+    store, written = build(rows(3)), []
+    write = store.aggregates.write
+    monkeypatch.setattr(store.aggregates, "write", lambda name, table: written.append(name) or write(name, table))
+    tables = aggregate(store)
+    assert written[-1] == "convergence"
+    assert sorted(written) == sorted(tables) == sorted(MEASURES)
+    assert aggregate_module.writing_order(["convergence", "tokens", "classes"]) == ["tokens", "classes", "convergence"]
+
+
 def test_tables_of_another_fingerprint_are_made_anew(build, rows):
     store = build(rows(10))
     aggregate(store)

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ig_worker.insight.report.examples import Rows, choose_examples, read_examples, read_rows
+from ig_worker.insight.report.examples import Candidates, choose_examples, read_candidates, read_examples
 
 
-def make(count: int, seed: int = 0, classes: int = 2) -> Rows:
+def make(count: int, seed: int = 0, classes: int = 2) -> Candidates:
     random = np.random.default_rng(seed)
-    return Rows(
+    return Candidates(
         chunk=np.repeat(0, count),
         position=np.arange(count),
         label=random.integers(0, classes, count),
@@ -22,7 +22,7 @@ def make(count: int, seed: int = 0, classes: int = 2) -> Rows:
     )
 
 
-def of(kind: str, rows: Rows, count: int = 60) -> list[int]:
+def of(kind: str, rows: Candidates, count: int = 60) -> list[int]:
     return [example.row for example in choose_examples(rows, count) if example.kind == kind]
 
 
@@ -86,14 +86,14 @@ def test_a_perfect_model_still_fills_the_page():
 def test_the_chosen_rows_are_read_in_their_order_across_chunks(build, rows):
     data = rows(40)
     store = build(data[:7], [], data[7:31], data[31:])
-    light = read_rows(store)
+    light = read_candidates(store)
     chosen = choose_examples(light, 12)
     assert [row["id"] for row in read_examples(store, light, chosen)] == [data[e.row]["id"] for e in chosen]
 
 
 def test_the_light_pass_sees_what_the_rows_say(build, row):
     store = build([row("[CLS] good ##ly film [SEP]", label=None, prediction=0, probabilities=[0.9, 0.1], delta=-0.5)])
-    light = read_rows(store)
+    light = read_candidates(store)
     assert light.classes == 2
     found = [getattr(light, name)[0] for name in ("label", "prediction", "confidence", "abs_delta", "length")]
     assert found == pytest.approx([-1, 0, 0.9, 0.5, 3])
@@ -101,7 +101,7 @@ def test_the_light_pass_sees_what_the_rows_say(build, row):
 
 def test_only_the_chunks_with_examples_are_read_in_full(build, row, monkeypatch):
     store = build([row()], [row(id="b", label=0)])
-    light = read_rows(store)
+    light = read_candidates(store)
     read: list[int] = []
     original = store.results.read
     monkeypatch.setattr(store.results, "read", lambda i, columns: read.append(i) or original(i, columns))

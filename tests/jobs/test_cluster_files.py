@@ -13,21 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import ValidationError
 from ray.autoscaler._private.util import fillout_defaults, validate_config
 from ray.scripts.scripts import start as ray_start
 
 from ig_worker.run.dispatch.aws_spot import SpotFirst
+from tests.jobs.cluster_config import ROOT, Config, is_spot, read
 
-ROOT = Path(__file__).resolve().parents[2]
 FILES = ("cluster.yaml", "jobs/cluster-gcp.yaml")
 EXCLUDED = {".git", ".venv", ".demo", ".bench", "runs", "__pycache__"}
-Config = dict[str, Any]
-
-
-def read(name: str) -> Config:
-    return yaml.safe_load((ROOT / name).read_text())
 
 
 def problems(config: Config) -> Iterator[str]:
@@ -65,11 +59,6 @@ def node_problems(config: Config) -> Iterator[str]:
     after = [n for n in others if n["resources"] == spot[0]["resources"] and n["priority"] < spot[0]["priority"]]
     if config["provider"].get("module") != f"{SpotFirst.__module__}.{SpotFirst.__name__}" and not after:
         yield "fallback: where there is no spot, nothing else is tried"
-
-
-def is_spot(node: Config) -> bool:
-    aws, gcp = node.get("InstanceMarketOptions", {}), node.get("scheduling", {})
-    return aws.get("MarketType") == "spot" or gcp.get("provisioningModel") == "SPOT"
 
 
 def port_problems(config: Config) -> Iterator[str]:

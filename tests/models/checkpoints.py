@@ -77,3 +77,15 @@ def as_bfloat16(values: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
 
 def headers(state: Mapping[str, np.ndarray]) -> dict[str, Stored]:
     return {name: Stored(value.shape, str(value.dtype)) for name, value in state.items()}
+
+
+def as_pytorch(variables) -> dict[str, np.ndarray]:
+    """A TensorFlow network's weights under PyTorch's names, kernels transposed."""
+    state = {}
+    for variable in variables:
+        path = variable.name.split(":")[0].replace("layer_._", "layer.").split("/")
+        path = path[1:] if path[0].startswith("tf_") else path
+        values, last = variable.numpy(), path[-1]
+        name = ".".join([*path[:-1], _PYTORCH.get(last, last)])
+        state[name] = np.ascontiguousarray(values.T if last == "kernel" else values)
+    return state

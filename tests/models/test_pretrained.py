@@ -13,8 +13,8 @@ import pytest
 from ig_worker.errors import ModelError
 from ig_worker.models.layers import HEAD_KEY, FlattenHead
 from ig_worker.models.recipes import RECIPES, revise
+from tests.models.checkpoints import as_pytorch
 from tests.models.reviews import save_encoder
-from tests.models.test_pytorch_weights import as_pytorch
 
 CLASSES = ("bad", "soso", "good")
 

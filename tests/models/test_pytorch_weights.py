@@ -11,23 +11,10 @@ import pytest
 
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import find_model
-from tests.models.checkpoints import pytorch_state
+from tests.models.checkpoints import as_pytorch, pytorch_state
 
 IDS = np.array([[2, 5, 8, 11, 3]], np.int32)
 MASK = np.ones_like(IDS)
-RENAMED = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
-
-
-def as_pytorch(variables) -> dict[str, np.ndarray]:
-    """A TensorFlow network's weights under PyTorch's names, kernels transposed."""
-    state = {}
-    for variable in variables:
-        path = variable.name.split(":")[0].replace("layer_._", "layer.").split("/")
-        path = path[1:] if path[0].startswith("tf_") else path
-        values, last = variable.numpy(), path[-1]
-        name = ".".join([*path[:-1], RENAMED.get(last, last)])
-        state[name] = np.ascontiguousarray(values.T if last == "kernel" else values)
-    return state
 
 
 @pytest.mark.parametrize("beside", [[], ["tf_model.h5"]])

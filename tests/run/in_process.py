@@ -7,9 +7,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from ig_worker.data.faults import RowFault
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.records import Binding, ChunkRecord
-from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch.executor import InProcess
@@ -17,7 +17,7 @@ from ig_worker.run.dispatch.explain_actor import Actor
 from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.steps.result import RunResult
 from ig_worker.run.store.run_store import RunStore
-from tests.run.test_store import explained
+from tests.run.made_runs import explained
 
 
 class Here(Actor):
@@ -57,10 +57,9 @@ class StandIn(Here):
 def commit(store: RunStore, index: int, fingerprint: str, guilty: tuple[int, ...] = ()) -> ChunkRecord:
     """Commit a chunk with made-up attributions."""
     table, faults = store.chunks.read(index)
-    faults = dict.fromkeys(guilty, ("ends_process", "")) | faults
-    failures = {position: Failure(*fault) for position, fault in faults.items()}
+    faults = dict.fromkeys(guilty, RowFault("ends_process", "")) | faults
     ids = [id for i, id in enumerate(table.column("id").to_pylist()) if i not in faults]
-    store.results.commit(index, explained(*ids), quarantine_table(index, table, failures), fingerprint)
+    store.results.commit(index, explained(*ids), quarantine_table(index, table, faults), fingerprint)
     return ChunkRecord(index, table.num_rows, len(ids), len(faults), 1, 1, 51.0, len(ids), 1.0, 1.0, 1)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from ig_worker.data.faults import RowFault
 from ig_worker.errors import RunDamagedError, RunMismatchError, RunStoppedError, StorageError, UsageError
 from ig_worker.run.chunk.records import ChunkRecord
-from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.steps import finish
@@ -26,7 +26,7 @@ from ig_worker.run.store.lease import Lease, LeaseRecord
 from ig_worker.run.store.run_store import RunStore
 from jobs import prepare
 from tests.run.in_process import StandIn, explain_here
-from tests.run.test_store import explained
+from tests.run.made_runs import explained
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_quarantined_rows_are_tried_again_when_asked_for_and_faults_of_the_data_
     store.results.commit(
         0,
         explained("r0"),
-        quarantine_table(0, table, {1: Failure("ends_process", "it ended")}),
+        quarantine_table(0, table, {1: RowFault("ends_process", "it ended")}),
         store.results.read_commit(1).fingerprint,
     )
     assert explain(run, config).quarantined == 2

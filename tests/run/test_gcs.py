@@ -12,8 +12,8 @@ from ig_worker.errors import StorageError
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.filesystem import Storage, transient
 from ig_worker.run.store.run_store import RunStore
+from tests.run.made_runs import make_run
 from tests.run.s3 import BUCKET, FaultyProxy, free_ports, served
-from tests.run.test_verify import make_run
 
 # By itself it serves one connection at a time, and pyarrow keeps its own open.
 _SERVER = """

@@ -17,9 +17,8 @@ from ig_worker.run.steps.verify import file_fault, verify_run
 from ig_worker.run.store.filesystem import Storage
 from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
+from tests.run.made_runs import CHUNK, explained, make_run, quarantined
 from tests.run.s3 import BUCKET, FaultyProxy, make_bucket, s3_server, uri
-from tests.run.test_store import CHUNK, explained, quarantined
-from tests.run.test_verify import make_run
 
 _folders = count()
 

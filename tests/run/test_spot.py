@@ -14,7 +14,7 @@ from ray.autoscaler._private.util import prepare_config
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 from ig_worker.run.dispatch.aws_spot import SpotFirst
-from tests.jobs.test_cluster_files import Config, is_spot, read
+from tests.jobs.cluster_config import Config, is_spot, read
 
 
 @pytest.fixture

@@ -5,59 +5,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from ig_worker import schema
+from ig_worker.data.faults import RowFault
 from ig_worker.errors import RunDamagedError, StorageError, UsageError
-from ig_worker.run.chunk.rows import Failure
-from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.store.filesystem import Storage
 from ig_worker.run.store.run_store import RunStore
-
-CHUNK = pa.table({"id": ["a", "b", None], "text": ["one", None, "three"], "label": [1, 0, None]}, schema=schema.INPUT)
-
-
-def explained(*ids: str) -> pa.Table:
-    rows = [
-        {
-            "id": id,
-            "label": 1,
-            "prediction": 1,
-            "target": 1,
-            "probabilities": [0.25, 0.75],
-            "target_probability": 0.75,
-            "baseline_probability": 0.5,
-            "tokens": ["[CLS]", "one"],
-            "input_ids": [2, 9],
-            "word_ids": [-1, 0],
-            "attributions": [0.0, 0.25],
-            "delta": 0.0,
-            "error_estimate": None,
-            "evaluations": 51.0,
-            "status": "fixed",
-            "truncated": False,
-        }
-        for id in ids
-    ]
-    return pa.Table.from_pylist(rows, schema=schema.ATTRIBUTIONS)
-
-
-def quarantined(*positions: int) -> pa.Table:
-    return quarantine_table(0, CHUNK, dict.fromkeys(positions, Failure("null_text", "text is null")))
+from tests.run.made_runs import CHUNK, explained, quarantined
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     made = RunStore(str(tmp_path / "a run with späces"))
-    made.chunks.write(0, CHUNK, {1: ("null_text", "text is null")})
+    made.chunks.write(0, CHUNK, {1: RowFault("null_text", "text is null")})
     return made
 
 
 def test_a_chunk_comes_back_as_it_was_written(store: RunStore) -> None:
     table, faults = store.chunks.read(0)
     assert table.replace_schema_metadata(None).equals(CHUNK)
-    assert faults == {1: ("null_text", "text is null")}
+    assert faults == {1: RowFault("null_text", "text is null")}
     assert store.chunks.rows(0) == 3
 
 

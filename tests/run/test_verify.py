@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ig_worker import schema
+from ig_worker.data.faults import RowFault
 from ig_worker.run.chunk.recompute import differences
-from ig_worker.run.chunk.rows import Failure
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import PRECISIONS, ExplainConfig, fingerprint
 from ig_worker.run.steps.prepare import data_fingerprint
@@ -26,34 +26,7 @@ from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
 from jobs import verify
 from tests.run.in_process import explain_here
-from tests.run.test_store import explained
-
-IDENTITY = {"method": "gausslegendre", "n_steps": 50}
-MARK = fingerprint(IDENTITY)
-DATA = {"data": "d", "chunk_rows": 2, "max_text_bytes": 100}
-FAILED = {2: {1: Failure("null_text", "text is null")}}  # row r5
-
-
-def make_run(place: Path | str) -> RunStore:
-    """Eight rows in four chunks; r5 is quarantined."""
-    store = RunStore(str(place))
-    for index in range(4):
-        rows = [{"id": f"r{2 * index + i}", "text": "good", "label": 1} for i in range(2)]
-        table = pa.Table.from_pylist(rows, schema=schema.INPUT)
-        store.chunks.write(index, table, {}, data_fingerprint(DATA, 8))
-        commit(store, index)
-    data = {"name": "test", "digest": "d", "rows": 8, "chunks": 4, "faults": 1}
-    counts = {"explained": 7, "quarantined": 1}
-    made_with = {"data_identity": DATA, "identity": IDENTITY, "fingerprint": MARK, "config": {"n_steps": 50}}
-    store.manifest.write({"state": "complete", "data": data, "counts": counts, **made_with})
-    return store
-
-
-def commit(store: RunStore, index: int, mark: str = MARK, ids: list[str] | None = None) -> None:
-    table, _ = store.chunks.read(index)
-    failed = FAILED.get(index, {})
-    ids = ids or [id for i, id in enumerate(table.column("id").to_pylist()) if i not in failed]
-    store.results.commit(index, explained(*ids), quarantine_table(index, table, failed), mark)
+from tests.run.made_runs import MARK, commit, explained, make_run
 
 
 def commit_of_another_run(run: Path) -> None:
@@ -75,7 +48,7 @@ def quarantine_for_another_reason(run: Path) -> None:
     store = RunStore(str(run))
     (named,) = (run / "quarantine").iterdir()
     store.results.commit(
-        2, explained("r4"), quarantine_table(2, store.chunks.read(2)[0], {1: Failure("other", "")}), MARK
+        2, explained("r4"), quarantine_table(2, store.chunks.read(2)[0], {1: RowFault("other", "")}), MARK
     )
     commit(store, 2)
     next(path for path in (run / "quarantine").iterdir() if path != named).rename(named)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from ig_worker import schema
+from ig_worker.data.faults import RowFault
 from ig_worker.errors import RunStoppedError
 from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.problems import Problem, Target, expand
@@ -121,7 +122,7 @@ def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path:
     texts = ["good film", None, "a dull plot", "the acting was great " * 9, "joy"]
     labels = [1, 0, None, 0, 7]
     chunk = pa.table({"id": list("abcde"), "text": texts, "label": labels}, schema=schema.INPUT)
-    store.chunks.write(3, chunk, {1: ("null_text", "text is null")})
+    store.chunks.write(3, chunk, {1: RowFault("null_text", "text is null")})
     record = worker.explain_chunk(store, 3, BINDING)
     explained, quarantine = store.results.read(3), store.results.quarantined()
     assert explained.column("id").to_pylist() == ["a", "d"]
@@ -135,7 +136,7 @@ def test_a_chunk_is_committed_with_every_row_once(worker: ChunkWorker, tmp_path:
 def test_rows_that_end_their_process_are_not_tried(worker: ChunkWorker, tmp_path: Path, monkeypatch) -> None:
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": list("abc"), "text": ["good film", "boom", None], "label": [1, 1, 1]}, schema=schema.INPUT)
-    store.chunks.write(0, chunk, {2: ("null_text", "text is null")})
+    store.chunks.write(0, chunk, {2: RowFault("null_text", "text is null")})
     encode, seen = worker._encoder.encode, []
     monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
     record = worker.explain_chunk(store, 0, BINDING, guilty=(1, 2))
@@ -148,7 +149,7 @@ def test_a_probe_explains_its_rows_and_writes_nothing(worker: ChunkWorker, tmp_p
     store = RunStore(str(tmp_path))
     texts = ["one", "two", None, "three", "four"]
     chunk = pa.table({"id": list("abcde"), "text": texts, "label": [1] * 5}, schema=schema.INPUT)
-    store.chunks.write(0, chunk, {2: ("null_text", "text is null")})
+    store.chunks.write(0, chunk, {2: RowFault("null_text", "text is null")})
     encode, seen = worker._encoder.encode, []
     monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
     before = sorted(tmp_path.rglob("*"))

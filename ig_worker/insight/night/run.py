@@ -30,7 +30,7 @@ from ig_worker.insight.night.rules import GOOD, Earlier, RunName, choose, compar
 from ig_worker.insight.report.write import write_report
 from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.insight.tables.faithfulness import faithfulness_lines, write_faithfulness
-from ig_worker.insight.tables.summary import summarise
+from ig_worker.insight.tables.summary import RunSummary, summarise
 from ig_worker.insight.thresholds import Found, Thresholds, crossed
 from ig_worker.run import logs
 from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of
@@ -144,17 +144,26 @@ def run_night(
         evaluate.check()
     shelf = Shelf(config.runs)
     today = today or datetime.datetime.now(datetime.UTC).date()
-    earlier = _earlier(shelf, config.line)
-    name = choose(config.line, today, earlier, resume=config.unfinished == "resume")
+    name = choose(config.line, today, _earlier(shelf, config.line), resume=config.unfinished == "resume")
     night = Night(str(name))
     from ig_worker.run.dispatch.cluster import kept  # Ray takes a second to import
 
+    with _caught(night), kept():
+        night.run = str(name := _explain(night, shelf, name, explain, today, tell, deadline))
+        with logs.about(run=night.run):
+            of_run = replace(evaluate, model=evaluate.model or explain.model)
+            _look(night, shelf, name, config, of_run, explain.address, limits, deadline, tell)
+    _record(night, shelf, name)
+    _retire(night, shelf, name, config)
+    _notify(night, config)
+    return night
+
+
+@contextmanager
+def _caught(night: Night) -> Iterator[None]:
+    """What goes wrong in here ends the night's work, and gives it an exit code and a reason."""
     try:
-        with kept():
-            night.run = str(name := _explain(night, shelf, name, explain, today, tell, deadline))
-            with logs.about(run=night.run):
-                of_run = replace(evaluate, model=evaluate.model or explain.model)
-                _look(night, shelf, name, config, of_run, explain.address, limits, deadline, tell)
+        yield
     except IgWorkerError as error:
         night.exit_code = error.exit_code
         night.reasons.append(str(error))
@@ -165,10 +174,6 @@ def run_night(
         log.debug("the night failed", exc_info=True)
         night.exit_code = EXIT_STOPPED
         night.reasons.append(logs.unexpected(error))
-    _record(night, shelf, name)
-    _retire(night, shelf, name, config)
-    _notify(night, config)
-    return night
 
 
 def _earlier(shelf: Shelf, line: str) -> list[Earlier]:
@@ -244,9 +249,14 @@ def _look(
     with _step(night, "report", tell):
         night.report = write_report(store, config.examples)
     night.lines.append(f"report       {night.report}")
+    _judge(night, summary, limits)
+
+
+def _judge(night: Night, summary: RunSummary, limits: Thresholds) -> None:
+    """Hold what was found against the limits."""
     found = Found(
         accuracy=summary.accuracy,
-        quarantined=quarantined / (summary.rows + quarantined),
+        quarantined=summary.quarantined / (summary.rows + summary.quarantined),
         converged=summary.converged,
         drift=night.comparison.drift if night.comparison else None,
     )

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker import schema
-from ig_worker.data.faults import DOCUMENTS, FaultFinder, shown
+from ig_worker.data.faults import DOCUMENTS, FaultFinder, RowFaults, shown
 from ig_worker.data.in_memory import label_values, texts_of
 from ig_worker.data.label_map import LabelMap, read_label_map
 from ig_worker.data.labels import class_numbers
 from ig_worker.errors import UsageError, did_you_mean
 from ig_worker.insight.notebook.text import TextExplanation
 from ig_worker.models.files import ModelFiles, find_model
-from ig_worker.run.chunk.rows import Explained, Failures
+from ig_worker.run.chunk.rows import Explained
 from ig_worker.run.chunk.tables import attributions_table
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
@@ -41,9 +41,9 @@ class TextExplanations(Sequence[TextExplanation]):
         failures: position of a text -> reason, for those without a row.
     """
 
-    def __init__(self, explained: Explained, failures: Failures, worker: ChunkWorker, config: ExplainConfig) -> None:
+    def __init__(self, explained: Explained, faults: RowFaults, worker: ChunkWorker, config: ExplainConfig) -> None:
         self.table: pa.Table = attributions_table(explained, worker.hidden)
-        self.failures = {position: failure.detail for position, failure in sorted(failures.items())}
+        self.failures = {position: fault.detail for position, fault in sorted(faults.items())}
         self.labels = worker.classifier.shape.labels
         self._explained = explained
         self._pad = worker.classifier.tokenizer.pad_token_id
@@ -103,7 +103,7 @@ def explain_texts(texts: Any, *, model: str | PathLike[str], labels: Any = None,
         UsageError: unknown settings, or values that cannot be right.
         ModelError: a model that cannot be loaded.
     """
-    found, faults = texts_of(texts)
+    found, lines = texts_of(texts)
     theirs = label_values(labels, texts, len(found))
     label_map = _label_map(config.pop("label_map", None))
     settings = ExplainConfig(dataset="texts", model=_place(model), **_settings(config))
@@ -115,11 +115,11 @@ def explain_texts(texts: Any, *, model: str | PathLike[str], labels: Any = None,
     )
     files.tell_notes()
     worker = _worker(settings, files)
-    columns = {"id": [str(i) for i in range(len(found))], "text": found, "label": classes, "fault": faults}
+    columns = {"id": [str(i) for i in range(len(found))], "text": found, "label": classes, "fault": lines}
     table = pa.Table.from_pydict(columns, schema=DOCUMENTS)
-    failed = FaultFinder(settings.max_text_bytes).check(table)
-    explained, failures, _ = worker.explain_table(table.select(schema.INPUT.names), failed)
-    return TextExplanations(explained, failures, worker, settings)
+    unfit = FaultFinder(settings.max_text_bytes).check(table)
+    explained, faults, _ = worker.explain_table(table.select(schema.INPUT.names), unfit)
+    return TextExplanations(explained, faults, worker, settings)
 
 
 def _place(model: Any) -> str:

@@ -26,7 +26,7 @@ _SHOWN = 5  # texts in a notebook
 _CHUNKS = 2  # that are kept in memory
 
 
-class Tables(Mapping[str, pa.Table]):
+class RunTables(Mapping[str, pa.Table]):
     """The tables of RUN/aggregates by name, such as ``tables["words"]``, each read when it is asked for."""
 
     def __init__(self, store: RunStore) -> None:
@@ -73,7 +73,11 @@ class Run:
 
     def __init__(self, place: str) -> None:
         self._store = RunStore(place)
-        self.place, self.manifest, self.tables = self._store.place, self._store.manifest.existing(), Tables(self._store)
+        self.place, self.manifest, self.tables = (
+            self._store.place,
+            self._store.manifest.existing(),
+            RunTables(self._store),
+        )
         self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.results.read(index, schema.ATTRIBUTIONS.names))
         self._bounds = lru_cache(None)(self._store.results.id_bounds)
 

@@ -52,7 +52,7 @@ _TITLES = {  # and a note
 
 
 @dataclass(frozen=True)
-class Rows:
+class Candidates:
     """The few numbers of every row by which examples are chosen; about 40 bytes a row."""
 
     chunk: NDArray[np.int64]  # [rows]
@@ -69,15 +69,15 @@ class Rows:
 class Example:
     """A chosen row."""
 
-    row: int  # index into Rows
+    row: int  # index into Candidates
     kind: str
 
 
-def read_rows(store: RunStore) -> Rows:
+def read_candidates(store: RunStore) -> Candidates:
     """The few numbers of every committed row; memory is one chunk's light columns besides the result."""
     parts = [_light(index, store.results.read(index, _LIGHT)) for index in sorted(store.results.commits())]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "classes"}
-    return Rows(**columns, classes=max(part["classes"] for part in parts))
+    return Candidates(**columns, classes=max(part["classes"] for part in parts))
 
 
 def _light(index: int, table: pa.Table) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _light(index: int, table: pa.Table) -> dict[str, Any]:
     }
 
 
-def choose_examples(rows: Rows, count: int) -> list[Example]:
+def choose_examples(rows: Candidates, count: int) -> list[Example]:
     """At most `count` rows, each once, grouped by kind in the order of `SHARES`.
 
     The most confident wrong ones, the most confident right ones of each class in turn (or, without labels, the most
@@ -112,7 +112,7 @@ def choose_examples(rows: Rows, count: int) -> list[Example]:
     return [Example(row, kind) for kind in SHARES for row in orders[kind].tolist() if taken.get(row) == kind]
 
 
-def _orders(rows: Rows) -> dict[str, NDArray[np.int64]]:
+def _orders(rows: Candidates) -> dict[str, NDArray[np.int64]]:
     """For each kind the rows that can be of it, the best first."""
     labelled = rows.label >= 0
     right = labelled & (rows.label == rows.prediction)
@@ -137,7 +137,7 @@ def _in_turn(order: NDArray[np.int64], prediction: NDArray[np.int64]) -> NDArray
     return order[np.lexsort((classes, rank))]
 
 
-def read_examples(store: RunStore, rows: Rows, examples: list[Example]) -> list[dict[str, Any]]:
+def read_examples(store: RunStore, rows: Candidates, examples: list[Example]) -> list[dict[str, Any]]:
     """The chosen rows as dictionaries, in the order of `examples`; one chunk is in memory at a time."""
     found: dict[int, dict[str, Any]] = {}
     for chunk in sorted({int(rows.chunk[example.row]) for example in examples}):

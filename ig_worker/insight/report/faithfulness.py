@@ -1,4 +1,4 @@
-"""What becomes of the prediction when the tokens that a method ranks first are taken out."""
+"""What becomes of the prediction when the tokens that a ranking puts first are taken out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADLINES = {
 
 
 def curves(table: pa.Table | None) -> list[View] | None:
-    """Points of the curves: metric, method, fraction, mean and its interval."""
+    """Points of the curves: metric, ranking, fraction, mean and its interval."""
     if table is None:
         return None
     points = [
@@ -35,7 +35,7 @@ def curves(table: pa.Table | None) -> list[View] | None:
 
 
 def headlines(table: pa.Table | None) -> View | None:
-    """One row per method: the means over all fractions, and the areas, with their 95% intervals."""
+    """One row per ranking: the means over all fractions, and the areas, with their 95% intervals."""
     cells: dict[str, dict[str, dict[str, Any]]] = {}
     for row in [] if table is None else table.to_pylist():
         if row["metric"] in _HEADLINES:
@@ -46,11 +46,11 @@ def headlines(table: pa.Table | None) -> View | None:
         "titles": list(_HEADLINES.values()),
         "rows": [
             {
-                "method": method.replace("_", " "),
+                "ranking": ranking.replace("_", " "),
                 "rows": f"{max(row['rows'] for row in found.values()):,}",
                 "values": [_interval(found.get(metric)) for metric in _HEADLINES],
             }
-            for method, found in cells.items()
+            for ranking, found in cells.items()
         ],
     }
 

@@ -31,8 +31,6 @@ from ig_worker.insight.tables.summary import summarise
 from ig_worker.models.words import MARKED
 from ig_worker.run.store.run_store import RunStore
 
-Tables = dict[str, pa.Table]  # by name in RUN/aggregates
-
 OPTIONAL = ("faithfulness", "compare", "compare_words")  # tables of other jobs than jobs.aggregate
 _DARK = (0x1B / 255, 0x1D / 255, 0x22 / 255)  # --surface of the dark page in report.css
 
@@ -42,7 +40,7 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
     tables = {**current(store), **_optional(store)}
     quarantined = store.results.quarantined()
     summary = summarise(tables, quarantined.num_rows)
-    rows = examples.read_rows(store)
+    rows = examples.read_candidates(store)
     chosen = examples.choose_examples(rows, count)
     manifest = store.manifest.existing()
     classes = classes_of(manifest, rows.classes)
@@ -78,7 +76,7 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
     }
 
 
-def charts(tables: Tables, classes: Classes, rows: int) -> View:
+def charts(tables: dict[str, pa.Table], classes: Classes, rows: int) -> View:
     """The data of every chart, by the name that app/charts.js knows; `rows` are the explained ones."""
     return {
         "importance": words.importance(tables.get("words"), tables["tokens"], classes, rows),
@@ -90,7 +88,7 @@ def charts(tables: Tables, classes: Classes, rows: int) -> View:
     }
 
 
-def _optional(store: RunStore) -> Tables:
+def _optional(store: RunStore) -> dict[str, pa.Table]:
     """The tables of other jobs, where they are there and of the run as it is now."""
     fingerprint = str(store.manifest.existing().get("fingerprint") or "").encode()
     found = {name: store.aggregates.read(name) for name in OPTIONAL}

@@ -107,7 +107,7 @@ def _batches(store: RunStore) -> Iterator[pa.RecordBatch]:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class FlatTokens:
     """The tokens of some rows, one after the other. Arrays are int64 [tokens] where nothing else is said."""
 
     term: Ints
@@ -116,7 +116,7 @@ class Tokens:
     counts: Ints  # [rows]
 
 
-def read_tokens(rows: pa.Table, terms: Terms) -> Tokens:
+def read_tokens(rows: pa.Table, terms: Terms) -> FlatTokens:
     """The tokens of `rows`, new ones entered into `terms`."""
     lists = rows.column("tokens").combine_chunks()
     flat = pc.list_flatten(lists).dictionary_encode()
@@ -127,10 +127,10 @@ def read_tokens(rows: pa.Table, terms: Terms) -> Tokens:
     goes_on[1:] = (word[1:] >= 0) & (word[1:] == word[:-1]) & (row[1:] == row[:-1])
     kind = np.where(word < 0, SPECIAL, np.where(goes_on, CONTINUES, FIRST))
     term = known[flat.indices.to_numpy(zero_copy_only=False)] if len(row) else np.zeros(0, np.int64)
-    return Tokens(term, kind, row, np.bincount(row, minlength=rows.num_rows))
+    return FlatTokens(term, kind, row, np.bincount(row, minlength=rows.num_rows))
 
 
-def keys_of(tokens: Tokens, terms: Terms, joined: dict[tuple[int, ...], int]) -> Ints:
+def keys_of(tokens: FlatTokens, terms: Terms, joined: dict[tuple[int, ...], int]) -> Ints:
     """Distinct ``key * SEGMENT_ROWS + row`` of all words and of the tokens that are no word; `joined` is a cache."""
     follows = np.append(tokens.kind[1:] == CONTINUES, False)
     single = (tokens.kind == FIRST) & ~follows
@@ -149,7 +149,7 @@ def keys_of(tokens: Tokens, terms: Terms, joined: dict[tuple[int, ...], int]) ->
     return np.unique(pairs)
 
 
-def detail(number: int, rows: pa.Table, tokens: Tokens) -> dict[str, Any]:
+def detail(number: int, rows: pa.Table, tokens: FlatTokens) -> dict[str, Any]:
     """What is shown of each of some rows, as plain data."""
     flat = pc.list_flatten(rows.column("attributions").combine_chunks()).to_numpy(zero_copy_only=False)
     values = np.nan_to_num(flat.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
@@ -183,7 +183,7 @@ class _Segment:
     details: list[str] = field(default_factory=list)
     columns: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
 
-    def add(self, rows: pa.Table, tokens: Tokens, pairs: Ints, name: str, flipped: frozenset[str]) -> None:
+    def add(self, rows: pa.Table, tokens: FlatTokens, pairs: Ints, name: str, flipped: frozenset[str]) -> None:
         self.pairs.append(pairs + self.rows)  # the row is the lowest part
         self.details.append(name)
         ids = rows.column("id").to_pylist()
@@ -224,7 +224,7 @@ def postings(pairs: Ints) -> tuple[Ints, Ints, Ints]:
     return np.diff(keys, prepend=0), gaps, counts
 
 
-def _numbers(rows: pa.Table, tokens: Tokens, flipped: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+def _numbers(rows: pa.Table, tokens: FlatTokens, flipped: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     """The numbers of each row, [rows], and the opening of all, [tokens shown]."""
     ordinary = np.flatnonzero(tokens.kind != SPECIAL)
     length = np.bincount(tokens.row[ordinary], minlength=rows.num_rows)

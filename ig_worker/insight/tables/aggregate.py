@@ -18,7 +18,7 @@ from ig_worker import schema
 from ig_worker.errors import UsageError
 from ig_worker.insight.tables import ngrams
 from ig_worker.insight.tables.evidence import minimum_documents
-from ig_worker.insight.tables.measures import COLUMNS, MEASURES, Flat, Tables, Totals
+from ig_worker.insight.tables.measures import COLUMNS, MEASURES, Flat, PartialTables, Totals
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.steps.map_chunks import Chunks, applying, tasks
@@ -26,6 +26,7 @@ from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore
 
 _ROWS_AT_ONCE = 1024  # whatever the size of a chunk
+_WRITTEN_LAST = "convergence"  # and it says how many rows it covers: so many, then, do the other tables cover
 _WORDS = ["tokens", "word_ids", "attributions"]  # what the first pass reads
 
 
@@ -34,7 +35,7 @@ class Partial:
     """What some rows add to each measure."""
 
     rows: int
-    tables: dict[str, Tables]  # by name of the measure
+    tables: dict[str, PartialTables]  # by name of the measure
 
 
 def partial(table: pa.Table, frequent: np.ndarray | None = None) -> Partial:
@@ -111,11 +112,16 @@ def aggregate(
     tables = finish(whole, least)
     fingerprint = str(store.manifest.existing().get("fingerprint") or "")
     for name, table in tables.items():
-        tables[name] = table.replace_schema_metadata(
-            schema.with_metadata(table.schema, fingerprint=fingerprint).metadata
-        )
+        metadata = schema.with_metadata(table.schema, fingerprint=fingerprint).metadata
+        tables[name] = table.replace_schema_metadata(metadata)
+    for name in writing_order(tables):
         store.aggregates.write(name, tables[name])
     return tables
+
+
+def writing_order(names: Iterable[str]) -> list[str]:
+    """Names of tables as they are written, so that a killed job leaves no last one beside older tables."""
+    return sorted(names, key=lambda name: name == _WRITTEN_LAST)
 
 
 def count_documents(store: RunStore, chunks: Chunks) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +149,7 @@ def current(store: RunStore, progress: Callable[[int, int], None] | None = None)
         if (table.schema.metadata or {}).get(schema.META_FINGERPRINT) != fingerprint:
             return aggregate(store, progress)
         tables[name] = table
-    # `convergence` is written last: where it covers every row, so do the others.
-    covered = max(tables["convergence"].column("rows").to_pylist(), default=0)
+    covered = max(tables[_WRITTEN_LAST].column("rows").to_pylist(), default=0)
     return tables if covered == rows > 0 else aggregate(store, progress)
 
 

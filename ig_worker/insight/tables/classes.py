@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker.insight.tables.flat_rows import Flat
-from ig_worker.insight.tables.measure import Measure, Tables, Totals, column, summed
+from ig_worker.insight.tables.measure import Measure, PartialTables, Totals, column, summed
 
 BINS = 15  # of the reliability curve
 
@@ -33,7 +33,7 @@ CALIBRATION = pa.schema(
 )
 
 
-def classes_partial(flat: Flat) -> Tables:
+def classes_partial(flat: Flat) -> PartialTables:
     """Counts and summed confidences by (label, prediction)."""
     rows = pa.table(
         {
@@ -46,7 +46,7 @@ def classes_partial(flat: Flat) -> Tables:
     return (summed([rows], ["label", "prediction"]),)
 
 
-def classes_finish(tables: Tables, totals: Totals) -> pa.Table:
+def classes_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """The confusion table, one row per (label, prediction) that occurs, sorted; rows without a label last.
 
     Columns:
@@ -72,7 +72,7 @@ def classes_finish(tables: Tables, totals: Totals) -> pa.Table:
     return pa.table({name: columns[name] for name in CLASSES.names}, schema=CLASSES)
 
 
-def calibration_partial(flat: Flat) -> Tables:
+def calibration_partial(flat: Flat) -> PartialTables:
     """Sums over the labelled rows, by the bin of their confidence."""
     labelled = flat.outcome != 2
     sure = flat.confidence[labelled]
@@ -87,7 +87,7 @@ def calibration_partial(flat: Flat) -> Tables:
     return (summed([table], ["bin"]),)
 
 
-def calibration_finish(tables: Tables, totals: Totals) -> pa.Table:
+def calibration_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """The reliability curve: one row for each of 15 bins of equal width over the confidence, occupied or not.
 
     Columns:

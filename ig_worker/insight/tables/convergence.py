@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker.insight.tables.flat_rows import Flat
-from ig_worker.insight.tables.measure import Measure, Tables, Totals
+from ig_worker.insight.tables.measure import Measure, PartialTables, Totals
 
 TOTAL = "all"  # status of the row of `convergence` that covers every row
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
@@ -37,13 +37,13 @@ HISTOGRAMS = pa.schema(
 )
 
 
-def convergence_partial(flat: Flat) -> Tables:
+def convergence_partial(flat: Flat) -> PartialTables:
     """The few numbers of each row, about 16 bytes, because quantiles of parts do not give those of the whole."""
     light = flat.table.select(list(_LIGHT))
     return (light.set_column(0, "status", light.column("status").dictionary_encode()),)
 
 
-def convergence_finish(tables: Tables, totals: Totals) -> pa.Table:
+def convergence_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """One row per status, sorted, then the row `all` that covers every row of the run: leave it out of sums.
 
     Columns:
@@ -77,7 +77,7 @@ def _convergence_row(status: str, part: pa.Table, total: int) -> dict[str, objec
     }
 
 
-def histograms_partial(flat: Flat) -> Tables:
+def histograms_partial(flat: Flat) -> PartialTables:
     """Rows by measure and bin."""
     estimates = flat.table.column("error_estimate").drop_null().to_numpy().astype(np.float64)
     found = {
@@ -107,7 +107,7 @@ def _even(values: np.ndarray, measure: str) -> np.ndarray:
     return np.floor(values / _WIDTHS[measure] + 1e-9)
 
 
-def histograms_finish(tables: Tables, totals: Totals) -> pa.Table:
+def histograms_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """One row per measure and bin, from the first to the last one that is occupied, in order.
 
     Columns:

@@ -1,8 +1,8 @@
-"""How faithful a run's attributions are, over its evaluated rows, beside a random ranking and two simple methods.
+"""How faithful a run's attributions are, over its evaluated rows, beside a random ranking and two simple ones.
 
-What the metrics are is said in `explain.perturb`, what the methods are in `run.evaluation`. A row's numbers come from
+`explain.perturb` says what the metrics are, `run.chunk.evaluator` what the rankings are. A row's numbers come from
 one network and one text, so rows are independent: an interval is Student's t over rows, mean ± t₀.₉₇₅ s/√rows. The
-comparison with a random ranking is paired, over the rows that the method has ranked.
+comparison with the random ranking is paired, over the rows that have both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FAITHFULNESS = pa.schema(
         ("method", pa.string()),  # one of `evaluator.RANKINGS`
         ("metric", pa.string()),  # one of those in explain.perturb
         ("fraction", pa.float64()),  # of the ordinary tokens; null for aopc and auc, which cover them all
-        ("rows", pa.int64()),  # that the method has ranked
+        ("rows", pa.int64()),  # that have this ranking
         ("mean", pa.float64()),
         ("low", pa.float64()),  # 95% confidence interval of the mean; null for a single row
         ("high", pa.float64()),
@@ -61,27 +61,25 @@ def faithfulness(evaluations: Iterable[pa.Table], grid: Grid) -> pa.Table:
 
     A ranking on which the network gave something that is no number is left out.
     """
-    found: dict[str, dict[str, Float64]] = {method: {} for method in RANKINGS}  # by method and id
+    found: dict[str, dict[str, Float64]] = {ranking: {} for ranking in RANKINGS}  # by ranking and id
     for table in evaluations:
         for row in table.to_pylist():
             curves = (np.array(row[name], np.float64) for name in ("deletion", "insertion"))
             numbers = grid.measure(Curves(np.array(row["counts"], np.int64), *curves))
             if np.isfinite(numbers).all():
                 found[row["method"]][row["id"]] = numbers
-    records = [record for method in RANKINGS for record in _method_rows(method, found[method], found[RANDOM], grid)]
+    records = [record for ranking in RANKINGS for record in _records(ranking, found[ranking], found[RANDOM], grid)]
     return pa.Table.from_pylist(records, schema=FAITHFULNESS)
 
 
-def _method_rows(
-    method: str, own: dict[str, Float64], random: dict[str, Float64], grid: Grid
-) -> Iterable[dict[str, Any]]:
+def _records(ranking: str, own: dict[str, Float64], random: dict[str, Float64], grid: Grid) -> Iterable[dict[str, Any]]:
     if not own:
         return
     means = mean_interval(np.stack(list(own.values())))
-    paired = [numbers - random[id] for id, numbers in own.items() if method != RANDOM and id in random]
+    paired = [numbers - random[id] for id, numbers in own.items() if ranking != RANDOM and id in random]
     over = mean_interval(np.stack(paired)) if paired else None
     for i, (metric, fraction) in enumerate(grid.names):
-        record = {"method": method, "metric": metric, "fraction": fraction, "rows": len(own)}
+        record = {"method": ranking, "metric": metric, "fraction": fraction, "rows": len(own)}
         record |= _named(("mean", "low", "high"), means, i)
         if over is not None:
             record |= _named(("over_random", "over_random_low", "over_random_high"), over, i)
@@ -127,10 +125,10 @@ def _beats(cell: dict[str, Any], more: bool) -> bool:
 
 
 def table_lines(table: pa.Table) -> list[str]:
-    """Every method in a row, for the terminal: the four headlines, then each fraction."""
+    """Every ranking in a row, for the terminal: the four headlines, then each fraction."""
     cells = _cells(table)
-    methods = [method for method in RANKINGS if (method, "deletion_auc") in cells]
-    if not methods:
+    rankings = [ranking for ranking in RANKINGS if (ranking, "deletion_auc") in cells]
+    if not rankings:
         return []
     better = [" and ".join(t for t, more in _HEADLINES.values() if more is wanted) for wanted in (True, False)]
     lines = [
@@ -139,24 +137,26 @@ def table_lines(table: pa.Table) -> list[str]:
         "",
     ]
     titles = [title for title, _ in _HEADLINES.values()]
-    lines += _block("method (rows)", titles, methods, [[cells[m, k] for k in _HEADLINES] for m in methods])
+    lines += _block(
+        "method (rows)", titles, rankings, [[cells[ranking, metric] for metric in _HEADLINES] for ranking in rankings]
+    )
     for metric in ("comprehensiveness", "sufficiency"):
-        fractions = [key[2] for key in cells if key[:2] == (methods[0], metric)]
-        rows = [[cells[method, metric, fraction] for fraction in fractions] for method in methods]
-        lines += ["", *_block(f"{metric} at", [f"{fraction:g}" for fraction in fractions], methods, rows)]
+        fractions = [key[2] for key in cells if key[:2] == (rankings[0], metric)]
+        rows = [[cells[ranking, metric, fraction] for fraction in fractions] for ranking in rankings]
+        lines += ["", *_block(f"{metric} at", [f"{fraction:g}" for fraction in fractions], rankings, rows)]
     return lines
 
 
-def _block(corner: str, titles: list[str], methods: list[str], rows: list[list[dict[str, Any]]]) -> list[str]:
+def _block(corner: str, titles: list[str], rankings: list[str], rows: list[list[dict[str, Any]]]) -> list[str]:
     lines = [f"{corner:<{_FIRST}}" + "".join(f"{title:>{_OTHERS}}" for title in titles)]
-    for method, row in zip(methods, rows, strict=True):
-        head = f"{method} ({row[0]['rows']:,})"
+    for ranking, row in zip(rankings, rows, strict=True):
+        head = f"{ranking} ({row[0]['rows']:,})"
         lines.append(f"{head:<{_FIRST}}" + "".join(f"{_mean(cell):>{_OTHERS}}" for cell in row))
     return lines
 
 
 def _cells(table: pa.Table) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Rows by (method, metric, fraction), without the fraction where there is none."""
+    """Rows by (ranking, metric, fraction), without the fraction where there is none."""
     return {
         tuple(part for part in (row["method"], row["metric"], row["fraction"]) if part is not None): row
         for row in table.to_pylist()

@@ -17,7 +17,7 @@ from ig_worker.insight.tables.flat_rows import Flat
 
 SHRINKAGE = 20  # occurrences; a token seen this often keeps half of its mean
 
-Tables = tuple[pa.Table, ...]
+PartialTables = tuple[pa.Table, ...]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Measure:
     """One table of RUN/aggregates."""
 
     keys: tuple[tuple[str, ...], ...]  # of each partial table: the columns whose equal values are added up; none: kept
-    partial: Callable[[Flat], Tables]
-    finish: Callable[[Tables, Totals], pa.Table]
+    partial: Callable[[Flat], PartialTables]
+    finish: Callable[[PartialTables, Totals], pa.Table]
     schema: pa.Schema  # of the finished table
 
-    def merge(self, parts: Sequence[Tables]) -> Tables:
+    def merge(self, parts: Sequence[PartialTables]) -> PartialTables:
         """The partial tables of all parts together."""
         return tuple(
             summed(tables, list(keys)) for tables, keys in zip(zip(*parts, strict=True), self.keys, strict=True)

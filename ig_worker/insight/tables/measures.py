@@ -6,11 +6,10 @@ The tables that `aggregate` writes to RUN/aggregates, with their columns, are do
 from ig_worker.insight.tables import classes, convergence, ngrams, positions, terms
 from ig_worker.insight.tables.convergence import TOTAL
 from ig_worker.insight.tables.flat_rows import COLUMNS, Flat, confidence
-from ig_worker.insight.tables.measure import SHRINKAGE, Measure, Tables, Totals
+from ig_worker.insight.tables.measure import SHRINKAGE, Measure, PartialTables, Totals
 
-__all__ = ["COLUMNS", "MEASURES", "SHRINKAGE", "TOTAL", "Flat", "Measure", "Tables", "Totals", "confidence"]
+__all__ = ["COLUMNS", "MEASURES", "SHRINKAGE", "TOTAL", "Flat", "Measure", "PartialTables", "Totals", "confidence"]
 
-# `convergence` is written last: where it covers every row, so do the others.
 MEASURES: dict[str, Measure] = {
     name: measure
     for subject in (terms, ngrams, positions, classes, convergence)

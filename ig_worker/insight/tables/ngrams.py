@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker.insight.tables.flat_rows import Flat
-from ig_worker.insight.tables.measure import SHRINKAGE, Measure, Tables, Totals, column, shares, summed
+from ig_worker.insight.tables.measure import SHRINKAGE, Measure, PartialTables, Totals, column, shares, summed
 
 SIZES = (2, 3)
 SLOTS = 1 << 23
@@ -113,7 +113,7 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-def ngrams_partial(flat: Flat) -> Tables:
+def ngrams_partial(flat: Flat) -> PartialTables:
     """Exact sums of the n-grams in frequent slots."""
     return (pa.concat_tables([_of_size(flat, n) for n in SIZES]).unify_dictionaries(),)
 
@@ -149,7 +149,7 @@ def _of_size(flat: Flat, n: int) -> pa.Table:
     return summed([table], list(_KEY))
 
 
-def ngrams_finish(tables: Tables, totals: Totals) -> pa.Table:
+def ngrams_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """One row per n-gram, predicted class and explained class, sorted by them.
 
     Columns:

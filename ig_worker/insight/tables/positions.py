@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker.insight.tables.flat_rows import Flat
-from ig_worker.insight.tables.measure import Measure, Tables, Totals, column, shares, summed
+from ig_worker.insight.tables.measure import Measure, PartialTables, Totals, column, shares, summed
 
 PLACES = 20  # bins of the position profile
 KINDS = ("ordinary", "special", "unknown")
@@ -36,7 +36,7 @@ TRUNCATION = pa.schema(
 )
 
 
-def positions_partial(flat: Flat) -> Tables:
+def positions_partial(flat: Flat) -> PartialTables:
     """Sums by target and bin, and the total of each target."""
     target, value = flat.integers("target"), flat.attribution
     here = value[flat.ordinary]
@@ -57,7 +57,7 @@ def _totals(flat: Flat) -> pa.Table:
     return summed([pa.table({"target": target, "sum_abs": np.abs(flat.attribution)})], ["target"])
 
 
-def positions_finish(tables: Tables, totals: Totals) -> pa.Table:
+def positions_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """One row per target and bin that occurs, sorted.
 
     Columns:
@@ -83,7 +83,7 @@ def _of_target(table: pa.Table, whole: pa.Table) -> np.ndarray:
     return np.array([known[target] for target in table.column("target").to_pylist()], np.float64)
 
 
-def shares_partial(flat: Flat) -> Tables:
+def shares_partial(flat: Flat) -> PartialTables:
     """Sums by kind and target; an unknown word is unknown, whether it counts as a word or as a special token."""
     kind = np.where(flat.unknown, 2, np.where(flat.word_id < 0, 1, 0)).astype(np.int8)
     table = pa.table(
@@ -97,7 +97,7 @@ def shares_partial(flat: Flat) -> Tables:
     return (summed([table], ["kind", "target"]),)
 
 
-def shares_finish(tables: Tables, totals: Totals) -> pa.Table:
+def shares_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """One row per kind and target that occur, sorted.
 
     Columns:
@@ -115,7 +115,7 @@ def shares_finish(tables: Tables, totals: Totals) -> pa.Table:
     return pa.table(columns, schema=SHARES)
 
 
-def truncation_partial(flat: Flat) -> Tables:
+def truncation_partial(flat: Flat) -> PartialTables:
     """Sums over the rows that were truncated, and over the others."""
     row, size = flat.row[flat.ordinary], np.abs(flat.attribution[flat.ordinary])
     late, rows = flat.place >= _TAIL, flat.table.num_rows
@@ -134,7 +134,7 @@ def truncation_partial(flat: Flat) -> Tables:
     return (summed([table], ["truncated"]),)
 
 
-def truncation_finish(tables: Tables, totals: Totals) -> pa.Table:
+def truncation_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """What cutting texts off at `max_length` goes with: one row for those that were cut and one for the others.
 
     Columns:

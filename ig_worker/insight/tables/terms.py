@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from ig_worker.insight.tables import quantile_sketch
 from ig_worker.insight.tables.flat_rows import OUTCOMES, Flat
-from ig_worker.insight.tables.measure import SHRINKAGE, Measure, Tables, Totals, column, shares
+from ig_worker.insight.tables.measure import SHRINKAGE, Measure, PartialTables, Totals, column, shares
 
 _SIDE = ("prediction", "target", "outcome")
 _SUMS = ("count", "documents", "sum", "sum_abs", "squares")
@@ -31,11 +31,11 @@ def _schema(name: str, *more: tuple[str, pa.DataType]) -> pa.Schema:
     )
 
 
-def tokens_partial(flat: Flat) -> Tables:
+def tokens_partial(flat: Flat) -> PartialTables:
     return _partial(flat, "token", flat.token, flat.row, flat.attribution, flat.word_id < 0)
 
 
-def words_partial(flat: Flat) -> Tables:
+def words_partial(flat: Flat) -> PartialTables:
     return _partial(flat, "word", flat.word, flat.word_row, flat.word_attribution)
 
 
@@ -46,7 +46,7 @@ def _partial(
     row: np.ndarray,
     value: np.ndarray,
     special: np.ndarray | None = None,
-) -> Tables:
+) -> PartialTables:
     """Sums, and numbers of values in the buckets of `quantile_sketch`, by text and by what is said of its row."""
     sides, side = np.unique(
         np.stack([flat.integers("prediction"), flat.integers("target"), flat.outcome.astype(np.int64)]),
@@ -63,16 +63,7 @@ def _partial(
         columns = [texts, prediction.astype(np.int32), target.astype(np.int32), outcome.astype(np.int8)]
         return pa.table(dict(zip(names, [*columns, *values.values()], strict=True)))
 
-    # A document counts once however often it has the text.
-    once = np.unique(row.astype(np.int64) * max(len(keys), 1) + key) % max(len(keys), 1)
-    sums = {
-        "count": np.bincount(key, minlength=len(keys)),
-        "documents": np.bincount(once, minlength=len(keys)),
-        **{
-            what: np.bincount(key, weights=numbers, minlength=len(keys)).astype(np.float64)
-            for what, numbers in (("sum", value), ("sum_abs", np.abs(value)), ("squares", value**2))
-        },
-    }
+    sums = _sums(key, len(keys), row, value)
     if special is not None:
         sums["special"] = np.bincount(key[special], minlength=len(keys))
     span = 1 << 16
@@ -83,7 +74,20 @@ def _partial(
     return keyed(keys, **sums), keyed(keys[packed // span], bucket=bucket, values=count)
 
 
-def tokens_finish(tables: Tables, totals: Totals) -> pa.Table:
+def _sums(key: np.ndarray, keys: int, row: np.ndarray, value: np.ndarray) -> dict[str, np.ndarray]:
+    """Numbers by key, [keys]; a document counts once however often it has the key."""
+    once = np.unique(row.astype(np.int64) * max(keys, 1) + key) % max(keys, 1)
+    return {
+        "count": np.bincount(key, minlength=keys),
+        "documents": np.bincount(once, minlength=keys),
+        **{
+            what: np.bincount(key, weights=numbers, minlength=keys).astype(np.float64)
+            for what, numbers in (("sum", value), ("sum_abs", np.abs(value)), ("squares", value**2))
+        },
+    }
+
+
+def tokens_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """One row per token, predicted class, explained class and outcome, sorted by them (outcomes as in `OUTCOMES`).
 
     An attribution speaks for or against the row's *target*, so sums over different targets are kept apart; with the
@@ -102,7 +106,7 @@ def tokens_finish(tables: Tables, totals: Totals) -> pa.Table:
     return _finish("token", tables, totals)
 
 
-def words_finish(tables: Tables, totals: Totals) -> pa.Table:
+def words_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     """As `tokens_finish` with words: word pieces joined, their attributions summed, special tokens left out.
 
     Here share is the part of the words' total absolute attribution, so that it sums to 1.
@@ -110,7 +114,7 @@ def words_finish(tables: Tables, totals: Totals) -> pa.Table:
     return _finish("word", tables, totals)
 
 
-def _finish(name: str, tables: Tables, totals: Totals) -> pa.Table:
+def _finish(name: str, tables: PartialTables, totals: Totals) -> pa.Table:
     table, buckets = tables
     order = pc.sort_indices(_sortable(table, name), [(key, "ascending") for key in (name, *_SIDE)])
     table = table.take(order)

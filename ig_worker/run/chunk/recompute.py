@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ig_worker.data.faults import RowFault
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.run.store.run_store import RunStore
 
@@ -18,7 +19,7 @@ def differences(worker: ChunkWorker, store: RunStore, index: int, batch_tokens: 
     """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction."""
     table, faults = store.chunks.read(index)
     # A row that ended its process once would end this one.
-    faults |= dict.fromkeys(store.results.read_commit(index).quarantined, ("quarantined", ""))
+    faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
     explained, _, _ = worker.explain_table(table, faults, batch_tokens)
     stored = store.results.read(index, ["id", "target", "attributions"]).to_pylist()
     fresh = {row.id: result for row, result in explained}

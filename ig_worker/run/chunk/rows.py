@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.errors import RunStoppedError
 from ig_worker.explain import problems
 from ig_worker.explain.explanation import Explanation
@@ -28,21 +29,11 @@ class Row:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a row cannot be explained."""
-
-    reason: str  # a short code
-    detail: str  # one line for a person
-    traceback: str | None = None
-
-
 Explained = list[tuple[Row, Explanation]]
-Failures = dict[int, Failure]  # by position in the chunk
 
 
-def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures, known_good: Problem) -> Explained:
-    """Explanations of the rows that have one; the others are entered into `failed`.
+def explain_rows(engine: Engine, rows: Sequence[Row], faults: RowFaults, known_good: Problem) -> Explained:
+    """Explanations of the rows that have one; the others are entered into `faults`.
 
     The result always comes from one pass over the rows that work: halves are only probed for the rows that raise, so
     that a row's numbers do not depend on how its neighbours were found out. Before any row is blamed, the engine has
@@ -62,15 +53,15 @@ def explain_rows(engine: Engine, rows: Sequence[Row], failed: Failures, known_go
         require_health(engine, known_good)
         for row, cause in find_failing(good, attempt):
             detail = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
-            failed[row.position] = Failure("exception", detail, "".join(traceback.format_exception(cause)))
-        good = [row for row in good if row.position not in failed]
+            faults[row.position] = RowFault("exception", detail, "".join(traceback.format_exception(cause)))
+        good = [row for row in good if row.position not in faults]
         results = attempt(good)
     explained = [(row, result) for row, result in zip(good, results, strict=True) if result.finite()]
     if len(explained) < len(good):
         require_health(engine, known_good)
         numbered = {row.position for row, _ in explained}
-        failure = Failure("non_finite", "the network's output or its gradient is no finite number")
-        failed |= {row.position: failure for row in good if row.position not in numbered}
+        fault = RowFault("non_finite", "the network's output or its gradient is no finite number")
+        faults |= {row.position: fault for row in good if row.position not in numbered}
     return explained
 
 

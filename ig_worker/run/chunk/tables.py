@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker import schema
-from ig_worker.run.chunk.rows import Explained, Failures
+from ig_worker.data.faults import RowFaults
+from ig_worker.run.chunk.rows import Explained
 
 
 def attributions_table(explained: Explained, hidden: int | None = None) -> pa.Table:
@@ -44,7 +45,7 @@ def _hidden_column(arrays: Sequence[Any], hidden: int) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), hidden))
 
 
-def quarantine_table(index: int, table: pa.Table, failed: Failures) -> pa.Table:
+def quarantine_table(index: int, table: pa.Table, faults: RowFaults) -> pa.Table:
     """Rows of `schema.QUARANTINE`, in the order of the chunk."""
     ids, labels = table.column("id"), table.column("label")
     records = [
@@ -53,10 +54,10 @@ def quarantine_table(index: int, table: pa.Table, failed: Failures) -> pa.Table:
             "chunk": index,
             "position": position,
             "label": labels[position].as_py(),
-            "reason": failure.reason,
-            "detail": failure.detail,
-            "traceback": failure.traceback,
+            "reason": fault.reason,
+            "detail": fault.detail,
+            "traceback": fault.traceback,
         }
-        for position, failure in sorted(failed.items())
+        for position, fault in sorted(faults.items())
     ]
     return pa.Table.from_pylist(records, schema=schema.QUARANTINE)

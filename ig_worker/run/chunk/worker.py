@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
 from ig_worker.explain.explanation import STATUS_LIMIT, Explanation, relative_l1
@@ -24,11 +25,10 @@ from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.chunk.evaluator import FaithfulnessTest
 from ig_worker.run.chunk.records import DELTA_BOUNDS, Binding, ChunkRecord
-from ig_worker.run.chunk.rows import Explained, Failure, Failures, Row, explain_rows, require_health
+from ig_worker.run.chunk.rows import Explained, Row, explain_rows, require_health
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
-from ig_worker.run.store.chunks import Faults
 from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ig_worker.explain.paths import PathPrograms
 
 AUDIT_METHOD, AUDIT_STEPS = "gausslegendre", 50
-ENDS_PROCESS = ("ends_process", "the process ended, or hung, whenever it explained this row")
+ENDS_PROCESS = RowFault("ends_process", "the process ended, or hung, whenever it explained this row")
 
 
 class Purpose(Enum):
@@ -152,8 +152,8 @@ class ChunkWorker:
         return self.classifier.shape.hidden if self._config.keep_hidden else None
 
     def explain_table(
-        self, table: pa.Table, faults: Faults, batch_tokens: int = 0
-    ) -> tuple[Explained, Failures, float]:
+        self, table: pa.Table, faults: RowFaults, batch_tokens: int = 0
+    ) -> tuple[Explained, RowFaults, float]:
         """Explain the rows of a table with the columns of `schema.INPUT` that have no fault.
 
         Returns:
@@ -179,7 +179,7 @@ class ChunkWorker:
             Records of `schema.AUDIT`; the rows are chosen by their ids.
         """
         table, faults = store.chunks.read(index)
-        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, ("quarantined", ""))
+        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
         rows, _ = self._rows(table, faults)
         chosen = set(audit_positions([row.id for row in rows], share))
         wanted = [row for position, row in enumerate(rows) if position in chosen]
@@ -207,9 +207,9 @@ class ChunkWorker:
 
         return Forward(self.classifier.split(self._config.layer, self._config.precision), self._shape(0))
 
-    def _rows(self, table: pa.Table, faults: Faults) -> tuple[list[Row], Failures]:
+    def _rows(self, table: pa.Table, faults: RowFaults) -> tuple[list[Row], RowFaults]:
         """Tokenized rows without known faults, and the faults, to which bad labels have been added."""
-        failed = {position: Failure(reason, detail) for position, (reason, detail) in faults.items()}
+        failed = dict(faults)
         records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
         rows = []
         for (position, record), tokens in zip(
@@ -220,7 +220,7 @@ class ChunkWorker:
                     raise RowError("the text has no tokens in style plain", reason="no_tokens")
                 target = choose_target(self._config.target, record["label"], self.classifier.shape.classes)
             except RowError as error:
-                failed[position] = Failure(error.reason, str(error))
+                failed[position] = RowFault(error.reason, str(error))
                 continue
             base = baseline_ids(tokens.inputs.ids, self._config.baseline, self._special)
             problems = expand(tokens.inputs, base, target)

@@ -6,14 +6,11 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from ig_worker.data.faults import FaultFinder
 from ig_worker.data.plan import rechunk
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import DataError
 from ig_worker.run.config import DataConfig, fingerprint, refuse_differences, settings
-from ig_worker.run.store.chunks import Faults
 from ig_worker.run.store.filesystem import RUN_PATIENCE_S
 from ig_worker.run.store.run_store import RunStore
 
@@ -136,7 +133,7 @@ def _write_chunks(
     fingerprint = data_fingerprint({**data_identity(config), "data": documents.digest}, documents.rows)
     rows = chunks = faults = 0
     for index, table in enumerate(rechunk(documents.batches(), config.chunk_rows)):
-        found = _faults(finder, table)
+        found = finder.check(table)
         if only is None or index in only:
             store.chunks.write(index, table, found, fingerprint)
         rows, chunks, faults = rows + table.num_rows, index + 1, faults + len(found)
@@ -145,12 +142,3 @@ def _write_chunks(
     if not rows:
         raise DataError(f"{documents.name} has no rows", expected="at least one row after --offset and --limit")
     return Prepared(documents.name, documents.digest, rows, chunks, faults)
-
-
-def _faults(finder: FaultFinder, table: pa.Table) -> Faults:
-    found: Faults = {}
-    start = 0
-    for batch in table.to_batches():
-        found.update({start + position: fault for position, fault in finder.check(batch).items()})
-        start += batch.num_rows
-    return found

@@ -7,10 +7,9 @@ import json
 import pyarrow as pa
 
 from ig_worker import schema
+from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.run.store import checksummed_parquet
 from ig_worker.run.store.run_files import CHUNKS, RunFiles, chunk_file, without_unknown
-
-Faults = dict[int, tuple[str, str]]  # position in the chunk -> (reason code, one line for a person)
 
 
 class InputChunks:
@@ -19,7 +18,7 @@ class InputChunks:
     def __init__(self, files: RunFiles) -> None:
         self._files = files
 
-    def write(self, index: int, rows: pa.Table, faults: Faults, data: str = "") -> None:
+    def write(self, index: int, rows: pa.Table, faults: RowFaults, data: str = "") -> None:
         """Write an input chunk.
 
         Args:
@@ -28,11 +27,11 @@ class InputChunks:
             faults: the rows already known to be unexplainable.
             data: fingerprint of the sharded data set, in the footer where others have the run's.
         """
-        text = json.dumps({str(position): list(fault) for position, fault in sorted(faults.items())})
+        text = json.dumps({str(position): [fault.reason, fault.detail] for position, fault in sorted(faults.items())})
         metadata = schema.with_metadata(schema.INPUT, chunk=str(index), faults=text, fingerprint=data)
         self._files.write_table(_file(index), rows.select(schema.INPUT.names).cast(schema.INPUT), metadata)
 
-    def read(self, index: int) -> tuple[pa.Table, Faults]:
+    def read(self, index: int) -> tuple[pa.Table, RowFaults]:
         """Rows of an input chunk, and those of them known to be unexplainable.
 
         Raises:
@@ -46,7 +45,8 @@ class InputChunks:
             raise self._files.damaged(name, "does not hold what was written: its checksum differs")
         self._files.require_chunk(name, index, table.schema.metadata)
         raw = json.loads(table.schema.metadata.get(schema.META_FAULTS, b"{}"))
-        return without_unknown(table), {int(position): (reason, detail) for position, (reason, detail) in raw.items()}
+        faults = {int(position): RowFault(reason, detail) for position, (reason, detail) in raw.items()}
+        return without_unknown(table), faults
 
     def rows(self, index: int) -> int:
         """Number of rows of an input chunk, from its footer."""

@@ -123,6 +123,21 @@ def test_a_saturated_network_is_explained_to_float32s_digits(tiny_models, archit
     assert worst <= ROUNDING
 
 
+@pytest.mark.parametrize("architecture", ENCODERS)
+def test_alibi_explains_groups_of_several_sizes(tiny_models, architecture: str) -> None:
+    """As real texts make them: here of two texts, and one of a single one."""
+    from ig_worker.explain.reference import AlibiEngine
+
+    classifier = load(tiny_models[architecture])
+    cases = problems(classifier)
+    cases = [case for case in cases if case.tokens == cases[0].tokens][:3]
+    shape = BatchShape(length_multiple=8, batch_tokens=2 * cases[0].tokens)
+    together = AlibiEngine(classifier, "embeddings", "gausslegendre", STEPS, shape=shape).explain(cases)
+    for case, found in zip(cases, together, strict=True):
+        (alone,) = AlibiEngine(classifier, "embeddings", "gausslegendre", STEPS).explain([case])
+        assert relative_l1(found.attributions, alone.attributions) < 1e-5
+
+
 @pytest.mark.parametrize(("labels", "architecture"), [(1, "distilbert"), (1, "bert"), (3, "bert")])
 def test_other_numbers_of_logits_conform(tmp_path: Path, labels: int, architecture: str) -> None:
     from tests.tiny import save_tiny_model

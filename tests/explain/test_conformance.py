@@ -16,6 +16,7 @@ import pytest
 
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.explanation import relative_l1
+from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.explain.rules import RULES, fixed_rule
 from ig_worker.models.encoders import ENCODERS

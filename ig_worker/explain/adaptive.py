@@ -16,7 +16,7 @@ import numpy as np
 
 from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
-from ig_worker.explain.paths import Integrated, PathPrograms, Task
+from ig_worker.explain.paths import Integrated, PathPrograms, Section
 from ig_worker.explain.problems import Problem, chosen_classes, scalar
 from ig_worker.explain.product import NODES, ROUNDING, Float64, Spread, error_series, grid_error
 from ig_worker.explain.refine import HALF_NODES, Halve, Panel, Retry, Start, refinement
@@ -152,8 +152,8 @@ class AdaptiveEngine:
             waiting = list(items)
             size = max(1, group.rows // n)
             for part in (waiting[i : i + size] for i in range(0, len(waiting), size)):
-                tasks = [
-                    Task(
+                sections = [
+                    Section(
                         item.path,
                         paths[item.path].target,
                         item.low,
@@ -163,7 +163,7 @@ class AdaptiveEngine:
                     )
                     for item in part
                 ]
-                found = self._programs.integrate(tasks, n, spread, group.length)
+                found = self._programs.integrate(sections, n, spread, group.length)
                 self._enter(paths, part, found, spread)
 
     def _enter(self, paths: list[_Path], items: list[_Todo], found: Integrated, spread: Spread) -> None:

@@ -22,8 +22,8 @@ _WHOLE = 4  # a text's nodes share one batch up to this many times its usual siz
 
 
 @dataclass(frozen=True)
-class Task:
-    """One part of one path, to be integrated with the rule of its batch."""
+class Section:
+    """A part of a path, to be integrated with the rule of its batch."""
 
     row: int  # of the text within its group
     target: int
@@ -35,15 +35,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Integrated:
-    """What one batch of tasks gives. The first axis is the task."""
+    """What one batch of sections gives. The first axis is the section."""
 
-    contributions: Float32  # [tasks, n, tokens]
-    strengths: Float32  # [tasks, n]
-    signed: Float32  # [tasks, len(NODES), TERMS]; see product.error_series
+    contributions: Float32  # [sections, n, tokens]
+    strengths: Float32  # [sections, n]
+    signed: Float32  # [sections, len(NODES), TERMS]; see product.error_series
     absolute: Float32
-    halved: Float32  # [tasks, n]
-    hidden: Float32 | None  # [tasks, tokens, hidden]
-    cost: float  # evaluations of each task
+    halved: Float32  # [sections, n]
+    hidden: Float32 | None  # [sections, tokens, hidden]
+    cost: float  # evaluations of each section
 
     @classmethod
     def joined(cls, parts: Sequence[Integrated]) -> Integrated:
@@ -108,11 +108,11 @@ class PathPrograms:
         pieces = [slice(i, i + size) for i in range(0, len(rows), size)]
         return np.concatenate([self._vectors(*paths, rows[p], alphas[p]).numpy() for p in pieces])
 
-    def integrate(self, tasks: Sequence[Task], n: int, spread: Spread, length: int) -> Integrated:
-        """Integrate all `tasks` with n nodes.
+    def integrate(self, sections: Sequence[Section], n: int, spread: Spread, length: int) -> Integrated:
+        """Integrate all `sections` with n nodes.
 
-        All nodes of a task share a batch, since every z comes before any gradient. Only where those of one
-        task would not fit, its gradients are taken in a second pass, which costs the forward passes again.
+        All nodes of a section share a batch, since every z comes before any gradient. Only where those of one
+        section would not fit, its gradients are taken in a second pass, which costs the forward passes again.
         """
         rows = self._shape.rows(length)
         whole = n <= _WHOLE * rows
@@ -120,21 +120,21 @@ class PathPrograms:
         def run(size: int) -> Integrated:
             piece = None if whole and n <= size else min(rows, size)
             step = max(1, size // n)
-            parts = [self._integrate(tasks[i : i + step], n, spread, piece) for i in range(0, len(tasks), step)]
+            parts = [self._integrate(sections[i : i + step], n, spread, piece) for i in range(0, len(sections), step)]
             return parts[0] if len(parts) == 1 else Integrated.joined(parts)
 
-        return self._memory.fit(run, len(tasks) * n if whole else rows, length)
+        return self._memory.fit(run, len(sections) * n if whole else rows, length)
 
-    def _integrate(self, tasks: Sequence[Task], n: int, spread: Spread, piece: int | None) -> Integrated:
+    def _integrate(self, sections: Sequence[Section], n: int, spread: Spread, piece: int | None) -> Integrated:
         """All at once, or in pieces of so many evaluations."""
         rule = product_rule(n, spread, self._cells)
-        alphas = np.array([task.low + (task.high - task.low) * rule.nodes for task in tasks], np.float32)
-        rows = np.array([task.row for task in tasks], np.int32)
+        alphas = np.array([section.low + (section.high - section.low) * rule.nodes for section in sections], np.float32)
+        rows = np.array([section.row for section in sections], np.int32)
         head = (
-            tf.constant(np.stack([task.at_low for task in tasks])),
-            tf.constant(np.stack([task.at_high for task in tasks])),
-            tf.constant([task.target for task in tasks], tf.int32),
-            tf.constant([task.high - task.low for task in tasks], tf.float32),
+            tf.constant(np.stack([section.at_low for section in sections])),
+            tf.constant(np.stack([section.at_high for section in sections])),
+            tf.constant([section.target for section in sections], tf.int32),
+            tf.constant([section.high - section.low for section in sections], tf.float32),
             *self._device_matrices(n, spread, rule),
         )
         if piece is None:
@@ -147,17 +147,17 @@ class PathPrograms:
         return Integrated(contributions, strengths, signed, absolute, halved, kept, cost)
 
     def _in_pieces(self, paths: Any, rows: Any, alphas: Float32, head: Any, size: int) -> tuple[Any, ...]:
-        tasks, n = alphas.shape
+        sections, n = alphas.shape
         flat_rows, flat = np.repeat(rows, n), alphas.ravel()
         z = self._at(paths, flat_rows, flat, size)
-        v, *found = self._cotangents(tf.reshape(z, [tasks, n, z.shape[-1]]), *head)
+        v, *found = self._cotangents(tf.reshape(z, [sections, n, z.shape[-1]]), *head)
         v = tf.reshape(v, z.shape).numpy()
         pieces = [slice(i, i + size) for i in range(0, len(flat), size)]
         pulled = [self._pull(*paths, flat_rows[p], flat[p], v[p]) for p in pieces]
-        contributions = tf.reshape(tf.concat([values for values, _ in pulled], 0), [tasks, n, -1])
+        contributions = tf.reshape(tf.concat([values for values, _ in pulled], 0), [sections, n, -1])
         hidden = tf.concat([values for _, values in pulled], 0)
         if self._keep_hidden:
-            hidden = tf.reduce_sum(tf.reshape(hidden, [tasks, n, *hidden.shape[1:]]), axis=1)
+            hidden = tf.reduce_sum(tf.reshape(hidden, [sections, n, *hidden.shape[1:]]), axis=1)
         return contributions, *found, hidden
 
     def _open_paths(self) -> tuple[Any, Any, Any]:
@@ -215,18 +215,18 @@ class PathPrograms:
 
     def _whole_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alphas: Any, *head: Any) -> tuple[Any, ...]:
         """Encode all nodes, integrate through the head, and pull the result back, in one go."""
-        tasks, n = tf.unstack(tf.shape(alphas))
+        sections, n = tf.unstack(tf.shape(alphas))
         every, alpha = tf.repeat(rows, n), tf.reshape(alphas, [-1])
         ahead, points = self._points(starts, steps, every, alpha)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(points)
             z = self._encode(points, mask, every)
-        v, *found = self._cotangents_program(tf.reshape(z, [tasks, n, z.shape[-1]]), *head)
+        v, *found = self._cotangents_program(tf.reshape(z, [sections, n, z.shape[-1]]), *head)
         gradients = tape.gradient(z, points, output_gradients=tf.reshape(v, tf.shape(z)))
         values, hidden = self._per_token(gradients, ahead)
         if self._keep_hidden:
-            hidden = tf.reduce_sum(tf.reshape(hidden, [tasks, n, -1, hidden.shape[-1]]), axis=1)
-        return tf.reshape(values, [tasks, n, -1]), *found, hidden
+            hidden = tf.reduce_sum(tf.reshape(hidden, [sections, n, -1, hidden.shape[-1]]), axis=1)
+        return tf.reshape(values, [sections, n, -1]), *found, hidden
 
     def _pull_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alpha: Any, v: Any) -> tuple[Any, Any]:
         ahead, points = self._points(starts, steps, rows, alpha)
@@ -244,9 +244,9 @@ class PathPrograms:
     def _cotangents_program(
         self, z: Any, low: Any, high: Any, target: Any, width: Any, interpolate: Any, project: Any, half: Any, rest: Any
     ) -> tuple[Any, ...]:
-        """v_s = ∫ ℓ_s(α) ∂F/∂z dα through the head alone, [tasks, n, units], and what `error_series` asks for."""
+        """v_s = ∫ ℓ_s(α) ∂F/∂z dα through the head alone, [sections, n, units], and what `error_series` asks for."""
         known = tf.concat([low[:, None], z, high[:, None]], axis=1)
-        on_grid = tf.matmul(interpolate[None], known)  # [tasks, grid, units]
+        on_grid = tf.matmul(interpolate[None], known)  # [sections, grid, units]
         flat = tf.reshape(on_grid, [-1, z.shape[-1]])
         grid = tf.shape(on_grid)[1]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -254,7 +254,7 @@ class PathPrograms:
             chosen = scalars(self._network.readout(flat), tf.repeat(target, grid))
         g = tf.reshape(tape.gradient(chosen, flat), tf.shape(on_grid)) * width[:, None, None]
         v = tf.matmul(project[None], g)
-        size = tf.norm(g, axis=-1)  # [tasks, grid]
+        size = tf.norm(g, axis=-1)  # [sections, grid]
         shape = [-1, rest.shape[0] // TERMS, TERMS]
         signed = tf.reshape(tf.abs(tf.matmul(size, rest, transpose_b=True)), shape)
         absolute = tf.reshape(tf.matmul(size, tf.abs(rest), transpose_b=True), shape)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ig_worker.explain.explanation import STATUS_FIXED, Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
-from ig_worker.explain.paths import PathPrograms, Task
+from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, chosen_classes, scalar
 from ig_worker.explain.product import Float64, Spread
 from ig_worker.models.network import SplitNetwork
@@ -46,8 +46,8 @@ class RefinedEngine:
         z1, z0 = self._programs.open(problems, group.length)
         at_input, at_baseline = self._programs.probabilities(z1), self._programs.probabilities(z0)
         targets = chosen_classes(problems, at_input)
-        tasks = [Task(i, int(t), 0.0, 1.0, z0[i], z1[i]) for i, t in enumerate(targets)]
-        sums = {n: [self._integrate(task, n, group.length) for task in tasks] for n in (NODES, CHECK_NODES)}
+        sections = [Section(i, int(t), 0.0, 1.0, z0[i], z1[i]) for i, t in enumerate(targets)]
+        sums = {n: [self._integrate(section, n, group.length) for section in sections] for n in (NODES, CHECK_NODES)}
         results = []
         for i, problem in enumerate(problems):
             fine, coarse = (sums[n][i][: problem.tokens] for n in (NODES, CHECK_NODES))
@@ -67,5 +67,5 @@ class RefinedEngine:
             )
         return results
 
-    def _integrate(self, task: Task, n: int, length: int) -> Float64:
-        return self._programs.integrate([task], n, PLAIN, length).contributions[0].sum(axis=0, dtype=np.float64)
+    def _integrate(self, section: Section, n: int, length: int) -> Float64:
+        return self._programs.integrate([section], n, PLAIN, length).contributions[0].sum(axis=0, dtype=np.float64)

@@ -15,7 +15,7 @@ import numpy as np
 from ig_worker.data.access import cache_folder
 from ig_worker.errors import UsageError
 from ig_worker.explain.packing import BatchShape
-from ig_worker.explain.paths import PathPrograms, Task
+from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.explain.product import NODES, Spread
 from ig_worker.models.inputs import ModelInput
@@ -81,11 +81,11 @@ def _seconds(programs: PathPrograms, shape: NetworkShape, length: int, tokens: i
     programs = programs.shared(BatchShape(1, max(tokens, _NODES * length)))
     at_input, at_baseline = programs.open([problem], length)
     texts = max(1, tokens // (_NODES * length))
-    tasks = [Task(0, 0, 0.0, 1.0, at_baseline[0], at_input[0])] * texts
+    sections = [Section(0, 0, 0.0, 1.0, at_baseline[0], at_input[0])] * texts
 
     def once() -> float:
         started = time.perf_counter()
-        programs.integrate(tasks, _NODES, Spread(centred=True), length)
+        programs.integrate(sections, _NODES, Spread(centred=True), length)
         return time.perf_counter() - started
 
     once()

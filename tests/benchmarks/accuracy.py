@@ -263,7 +263,7 @@ class Study:
     def _products(self) -> list[dict[str, Any]]:
         """Fixed numbers of nodes; returns how often |delta| and the estimate accept wrong attributions."""
         from ig_worker.explain.packing import group_by_length
-        from ig_worker.explain.paths import PathPrograms, Task
+        from ig_worker.explain.paths import PathPrograms, Section
         from ig_worker.explain.product import NODES, ROUNDING, Spread, error_series, grid_error
 
         programs = PathPrograms(self._network, self._shape)
@@ -276,7 +276,7 @@ class Study:
             z1, z0 = programs.open([self._documents[i] for i in members], group.length)
             targets = self._reference["targets"][members]
             f1, f0 = (programs.probabilities(z)[np.arange(len(z)), targets].astype(np.float64) for z in (z1, z0))
-            tasks = [Task(row, int(t), 0.0, 1.0, z0[row], z1[row]) for row, t in enumerate(targets)]
+            tasks = [Section(row, int(t), 0.0, 1.0, z0[row], z1[row]) for row, t in enumerate(targets)]
             for spread, n in keys:
                 size = max(1, group.rows // n)
                 for part in (tasks[i : i + size] for i in range(0, len(tasks), size)):

@@ -116,7 +116,7 @@ def test_paths_are_integrated_in_smaller_batches(tiny_models, most: int, whole: 
     assert_equal(ours, theirs)
     failed = sum(len(program.failed) for program in programs.values())
     assert 1 <= failed <= 6, "halved from at most 60"
-    assert bool(programs["_whole"].fitted) == whole, "several tasks are parted before one is"
+    assert bool(programs["_whole"].fitted) == whole, "several sections are parted before one is"
     if not whole:  # then forward passes come twice
         assert programs["_pull"].fitted
         assert all(a.evaluations > b.evaluations for a, b in zip(ours, theirs, strict=True))
@@ -152,7 +152,7 @@ def test_other_errors_are_not_tried_again(tiny_models, make) -> None:
 
 @pytest.mark.parametrize("architecture", ["distilbert", "bert", "distilbert-head"])
 def test_every_program_is_traced_once_whatever_the_lengths_rows_and_nodes(tiny_models, architecture: str) -> None:
-    from ig_worker.explain.paths import PathPrograms, Task
+    from ig_worker.explain.paths import PathPrograms, Section
     from ig_worker.explain.product import Spread
 
     classifier = load(tiny_models[architecture])
@@ -162,8 +162,8 @@ def test_every_program_is_traced_once_whatever_the_lengths_rows_and_nodes(tiny_m
         at_input, at_baseline = programs.open(cases[:count], length)
         programs.probabilities(at_input)
         programs.vectors([0] * count, [0.5] * count)
-        tasks = [Task(i, 0, 0.0, 1.0, at_baseline[i], at_input[i]) for i in range(count)]
+        sections = [Section(i, 0, 0.0, 1.0, at_baseline[i], at_input[i]) for i in range(count)]
         for spread in (Spread(centred=True), Spread(centred=False)):
-            programs.integrate(tasks, n, spread, length)
+            programs.integrate(sections, n, spread, length)
     functions = [programs._ends, programs._vectors, programs._whole, programs._cotangents, programs._pull]
     assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1, 1, 1]

@@ -9,16 +9,19 @@ from pathlib import Path
 
 from ig_worker.errors import UsageError
 
-_FILE, _FOLDER = 0o666, 0o777  # of which the umask takes away
+_FILE, _FOLDER = 0o666, 0o777  # modes before the umask takes some bits away
 
 
 def user_name() -> str:
-    """Of this process; a number where the system knows no name."""
+    """The user of this process by name, or by number where the system knows no name."""
     return _name(os.geteuid())
 
 
 def whose(path: str | os.PathLike[str]) -> str:
-    """``mode 0600 of root, and this is nobody``, of a file or of the first folder above it that may be looked at."""
+    """The mode, the owner and this user, as ``mode 0600 of root, and this is nobody``.
+
+    They are those of the file, or of the nearest folder above it that this user may look at.
+    """
     asked = found = Path(path)
     while True:
         try:
@@ -33,7 +36,7 @@ def whose(path: str | os.PathLike[str]) -> str:
 
 
 def reason_of(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
-    """What the system said, and where this user may not, whose the file is.
+    """What the system said; where permission is missing, also whose the file is.
 
     Args:
         error: of the system.
@@ -73,7 +76,7 @@ def follow_umask(path: Path) -> None:
 
 
 def _umask() -> int:
-    """Of this process. Linux tells it; elsewhere it has to be set to be known."""
+    """The umask of this process. Linux tells it in /proc; elsewhere it can only be learnt by setting it."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("Umask:"):
             return int(line.split()[1], 8)

@@ -39,7 +39,7 @@ REASONS = (
 class RowFault:
     """Why a row cannot be explained, from here to its line in RUN/quarantine."""
 
-    reason: str  # a short code: one of `REASONS`, or what came up while the row was explained
+    reason: str  # a short code: one of `REASONS`, or that of an error while the row was explained
     detail: str  # one line for a person
     traceback: str | None = None
 
@@ -132,8 +132,8 @@ class FaultFinder:
         return {given[i] for i in self._seen.add(digests)}
 
     def _suspects(self, ids: pa.Array, texts: pa.Array, faults: pa.Array) -> set[int]:
-        # Columns at a time: only rows that may have a fault are looked at one by one. Arrow and Python need not agree
-        # on what white space is, so any text that begins with some is a suspect.
+        # Whole columns are searched for rows that may have a fault, and only those are looked at one by one. Arrow and
+        # Python need not agree on what white space is, so any text that begins with some is a suspect.
         masks = (
             pc.is_null(ids),
             pc.equal(pc.binary_length(ids), 0),

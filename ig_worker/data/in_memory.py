@@ -82,7 +82,7 @@ def values_of(given: Any, what: str) -> list[Any]:
 
 
 def _listed(given: Any) -> Any:
-    """The values, or anything but a list where there are none."""
+    """The values as a list; anything but a list where `given` is no collection of values."""
     if isinstance(given, pa.Array | pa.ChunkedArray):
         return _from_arrow(given)
     for name in ("tolist", "to_list"):  # of numpy and pandas; of polars

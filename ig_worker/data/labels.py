@@ -68,19 +68,19 @@ class LabelCounter:
         self.rows += rows
 
     def behind(self, rows: int) -> LabelCounter:
-        """A counter like this one as it will be after so many more rows without a label."""
+        """An empty counter that is `rows` rows further on than this one, as if these had no label."""
         other = LabelCounter(self._window.start, self._window.stop)
         other.rows = self.rows + rows
         return other
 
     def absorb(self, other: LabelCounter) -> None:
-        """Go on from where `other`, made by `behind`, has come to."""
+        """Add the counts of `other`, which `behind` made, and go on from its row."""
         self.counts.update(other.counts)
         self.rows = other.rows
 
     @property
     def missing(self) -> int:
-        """Rows that count and have no label at all, or one that is no scalar."""
+        """Rows without a label, or with one that is no scalar, among those that the run is about."""
         return max(0, min(self.rows, self._window.stop) - self._window.start) - self.counts.total()
 
     def _count(self, labels: pa.Array) -> None:
@@ -166,7 +166,7 @@ def number_labels(
 
 
 def _check_number(counts: Mapping[str, int], where: str) -> None:
-    """So many different values are no classes."""
+    """Raise DataError where a column has more different values than classes can be."""
     if len(counts) > MOST_LABELS:
         examples = ", ".join(shown(value) for value in list(counts)[:3])
         raise DataError(

@@ -207,7 +207,7 @@ def _index(label: str, names: Sequence[str]) -> int | None:
 
 @lru_cache(maxsize=8)
 def _numbers_of(names: tuple[str, ...]) -> tuple[dict[str, int], dict[str, int | None]]:
-    """Class numbers by name, and by what names are in any case: None where several are the same."""
+    """Class numbers by name, and by name without regard to case: there None where several names are equal."""
     alike: dict[str, int | None] = {}
     for number, name in enumerate(names):
         key = name.strip().casefold()
@@ -216,7 +216,7 @@ def _numbers_of(names: tuple[str, ...]) -> tuple[dict[str, int], dict[str, int |
 
 
 def _numbers_are_names(where: str, counts: Mapping[str, int], classes: Sequence[str]) -> bool:
-    """Whether labels such as 1 to 5 are names of classes rather than numbers, of a model that calls them like that."""
+    """Whether labels such as 1 to 5 are names of classes, since the model calls its classes by such numbers."""
     labels = [label for label in counts if as_number(label) is not None and label != UNKNOWN]
     if not labels or all(_index(label, classes) in (None, int(label)) for label in labels):
         return False

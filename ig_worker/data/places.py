@@ -34,7 +34,7 @@ class Part:
 
     @property
     def constants(self) -> dict[str, str | None]:
-        """Columns whose value the place of the file says, as Hive and Spark lay partitions out: ``language=de/``."""
+        """Columns whose value stands in the path, as in the partitions of Hive and Spark: ``language=de/``."""
         found: dict[str, str | None] = {}
         for folder in self.name.split("/")[:-1]:
             key, mark, value = folder.partition("=")
@@ -49,7 +49,7 @@ class Place:
 
     name: str  # for people
     parts: tuple[Part, ...]
-    one: bool = True  # whether its rows are numbered through: one file, or one table in several
+    one: bool = True  # whether rows are numbered through all parts: it is one file, or one table in several files
     splits: tuple[str, ...] = ()  # where the place has some; the parts are of one of them
     notes: tuple[str, ...] = ()  # what was assumed, for people
     folder: DataFile | None = None  # of `saved`: where the notes of the whole are
@@ -254,7 +254,7 @@ def _refuse_lakes(names: Collection[str], where: str) -> None:
 
 
 def _of_one_format(names: Sequence[str], where: str, format_of: Format) -> list[str]:
-    """Those of a folder's files that hold rows."""
+    """The files of a folder that hold rows; raises DataError where there are none, or of several formats."""
     by_format: dict[str, list[str]] = {}
     for name in names:
         by_format.setdefault(format_of(suffixes_of(name)[0]), []).append(name)

@@ -112,7 +112,7 @@ def _copies(place: Place, parts: Sequence[Rows], content: Sequence[str]) -> list
 
 
 def _numbered_alike(place: Place, parts: Sequence[Rows]) -> str:
-    """What to say where first rows of a file have ids of another's first rows; "" where none of the first files do."""
+    """A note where two of the first files have an id in common among their first rows, else ""."""
     first: dict[str, str] = {}
     for part, rows in list(zip(place.parts, parts, strict=True))[:_FILES_COMPARED]:
         batch = None if rows.used.id is None or len(parts) == 1 else next(iter(rows.batches()), None)
@@ -206,7 +206,7 @@ def _joined(parts: list[Rows], place: Place) -> Rows:
 
 
 def _settings(place: Place, parts: list[Rows], wanted: ColumnNames) -> dict[str, object]:
-    """What, together with the bytes of the files, decides their rows. For one file as it always was."""
+    """What decides the rows besides the bytes of the files. For one file it has the form of earlier versions."""
     found: dict[str, object] = {
         "text_column": wanted.text,
         "label_column": wanted.label or "",

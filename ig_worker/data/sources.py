@@ -122,7 +122,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Docu
 
 
 def _check_count(source: _Source, offset: int) -> None:
-    """Some rows have to be left after the offset."""
+    """Raise DataError where there are no rows, or none after the offset."""
     if not source.rows.count:
         columns = ", ".join(map(shown, source.rows.columns[:20]))
         raise DataError(
@@ -266,7 +266,7 @@ def _check_split(spec: DataSpec) -> None:
 
 
 def _check_first_rows(source: _Source, encoding: str | None) -> None:
-    """A file none of whose first texts or ids can be read was meant otherwise: better said now than row by row."""
+    """Raise DataError where no text, or no id, of the first rows can be read: then another column is meant."""
     batch = next(iter(source.rows.batches()), None)
     notes = [] if batch is None or batch.num_rows < 2 else batch.column(FAULT_COLUMN).to_pylist()
     for what, expected, remedy in (

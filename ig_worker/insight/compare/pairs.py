@@ -12,7 +12,7 @@ import pyarrow as pa
 from ig_worker.run.store.run_store import RunStore
 
 COLUMNS = ["id", "label", "prediction", "target", "probabilities", "tokens", "word_ids", "attributions"]
-_CHUNKS = 4  # of the earlier run that are kept: its plan is usually the same, then one would do
+_CHUNKS = 4  # of the earlier run that stay in memory; one is enough where both runs have the same plan
 
 
 def pairs(before: RunStore, now: RunStore) -> Iterator[tuple[pa.Table, pa.Table]]:

@@ -31,7 +31,7 @@ ROWS = pa.schema(
         ("prediction", pa.int32()),
         ("flipped", pa.bool_()),
         ("aligned", pa.string()),  # by: token, word, or none where that is impossible
-        ("moved", pa.float32()),  # share of attribution, 0 to 1; see similarity.moved. Null where not aligned
+        ("moved", pa.float32()),  # share of attribution, 0 to 1; see statistics.moved. Null where not aligned
         ("cosine", pa.float32()),
         ("rank_correlation", pa.float32()),
         ("top_overlap", pa.float32()),

@@ -14,7 +14,7 @@ _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…")
 _NO_SPACE_AFTER = frozenset("([{")
 _APOSTROPHES = frozenset("'’")
 _ELISIONS = frozenset(("s", "t", "re", "ve", "ll", "d", "m"))  # it's, don't, they're
-_RUN = 4  # from this many on, equal special tokens in a row (padding) are shown as one
+_RUN = 4  # so many equal special tokens in a row (padding), or more, are shown as one
 
 
 @dataclass(frozen=True)

@@ -90,12 +90,12 @@ class NightConfig:
 
 @dataclass
 class Night:
-    """How a night went; what it has not come to is None."""
+    """How a night went; the result of a step that it has not reached is None."""
 
     run: str
     exit_code: int = 0
     reasons: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)  # what is amiss and costs no exit code
+    warnings: list[str] = field(default_factory=list)  # what went wrong without changing the exit code
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     lines: list[str] = field(default_factory=list)  # what the steps have to say
     comparison: Comparison | None = None
@@ -226,7 +226,7 @@ def _look(
     deadline: Deadline,
     tell: Callable[[str], None],
 ) -> None:
-    """Everything after the explaining. The deadline cuts what may wait for actors; all else takes minutes."""
+    """Everything after the explaining. Only steps that may wait for actors keep the deadline; others take minutes."""
     store = RunStore(shelf.place_of(str(name)))
     with _step(night, "verify", tell):
         verification = verify_run(store)
@@ -267,7 +267,7 @@ def _judge(night: Night, summary: RunSummary, limits: Thresholds) -> None:
 
 
 def _evaluate(night: Night, store: RunStore, config: EvaluateConfig, deadline: Deadline) -> None:
-    """Measure faithfulness. Nothing that goes wrong with it is worth a night, which has its results by now."""
+    """Measure faithfulness. What goes wrong with it is a warning: the night has its results by now."""
     try:
         if deadline.left <= 0:
             raise RunStoppedError(deadline.error().what, remedy="jobs.evaluate on the run makes up for it")

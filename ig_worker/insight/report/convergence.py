@@ -9,7 +9,7 @@ from ig_worker.insight.report.section import View
 from ig_worker.insight.tables.measures import TOTAL
 
 LOG_MEASURES = frozenset(("abs_delta", "error_estimate"))
-_LOG_STEP = 10**0.25  # the width of a bin on a logarithmic scale  # the width of a bin on a logarithmic scale
+_LOG_STEP = 10**0.25  # the width of a bin on a logarithmic scale
 _STATUS = {"fixed": "fixed rule", "evaluation_limit": "evaluation limit", TOTAL: "all"}
 
 
@@ -33,7 +33,7 @@ def convergence(table: pa.Table) -> list[View]:
 
 
 def histograms(table: pa.Table | None) -> dict[str, list[View]]:
-    """Bins by measure. On a logarithmic scale the one from 0 on begins a bin's width below where it ends."""
+    """Bins by measure. A logarithmic scale has no 0: there the lowest bin is as wide as the others."""
     found: dict[str, list[View]] = {}
     for row in [] if table is None else table.to_pylist():
         low = row["low"]

@@ -40,7 +40,7 @@ WRONG, RIGHT, UNLABELLED, UNCERTAIN = "wrong", "right", "unlabelled", "uncertain
 INEXACT, LONG, SHORT = "inexact", "long", "short"
 SHARES = {WRONG: 0.3, RIGHT: 0.3, UNLABELLED: 0.1, UNCERTAIN: 0.15, INEXACT: 0.05, LONG: 0.05, SHORT: 0.05}
 _FILL = (RIGHT, UNLABELLED, WRONG, UNCERTAIN)
-_TITLES = {  # and a note
+_TITLES = {  # kind -> title and note
     WRONG: ("Confident and wrong", "The model was sure, and the label disagrees. Look at the label, too."),
     RIGHT: ("Confident and right", "The surest correct predictions, the classes in turn."),
     UNLABELLED: ("Confident, without a label", "The surest predictions among texts without a label."),

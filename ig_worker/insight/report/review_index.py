@@ -65,7 +65,7 @@ class Terms:
 
     numbers: dict[str, int] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
-    told: int = 0  # how many of `names` segments have
+    told: int = 0  # how many of `names` stand in segments that are published
 
     def number(self, name: str) -> int:
         found = self.numbers.setdefault(name, len(self.names))

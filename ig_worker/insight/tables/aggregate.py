@@ -26,7 +26,7 @@ from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore
 
 _ROWS_AT_ONCE = 1024  # whatever the size of a chunk
-_WRITTEN_LAST = "convergence"  # and it says how many rows it covers: so many, then, do the other tables cover
+_WRITTEN_LAST = "convergence"  # it says how many rows it covers, and all tables before it cover as many
 _WORDS = ["tokens", "word_ids", "attributions"]  # what the first pass reads
 
 
@@ -120,7 +120,7 @@ def aggregate(
 
 
 def writing_order(names: Iterable[str]) -> list[str]:
-    """Names of tables as they are written, so that a killed job leaves no last one beside older tables."""
+    """The order of writing: a job that is killed half-way leaves the old last table, which then gives it away."""
     return sorted(names, key=lambda name: name == _WRITTEN_LAST)
 
 

@@ -15,7 +15,9 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import pytest
 
 # Files that take a minute or more begin first: otherwise one of two processes waits for the other at the end.
-LONGEST = {"interruptions", "ray", "conformance", "evaluation", "observability", "nightly", "adaptive", "bad_input"}
+LONGEST = {"interruptions", "ray", "conformance", "evaluation", "observability", "nightly", "adaptive", "bad_input"} | {
+    "machines", "regression", "autoscaling", "planted_bias", "presets", "pipeline",  # with the heavy tests
+}  # fmt: skip
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

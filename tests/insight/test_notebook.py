@@ -26,6 +26,13 @@ def found(tiny_models: dict[str, Path]):
     )
 
 
+def test_the_room_that_can_be_called_is_still_a_package() -> None:
+    import ig_worker.explain.rules as rules
+
+    assert ig_worker.explain.rules is rules
+    assert callable(ig_worker.explain)
+
+
 def test_rows_come_in_order_and_failures_are_named(found) -> None:
     assert [row.id for row in found] == ["0", "2"]
     assert found[-1].id == "2"

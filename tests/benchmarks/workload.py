@@ -107,7 +107,7 @@ def _real_ids(tokenizer: Any, reviews: str, count: int) -> list[np.ndarray]:
     batches = open_documents(DataSpec(str(Path(reviews) / REVIEWS_FILE), limit=_READ)).batches()
     texts = [text for batch in batches for text in batch.column("text").to_pylist()]
     encoded = TextEncoder(tokenizer, "bert", LONGEST).encode(texts)
-    return [encoded[i].input_ids for i in quantiles([len(tokens.inputs.ids) for tokens in encoded], count)]
+    return [encoded[i].inputs.ids for i in quantiles([len(tokens.inputs.ids) for tokens in encoded], count)]
 
 
 def _made_up_ids(tokenizer: Any, count: int) -> list[np.ndarray]:

@@ -33,36 +33,6 @@ class Explanation:
     def prediction(self) -> int:
         return int(self.probabilities.argmax())
 
-    @classmethod
-    def at_fixed_rule(
-        cls,
-        tokens: int,
-        target: int,
-        at_input: Float32,
-        ends: tuple[float, float],
-        sums: npt.NDArray[np.floating],
-        nodes: int,
-    ) -> Explanation:
-        """From class probabilities at the input, [classes], F at input and baseline, and sums over a rule's nodes.
-
-        `tokens` is the text's length. `sums` is [padded tokens], or [padded tokens, hidden] where that axis is kept.
-        """
-        sums = sums[:tokens]
-        attributions = (sums.sum(axis=1) if sums.ndim == 2 else sums).astype(np.float32)
-        f1, f0 = ends
-        return cls(
-            probabilities=at_input.astype(np.float32),
-            target=target,
-            target_probability=f1,
-            baseline_probability=f0,
-            attributions=attributions,
-            delta=float(attributions.sum(dtype=np.float64) - (f1 - f0)),
-            error_estimate=None,
-            evaluations=nodes + 1.0,  # the two ends are forward passes alone
-            status=STATUS_FIXED,
-            hidden=sums.astype(np.float32) if sums.ndim == 2 else None,
-        )
-
     def finite(self) -> bool:
         """Whether every number is one."""
         return bool(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ig_worker.explain.explanation import Explanation, Float32, Int32
 from ig_worker.explain.memory import Memory
 from ig_worker.explain.packing import BatchShape, evaluation_batches, group_by_length
-from ig_worker.explain.problems import Problem, batch, chosen_classes, scalar, scalars
+from ig_worker.explain.problems import Problem, at_fixed_rule, batch, chosen_classes, scalars
 from ig_worker.explain.rules import Rule
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
@@ -72,17 +72,7 @@ class FusedEngine:
         sums = self._integrate(
             rows, targets, lambda *part: contributions(starts, steps, text.mask, *map(tf.constant, part)).numpy()
         )
-        return [
-            Explanation.at_fixed_rule(
-                problem.tokens,
-                int(target),
-                at_input[r],
-                (scalar(at_input[r], target), scalar(at_baseline[r], target)),
-                sums[r],
-                len(self._rule.nodes),
-            )
-            for r, (problem, target) in enumerate(zip(problems, targets, strict=True))
-        ]
+        return at_fixed_rule(problems, targets, at_input, at_baseline, sums, len(self._rule.nodes))
 
     def _integrate(
         self, rows: int, targets: Int32, contributions: Callable[[Int32, Int32, Float32], Float32]

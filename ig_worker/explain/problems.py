@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ig_worker.errors import RowError, UsageError
-from ig_worker.explain.explanation import FLOOR, STATUS_LIMIT, Explanation, Float32, Int32
+from ig_worker.explain.explanation import FLOOR, STATUS_FIXED, STATUS_LIMIT, Explanation, Float32, Int32
 from ig_worker.explain.packing import stack, stack_texts
 from ig_worker.models.inputs import ModelInput
 
@@ -127,6 +127,44 @@ def chosen_classes(problems: Sequence[Problem], at_input: Float32) -> Int32:
     """The class that each problem explains, int32 [problems], from class probabilities at its text."""
     # Padding rows of a batch have no problem.
     return np.array([problem.target.of(p) for problem, p in zip(problems, at_input, strict=False)], np.int32)
+
+
+def at_fixed_rule(
+    problems: Sequence[Problem], targets: Int32, at_input: Float32, at_baseline: Float32, sums: Any, nodes: int
+) -> list[Explanation]:
+    """The explanations of problems that a fixed rule has integrated.
+
+    Args:
+        problems: of a batch; rows of the arrays beyond them are padding.
+        targets: the class that each explains, int32 [problems].
+        at_input, at_baseline: class probabilities at both ends, float32 [rows, classes].
+        sums: over the rule's nodes, [rows, padded tokens], or [rows, padded tokens, hidden] where that axis is kept.
+        nodes: how many the rule has.
+    """
+    return [
+        _at_fixed_rule(problem.tokens, int(target), at_input[r], at_baseline[r], sums[r], nodes)
+        for r, (problem, target) in enumerate(zip(problems, targets, strict=True))
+    ]
+
+
+def _at_fixed_rule(
+    tokens: int, target: int, at_input: Float32, at_baseline: Float32, sums: Any, nodes: int
+) -> Explanation:
+    sums = sums[:tokens]
+    attributions = (sums.sum(axis=1) if sums.ndim == 2 else sums).astype(np.float32)
+    f1, f0 = scalar(at_input, target), scalar(at_baseline, target)
+    return Explanation(
+        probabilities=at_input.astype(np.float32),
+        target=target,
+        target_probability=f1,
+        baseline_probability=f0,
+        attributions=attributions,
+        delta=float(attributions.sum(dtype=np.float64) - (f1 - f0)),
+        error_estimate=None,
+        evaluations=nodes + 1.0,  # the two ends are forward passes alone
+        status=STATUS_FIXED,
+        hidden=sums.astype(np.float32) if sums.ndim == 2 else None,
+    )
 
 
 def scalar(probabilities: Float32, target: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
-from ig_worker.explain.problems import Problem, batch, chosen_classes, scalar
+from ig_worker.explain.problems import Problem, at_fixed_rule, batch, chosen_classes
 from ig_worker.models import network
 from ig_worker.models.classifier import Classifier
 from ig_worker.models.layers import layer_depth
@@ -78,17 +78,7 @@ class AlibiEngine:
         sums = np.asarray(explained.attributions[0]) * self._scale  # [problems, tokens, hidden]
         if not self._keep_hidden:
             sums = sums.sum(axis=2)
-        return [
-            Explanation.at_fixed_rule(
-                problem.tokens,
-                int(target),
-                at_input[r],
-                (scalar(at_input[r], target), scalar(at_baseline[r], target)),
-                sums[r],
-                self._nodes,
-            )
-            for r, (problem, target) in enumerate(zip(problems, targets, strict=True))
-        ]
+        return at_fixed_rule(problems, targets, at_input, at_baseline, sums, self._nodes)
 
 
 class _Layer(tf.keras.layers.Layer):

@@ -18,10 +18,11 @@ import ray
 
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.records import Binding, ChunkRecord
-from ig_worker.run.config import ExplainConfig, run_identity
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.executor import ON_RAY
 from ig_worker.run.dispatch.pool import Pool
+from ig_worker.run.identity import run_identity
 from ig_worker.run.steps import explain
 from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.prepare import Prepared

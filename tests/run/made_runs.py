@@ -9,7 +9,7 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.data.faults import RowFault
 from ig_worker.run.chunk.tables import quarantine_table
-from ig_worker.run.config import fingerprint
+from ig_worker.run.identity import fingerprint
 from ig_worker.run.steps.prepare import data_fingerprint
 from ig_worker.run.store.run_store import RunStore
 

@@ -8,16 +8,8 @@ import pytest
 
 from ig_worker.data.sources import DataSpec
 from ig_worker.errors import RunMismatchError, UsageError
-from ig_worker.run.config import (
-    DataConfig,
-    ExplainConfig,
-    actor_range,
-    fingerprint,
-    identity,
-    refuse_differences,
-    run_identity,
-    settings,
-)
+from ig_worker.run.config import DataConfig, ExplainConfig, actor_range
+from ig_worker.run.identity import fingerprint, identity, refuse_differences, run_identity, settings
 from ig_worker.run.steps import preflight
 
 CONFIG = ExplainConfig(dataset="demo", model="m")

@@ -17,7 +17,8 @@ from ig_worker import schema
 from ig_worker.data.faults import RowFault
 from ig_worker.run.chunk.recompute import differences
 from ig_worker.run.chunk.tables import quarantine_table
-from ig_worker.run.config import PRECISIONS, ExplainConfig, fingerprint
+from ig_worker.run.config import PRECISIONS, ExplainConfig
+from ig_worker.run.identity import fingerprint
 from ig_worker.run.steps.prepare import data_fingerprint
 from ig_worker.run.steps.recompute import allowed_difference
 from ig_worker.run.steps.verify import repair, verify_run

@@ -12,7 +12,7 @@ from typing import Any
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run import logs
-from ig_worker.run.config import ExplainConfig, refuse_differences, run_identity, settings
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.attempt_log import Attempts
 from ig_worker.run.dispatch.executor import ON_RAY, Crew, Executor, Order
@@ -21,6 +21,7 @@ from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.local_machine import check_folder
 from ig_worker.run.dispatch.row_search import Control, Probe
 from ig_worker.run.dispatch.runner import Step, work_through
+from ig_worker.run.identity import refuse_differences, run_identity, settings
 from ig_worker.run.progress import meter
 from ig_worker.run.steps.audit import write_audit
 from ig_worker.run.steps.explain_state import ActiveRun

@@ -9,8 +9,9 @@ from typing import Any
 from ig_worker.errors import RunStoppedError
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.records import Binding
-from ig_worker.run.config import ExplainConfig, fingerprint
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
+from ig_worker.run.identity import fingerprint
 from ig_worker.run.steps.audit import read_audit
 from ig_worker.run.steps.preflight import over_budget
 from ig_worker.run.steps.prepare import Prepared

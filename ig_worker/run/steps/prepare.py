@@ -10,7 +10,8 @@ from ig_worker.data.faults import FaultFinder
 from ig_worker.data.plan import rechunk
 from ig_worker.data.sources import Documents, open_documents
 from ig_worker.errors import DataError
-from ig_worker.run.config import DataConfig, fingerprint, refuse_differences, settings
+from ig_worker.run.config import DataConfig
+from ig_worker.run.identity import fingerprint, refuse_differences, settings
 from ig_worker.run.store.filesystem import RUN_PATIENCE_S
 from ig_worker.run.store.run_store import RunStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ig_worker.data.plan import chunk_count
-from ig_worker.run.config import fingerprint
+from ig_worker.run.identity import fingerprint
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.manifest import manifest_checksum
 

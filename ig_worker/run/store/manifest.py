@@ -7,7 +7,7 @@ from typing import Any
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
-from ig_worker.run.config import fingerprint
+from ig_worker.run.identity import fingerprint
 from ig_worker.run.store.run_files import MANIFEST, SUMMARY, RunFiles
 
 

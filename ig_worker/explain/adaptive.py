@@ -1,8 +1,8 @@
 """The adaptive engine: product integration with as many nodes as each text needs, to a tolerance.
 
-A text starts with the number of nodes that would have been best for those before it. The error of its attributions is
-estimated from the same evaluations (`product.error_series`); where it is too large, the same estimate says how many
-nodes are enough, and where no number is, the path is cut in two and completeness is held on each part.
+How many nodes a text starts with, and what bounds its error by the same evaluations, is for the `Calibration` to say:
+a run's own, or what networks have in common. Where the bound is too large, a second rule gets as many nodes as are
+missing; where no number will do, the path is cut in two and completeness is held on each part.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ from typing import Any
 
 import numpy as np
 
+from ig_worker.explain.calibration import CAUTIOUS, Calibration, Ends, Known
 from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import Integrated, PathPrograms, Section
 from ig_worker.explain.problems import Problem, chosen_classes, scalar
-from ig_worker.explain.product import NODES, ROUNDING, Float64, Spread, error_series, grid_error
-from ig_worker.explain.refine import HALF_NODES, Halve, Panel, Retry, Start, refinement
+from ig_worker.explain.product import (
+    ROUNDING,
+    STRAIGHT,
+    Float64,
+    Spread,
+    error_series,
+    grid_error,
+)
+from ig_worker.explain.refine import HALF_NODES, Halve, Panel, Retry, refinement
 from ig_worker.models.network import SplitNetwork
-
-WHOLE, PART = Spread(centred=True), Spread(centred=False)
 
 
 @dataclass
@@ -40,6 +46,10 @@ class _Path:
     panels: list[Panel] = field(default_factory=list)
     hidden: list[Float32] = field(default_factory=list)  # of each panel
     limited: bool = False
+
+    @property
+    def ends(self) -> Ends:
+        return Ends(abs(self.f[1.0] - self.f[0.0]), self.problem.tokens)
 
     @property
     def attributions(self) -> Float64:
@@ -66,8 +76,8 @@ class _Todo:
     replaces: int | None  # number of the panel; None appends
 
     @property
-    def spread(self) -> Spread:
-        return WHOLE if (self.low, self.high) == (0.0, 1.0) else PART
+    def whole(self) -> bool:
+        return (self.low, self.high) == (0.0, 1.0)
 
 
 class AdaptiveEngine:
@@ -80,6 +90,7 @@ class AdaptiveEngine:
         shape: how batches are cut.
         keep_hidden: also give the attributions of every hidden unit.
         programs: of the same network and `keep_hidden`, which need not be traced again.
+        calibration: of the network's paths.
     """
 
     def __init__(
@@ -91,10 +102,11 @@ class AdaptiveEngine:
         *,
         keep_hidden: bool = False,
         programs: PathPrograms | None = None,
+        calibration: Calibration = CAUTIOUS,
     ) -> None:
         self._tolerance, self._most = tolerance, max_evaluations
         self._shape = shape or BatchShape()
-        self._keep_hidden = keep_hidden
+        self._keep_hidden, self._calibration = keep_hidden, calibration
         self._programs = (
             programs.shared(self._shape) if programs else PathPrograms(network, self._shape, keep_hidden=keep_hidden)
         )
@@ -105,15 +117,11 @@ class AdaptiveEngine:
         return self._programs
 
     def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
-        """Explain problems; results come in their order.
-
-        What is learned about the number of nodes ends with the call, so that equal calls give equal results.
-        """
-        start = Start()
+        """Explain problems; results come in their order."""
         results: dict[int, Explanation] = {}
         for group in group_by_length([problem.tokens for problem in problems], self._shape):
             paths = self._open(group, [problems[i] for i in group.members])
-            self._run(paths, group, start)
+            self._run(paths, group)
             results.update(zip(group.members, map(self._result, paths), strict=True))
         return [results[i] for i in range(len(problems))]
 
@@ -133,22 +141,19 @@ class AdaptiveEngine:
             for i, (problem, t) in enumerate(zip(problems, targets, strict=True))
         ]
 
-    def _run(self, paths: list[_Path], group: Group, start: Start) -> None:
-        first = min(start.nodes(), max(n for n in NODES if n < self._most))
-        todo = [_Todo(i, 0.0, 1.0, first, None) for i in range(len(paths))]
+    def _run(self, paths: list[_Path], group: Group) -> None:
+        most = self._most - 1
+        first = [min(self._calibration.first(path.ends, self._tolerance), most) for path in paths]
+        todo = [_Todo(i, 0.0, 1.0, n, None) for i, n in enumerate(first)]
         while todo:
             self._integrate(paths, todo, group)
             todo = self._next(paths, sorted({item.path for item in todo}))
-        for path in paths:
-            if len(path.panels) == 1 and not path.limited:
-                start.learn(path.panels[0].predicted, self._tolerance * path.norm)
-            else:
-                start.needs.append(NODES[-1])
 
     def _integrate(self, paths: list[_Path], todo: list[_Todo], group: Group) -> None:
         """Integrate panels, those with equally many nodes together."""
-        order = sorted(todo, key=lambda item: (item.n, item.spread.centred, item.path, item.low))
-        for (n, spread), items in groupby(order, key=lambda item: (item.n, item.spread)):
+        order = sorted(todo, key=lambda item: (item.n, item.whole, item.path, item.low))
+        for (n, whole), items in groupby(order, key=lambda item: (item.n, item.whole)):
+            spread = self._calibration.spread if whole else STRAIGHT
             waiting = list(items)
             size = max(1, group.rows // n)
             for part in (waiting[i : i + size] for i in range(0, len(waiting), size)):
@@ -167,13 +172,17 @@ class AdaptiveEngine:
                 self._enter(paths, part, found, spread)
 
     def _enter(self, paths: list[_Path], items: list[_Todo], found: Integrated, spread: Spread) -> None:
-        predicted = error_series(found.contributions, found.strengths, found.signed, found.absolute, spread)
+        series = error_series(found.contributions, found.strengths, found.signed, found.absolute, spread)
         grid = grid_error(found.contributions, found.halved)
         for i, item in enumerate(items):
             path = paths[item.path]
             values = found.contributions[i, :, : path.problem.tokens].sum(axis=0, dtype=np.float64)
             gap = float(values.sum()) - (path.f[item.high] - path.f[item.low])
-            panel = Panel(item.low, item.high, item.n, values, predicted[i] + grid[i], gap)
+            bound = float(series[i] + grid[i])
+            if item.whole:
+                norm = max(float(np.abs(values).sum()), FLOOR)
+                bound = norm * self._calibration.bound(Known(path.ends, item.n, abs(gap) / norm, bound / norm))
+            panel = Panel(item.low, item.high, item.n, values, bound, gap)
             if item.replaces is not None:
                 before = path.panels[item.replaces].values
                 panel.difference = float(np.abs(values - before).sum() + grid[i])
@@ -198,7 +207,7 @@ class AdaptiveEngine:
                 path.limited = True
                 continue
             goal = (self._tolerance - ROUNDING) * path.norm
-            step = refinement(path.panels, goal, self._most - path.planned)
+            step = refinement(path.panels, goal, self._most - path.planned, self._calibration.fall)
             if isinstance(step, Retry):
                 panel = path.panels[step.panel]
                 todo.append(_Todo(i, panel.low, panel.high, step.n, step.panel))

@@ -13,7 +13,7 @@ from ig_worker.explain.explanation import Float32
 from ig_worker.explain.memory import Memory
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem, batch, scalars
-from ig_worker.explain.product import CELLS, NODES, TERMS, ProductRule, Spread, product_rule, remainders
+from ig_worker.explain.product import CELLS, TERMS, ProductRule, Spread, product_rule, remainders
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
@@ -39,7 +39,7 @@ class Integrated:
 
     contributions: Float32  # [sections, n, tokens]
     strengths: Float32  # [sections, n]
-    signed: Float32  # [sections, len(NODES), TERMS]; see product.error_series
+    signed: Float32  # [sections, TERMS]; see product.error_series
     absolute: Float32
     halved: Float32  # [sections, n]
     hidden: Float32 | None  # [sections, tokens, hidden]
@@ -166,8 +166,7 @@ class PathPrograms:
 
     def _device_matrices(self, n: int, spread: Spread, rule: ProductRule) -> tuple[Any, ...]:
         if (n, spread) not in self._matrices:
-            rest = remainders(spread, self._cells)
-            arrays = (rule.interpolate, rule.project, rule.halved, rest.reshape(-1, rest.shape[-1]))
+            arrays = (rule.interpolate, rule.project, rule.halved, remainders(n, spread, self._cells))
             self._matrices[n, spread] = tuple(tf.constant(array.astype(np.float32)) for array in arrays)
         return self._matrices[n, spread]
 
@@ -179,7 +178,7 @@ class PathPrograms:
         # The widths of layers stay known: graphs plan with them.
         paths = [tf.nest.map_structure(lambda t: tf.TensorSpec([None, None, t.shape[-1]]), x) for x in (starts, steps)]
         vectors, matrix = tf.TensorSpec([None, z.shape[-1]]), tf.TensorSpec([None, None])
-        head = [vectors, vectors, row, real, matrix, matrix, matrix, tf.TensorSpec([len(NODES) * TERMS, None])]
+        head = [vectors, vectors, row, real, matrix, matrix, matrix, tf.TensorSpec([TERMS, None])]
 
         def program(function: Callable[..., Any], *signature: Any) -> Any:
             return tf.function(function, signature, autograph=False)
@@ -255,9 +254,8 @@ class PathPrograms:
         g = tf.reshape(tape.gradient(chosen, flat), tf.shape(on_grid)) * width[:, None, None]
         v = tf.matmul(project[None], g)
         size = tf.norm(g, axis=-1)  # [sections, grid]
-        shape = [-1, rest.shape[0] // TERMS, TERMS]
-        signed = tf.reshape(tf.abs(tf.matmul(size, rest, transpose_b=True)), shape)
-        absolute = tf.reshape(tf.matmul(size, tf.abs(rest), transpose_b=True), shape)
+        signed = tf.abs(tf.matmul(size, rest, transpose_b=True))
+        absolute = tf.matmul(size, tf.abs(rest), transpose_b=True)
         squares = tf.reduce_sum(tf.square(v), axis=-1)
         halved = tf.math.divide_no_nan(tf.reduce_sum(tf.matmul(half[None], g) * v, axis=-1), squares)
         return v, tf.sqrt(squares), signed, absolute, halved

@@ -15,6 +15,7 @@ Everything here is arithmetic on [0, 1] and needs neither TensorFlow nor a netwo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,40 +25,46 @@ from numpy.polynomial import legendre
 
 Float64 = npt.NDArray[np.float64]
 
-NODES = (6, 7, 8, 9, 10, 12, 14, 16, 20, 24)  # numbers of nodes to choose from; with fewer, no error can be told
+FEWEST, MOST = 4, 32  # nodes of a rule; with fewer, no error can be told
 TERMS = 8  # of the error series
 CELLS = 256  # of the head's grid, with 8 points each
-# Where the encoder's singularities are taken to lie: 0.5 ± 0.2i. Both ends of a path come out of a layer normalisation;
-# between two unit vectors with the cosine ρ, the length that the next one divides by vanishes at
-# 0.5 ± 0.5i √((1+ρ)/(1−ρ)).
-SINGULARITY = 0.2
-# The error series is an estimate, not a bound. These factors were fitted to reviews 1,000 to 1,149 of IMDB's test split
-# with three trained networks; tests/benchmarks/accuracy.py measures them on others.
-SAFETY, ABSOLUTE, GRID = 1.25, 0.03, 0.5
+SAFETY, ABSOLUTE, GRID = 1.25, 0.03, 0.5  # of the error series; what it is worth is for `calibration` to say
 ROUNDING = 5e-6  # relative L1 error that float32 leaves in any attribution
 LEAST_TOLERANCE = 1e-5
-LEAST_EVALUATIONS = NODES[0] + 1
+LEAST_EVALUATIONS = 7
 
 
 @dataclass(frozen=True)
 class Spread:
     """A smooth map of t in [-1, 1] to α in [0, 1]; polynomials are taken in t.
 
-    Nodes of Gauss crowd at both ends, where the paths of texts hardly bend. The sinh map (Johnston & Elliott 2005,
-    doi:10.1002/nme.1208; Tee & Trefethen 2006, doi:10.1137/050641296) moves them to the middle; `centred` False is the
-    straight line, for parts of a path.
+    Nodes of Gauss crowd at both ends, where the paths of texts hardly bend: both ends of a path come out of a layer
+    normalisation, and between two unit vectors with the cosine ρ the length that the next one divides by vanishes at
+    0.5 ± 0.5i √((1+ρ)/(1−ρ)). The tangent map (Bayliss & Turkel 1992, doi:10.1016/0021-9991(92)90012-N) has its nodes
+    where a pair of poles at `centre` ± `width` i needs them; without a width it is the straight line, for parts of a
+    path.
     """
 
-    centred: bool
+    centre: float = 0.5
+    width: float | None = 0.2
 
     def alpha(self, t: Float64) -> Float64:
-        return 0.5 + SINGULARITY * np.sinh(_MU * t) if self.centred else 0.5 * (1 + t)
+        if self.width is None:
+            return 0.5 * (1 + t)
+        low, high = self._ends(self.width)
+        return self.centre + self.width * np.tan(low + (high - low) * (t + 1) / 2)
 
     def t(self, alpha: Float64) -> Float64:
-        return np.arcsinh((alpha - 0.5) / SINGULARITY) / _MU if self.centred else 2 * alpha - 1
+        if self.width is None:
+            return 2 * alpha - 1
+        low, high = self._ends(self.width)
+        return 2 * (np.arctan((alpha - self.centre) / self.width) - low) / (high - low) - 1
+
+    def _ends(self, width: float) -> tuple[float, float]:
+        return math.atan(-self.centre / width), math.atan((1 - self.centre) / width)
 
 
-_MU = float(np.arcsinh(0.5 / SINGULARITY))
+STRAIGHT = Spread(0.5, None)
 
 
 @dataclass(frozen=True)
@@ -111,23 +118,19 @@ def product_rule(n: int, spread: Spread, cells: int = CELLS) -> ProductRule:
     )
 
 
-@lru_cache(maxsize=4)
-def remainders(spread: Spread, cells: int = CELLS) -> Float64:
+@lru_cache(maxsize=64)
+def remainders(n: int, spread: Spread, cells: int = CELLS) -> Float64:
     """What interpolation at n nodes leaves of the next Legendre polynomials: P_k − I_n P_k, n ≤ k < n + TERMS.
 
-    Float64 [len(NODES), TERMS, grid], times the grid's weights: its product with |g| on the grid says how much one
-    of J's k-th coefficient would move the attributions. Gauss nodes make these products small wherever g is smooth.
+    Float64 [TERMS, grid], times the grid's weights: its product with |g| on the grid says how much one of J's k-th
+    coefficient would move the attributions. Gauss nodes make these products small wherever g is smooth.
     """
     points, weights = head_grid(cells)
     at = spread.t(points)
-    rows = []
-    for n in NODES:
-        t, _ = legendre.leggauss(n)
-        basis = lagrange(t, at)
-        for k in range(n, n + TERMS):
-            unit = np.eye(k + 1)[k]
-            rows.append((legendre.legval(at, unit) - basis @ legendre.legval(t, unit)) * weights)
-    return np.array(rows).reshape(len(NODES), TERMS, -1)
+    t, _ = legendre.leggauss(n)
+    basis = lagrange(t, at)
+    units = [np.eye(k + 1)[k] for k in range(n, n + TERMS)]
+    return np.array([(legendre.legval(at, unit) - basis @ legendre.legval(t, unit)) * weights for unit in units])
 
 
 def error_series(
@@ -137,18 +140,18 @@ def error_series(
     absolute: npt.NDArray[np.floating],
     spread: Spread,
 ) -> Float64:
-    """Estimated L1 errors of the attributions at every number of nodes in `NODES`, from one rule's evaluations.
+    """Estimated L1 errors of the attributions, from one rule's evaluations.
 
     Args:
         contributions: [paths, n, tokens], each node's share of the attributions, J_sᵀ v_s · (h − h').
         strengths: [paths, n], the lengths of v_s.
-        signed: [paths, len(NODES), TERMS], |∫ (P_k − I_n P_k) |g| dα|.
-        absolute: [paths, len(NODES), TERMS], ∫ |P_k − I_n P_k| |g| dα.
+        signed: [paths, TERMS], |∫ (P_k − I_n P_k) |g| dα|.
+        absolute: [paths, TERMS], ∫ |P_k − I_n P_k| |g| dα.
 
     Returns:
-        Float64 [paths, len(NODES)]. Contributions over strengths are samples of J alone, per token. Their Legendre
-        coefficients fall geometrically for a smooth J; those beyond n are continued at the rate that was seen, and each
-        is weighed with what the rule makes of it. Absolute values over tokens and terms: nothing cancels, as in delta.
+        Float64 [paths]. Contributions over strengths are samples of J alone, per token. Their Legendre coefficients
+        fall geometrically for a smooth J; those beyond n are continued at the rate that was seen, and each is weighed
+        with what the rule makes of it. Absolute values over tokens and terms: nothing cancels, as in delta.
     """
     n = contributions.shape[1]
     samples = contributions / np.maximum(strengths, 1e-30)[:, :, None]
@@ -158,12 +161,9 @@ def error_series(
     by_one = _rate(envelope[:, 0], envelope[:, -1], n - 1)
     by_pair = _rate(sizes[:, :2].max(axis=1), sizes[:, -2:].max(axis=1), n - 2)
     rate = np.maximum(by_one, by_pair)
-    counts = np.array(NODES)
-    known = envelope[:, np.minimum(counts, n) - 1]
-    known[:, counts >= n] = np.maximum(sizes[:, -1], rate * sizes[:, -2])[:, None]
-    last = known * rate[:, None] ** np.maximum(counts - n, 0)  # the last coefficient that each rule sees
+    last = np.maximum(sizes[:, -1], rate * sizes[:, -2])  # the last coefficient that the rule sees
     series = rate[:, None] ** np.arange(1, TERMS + 1)
-    per_unit = SAFETY * np.einsum("pck,pk->pc", signed, series) + ABSOLUTE * np.einsum("pck,pk->pc", absolute, series)
+    per_unit = SAFETY * (signed * series).sum(axis=1) + ABSOLUTE * (absolute * series).sum(axis=1)
     return last * per_unit
 
 

@@ -10,11 +10,10 @@ from ig_worker.explain.explanation import STATUS_FIXED, Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, chosen_classes, scalar
-from ig_worker.explain.product import Float64, Spread
+from ig_worker.explain.product import STRAIGHT, Float64
 from ig_worker.models.network import SplitNetwork
 
 NODES, CHECK_NODES, CELLS = 40, 32, 1000  # 8,000 points through the head
-PLAIN = Spread(centred=False)
 
 
 class RefinedEngine:
@@ -68,4 +67,4 @@ class RefinedEngine:
         return results
 
     def _integrate(self, section: Section, n: int, length: int) -> Float64:
-        return self._programs.integrate([section], n, PLAIN, length).contributions[0].sum(axis=0, dtype=np.float64)
+        return self._programs.integrate([section], n, STRAIGHT, length).contributions[0].sum(axis=0, dtype=np.float64)

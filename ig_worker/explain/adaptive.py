@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import Integrated, PathPrograms, Section
@@ -80,6 +81,7 @@ class AdaptiveEngine:
         shape: how batches are cut.
         keep_hidden: also give the attributions of every hidden unit.
         programs: of the same network and `keep_hidden`, which need not be traced again.
+        calibration: what is known of the network's paths.
     """
 
     def __init__(
@@ -91,7 +93,9 @@ class AdaptiveEngine:
         *,
         keep_hidden: bool = False,
         programs: PathPrograms | None = None,
+        calibration: Calibration = CAUTIOUS,
     ) -> None:
+        self._calibration = calibration
         self._tolerance, self._most = tolerance, max_evaluations
         self._shape = shape or BatchShape()
         self._keep_hidden = keep_hidden

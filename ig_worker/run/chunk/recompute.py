@@ -9,18 +9,22 @@ import numpy as np
 
 from ig_worker.data.faults import RowFault
 from ig_worker.explain.explanation import relative_l1
+from ig_worker.run.chunk.records import Binding
 from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:
     from ig_worker.run.chunk.worker import ChunkWorker
 
 
-def differences(worker: ChunkWorker, store: RunStore, index: int, batch_tokens: int) -> list[float]:
-    """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction."""
+def differences(worker: ChunkWorker, store: RunStore, index: int, binding: Binding) -> list[float]:
+    """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction.
+
+    Rows of the pilot, too, are explained by the engine of all others.
+    """
     table, faults = store.chunks.read(index)
     # A row that ended its process once would end this one.
     faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
-    explained, _, _ = worker.explain_table(table, faults, batch_tokens)
+    explained, _, _ = worker.explain_table(table, faults, binding.anew)
     stored = store.results.read(index, ["id", "target", "attributions"]).to_pylist()
     fresh = {row.id: result for row, result in explained}
     return [

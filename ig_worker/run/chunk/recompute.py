@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,23 @@ from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:
     from ig_worker.run.chunk.worker import ChunkWorker
+
+
+def true_errors(worker: ChunkWorker, store: RunStore, index: int, apart: Collection[str]) -> list[tuple[float, float]]:
+    """(relative L1 error against the refined reference, error estimate) of the stored rows of one chunk.
+
+    Args:
+        worker: of the run.
+        store: the run.
+        index: of the chunk.
+        apart: ids of rows that do not count, such as those of the pilot.
+    """
+    columns = ["id", "target", "attributions", "error_estimate"]
+    stored = {row["id"]: row for row in store.results.read(index, columns).to_pylist() if row["id"] not in apart}
+    return [
+        (relative_l1(stored[id]["attributions"], reference.attributions), stored[id]["error_estimate"] or 0.0)
+        for id, reference in worker.refined(store, index, stored).items()
+    ]
 
 
 def differences(worker: ChunkWorker, store: RunStore, index: int, binding: Binding) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import cached_property
@@ -220,9 +220,7 @@ class ChunkWorker:
         Returns:
             Records of `schema.AUDIT`; the rows are chosen by their ids.
         """
-        table, faults = store.chunks.read(index)
-        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
-        rows, _ = self._rows(table, faults)
+        rows = self._committed(store, index)
         chosen = set(audit_positions([row.id for row in rows], share))
         wanted = [row for position, row in enumerate(rows) if position in chosen]
         problems = [row.problems for row in wanted]
@@ -238,6 +236,18 @@ class ChunkWorker:
                 record["refined_relative_l1"] = relative_l1(row["attributions"], reference.attributions)
                 record["error_estimate"] = row["error_estimate"]
         return records
+
+    def refined(self, store: RunStore, index: int, ids: Container[str]) -> dict[str, Explanation]:
+        """The explained rows of a chunk that have these ids, by the refined reference."""
+        rows = [row for row in self._committed(store, index) if row.id in ids]
+        found = explain_problems(self._engine(Purpose.REFINED), [row.problems for row in rows])
+        return {row.id: result for row, result in zip(rows, found, strict=True)}
+
+    def _committed(self, store: RunStore, index: int) -> list[Row]:
+        """The rows of a chunk that are explained."""
+        table, faults = store.chunks.read(index)
+        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
+        return self._rows(table, faults)[0]
 
     def faithfulness(self, config: EvaluateConfig) -> FaithfulnessTest:
         """What tests how faithful the attributions of chunks are."""

@@ -13,7 +13,7 @@ from ig_worker.models.files import ModelFiles, on_this_machine
 from ig_worker.run import logs
 from ig_worker.run.chunk.evaluator import FaithfulnessRecord
 from ig_worker.run.chunk.pilot import PilotRecord
-from ig_worker.run.chunk.recompute import differences
+from ig_worker.run.chunk.recompute import differences, true_errors
 from ig_worker.run.chunk.records import Binding, ChunkRecord
 from ig_worker.run.config import ActorSettings, EvaluateConfig, ExplainConfig
 from ig_worker.run.dispatch.executor import ActorSpec
@@ -119,6 +119,11 @@ class Actor:
         """How far each row of a chunk is from what is stored, relative L1, when it is explained again."""
         with self._about(index):
             return differences(self._worker, self._store, index, binding)
+
+    def true_errors(self, index: int, apart: frozenset[str]) -> list[tuple[float, float]]:
+        """(true error, error estimate) of each row of a chunk but some; see `recompute.true_errors`."""
+        with self._about(index):
+            return true_errors(self._worker, self._store, index, apart)
 
     def _about(self, index: int) -> AbstractContextManager[None]:
         return logs.about(run=logs.run_name(self._place), chunk=index)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ig_worker.errors import RunStoppedError
-from ig_worker.explain.calibration import Calibration
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.pilot import PilotRecord
 from ig_worker.run.chunk.records import Binding
@@ -16,6 +15,7 @@ from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.identity import fingerprint
 from ig_worker.run.steps.audit import read_audit
+from ig_worker.run.steps.binding import binding_of
 from ig_worker.run.steps.preflight import over_budget
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.steps.result import StartTotals
@@ -56,10 +56,8 @@ class ActiveRun:
     @property
     def binding(self) -> Binding:
         """What every result is bound to."""
-        content = self.identity.get("calibration")
-        calibration = None if content is None else Calibration.of_json(content)
-        pilot = self.identity.get("pilot_digest", "") if self.has_pilot else ""
-        return Binding(self.fingerprint, self.batch_tokens, calibration, pilot)
+        binding = binding_of(self.identity)
+        return binding if self.has_pilot else binding.anew
 
     @property
     def pilot_due(self) -> bool:

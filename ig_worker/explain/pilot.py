@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem
-from ig_worker.models.network import SplitNetwork
+
+if TYPE_CHECKING:  # TensorFlow: seconds, which what only asks for a size need not cost
+    from ig_worker.models.network import SplitNetwork
 
 LEAST_TOTAL, MOST, SHARE = 500, 400, 50
 

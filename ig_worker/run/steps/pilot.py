@@ -9,8 +9,7 @@ from typing import Any
 
 from ig_worker.errors import RunStoppedError
 from ig_worker.explain.calibration import CAUTIOUS
-from ig_worker.explain.methods import ADAPTIVE, AUTO
-from ig_worker.explain.pilot import pilot_rows
+from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.run import logs
 from ig_worker.run.chunk.pilot import PilotRecord
 from ig_worker.run.config import ExplainConfig
@@ -19,17 +18,11 @@ from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.runner import Step, work_through
 from ig_worker.run.progress import meter
 from ig_worker.run.steps.explain_state import ActiveRun
+from ig_worker.run.steps.pilot_size import rows_of_pilot
 
 CALIBRATION, DIGEST = "calibration", "pilot_digest"
 _MEASURED = ("batch_tokens", CALIBRATION, DIGEST)
 _SINCE = ("risk", "pilot")  # settings that came with the pilot
-
-
-def rows_of_pilot(config: ExplainConfig, total: int) -> int:
-    """How many of `total` rows the pilot of a run has; 0: there is none."""
-    if config.method != ADAPTIVE:
-        return 0
-    return pilot_rows(total) if config.pilot == AUTO else min(int(config.pilot), total)
 
 
 def with_measured(

@@ -23,7 +23,7 @@ def promise(manifest: Mapping[str, Any]) -> str:
     known, tolerance, risk = Calibration.of_json(content), identity["tolerance"], identity["risk"]
     if known.certified is not None:
         by = f"by {known.rows:,} rows of a pilot"
-        return f"at most {known.certified:.2g} of the rows are expected beyond the tolerance {tolerance:g}, {by}"
+        return f"at most {100 * known.certified:.3g}% of the rows are expected beyond the tolerance {tolerance:g}, {by}"
     if known.rows:
         return f"no promise: a pilot of {known.rows:,} rows is too small for a risk of {risk:g}"
     failed = manifest.get("pilot", {}).get("failed")

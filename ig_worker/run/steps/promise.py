@@ -17,16 +17,19 @@ CHANCE = 0.01  # of a promise that is kept to be taken for broken
 def promise(manifest: Mapping[str, Any]) -> str:
     """What run.json promises of the errors of its rows, as one line; empty where no method does, or none ever did."""
     identity = manifest.get("identity", {})
-    content = identity.get("calibration")
-    if content is None:
+    if not isinstance(identity, Mapping) or identity.get("calibration") is None:
         return ""
-    known, tolerance, risk = Calibration.of_json(content), identity["tolerance"], identity["risk"]
+    try:
+        known = Calibration.of_json(identity["calibration"])
+        tolerance, risk = float(identity["tolerance"]), float(identity["risk"])
+    except (KeyError, TypeError, ValueError):  # of another version, or changed by hand
+        return ""
     if known.certified is not None:
         by = f"by {known.rows:,} rows of a pilot"
         return f"at most {100 * known.certified:.3g}% of the rows are expected beyond the tolerance {tolerance:g}, {by}"
     if known.rows:
         return f"no promise: a pilot of {known.rows:,} rows is too small for a risk of {risk:g}"
-    failed = manifest.get("pilot", {}).get("failed")
+    failed = "failed" in (manifest.get("pilot") or {})
     return "no promise: the pilot failed" if failed else "no promise: there was no pilot"
 
 

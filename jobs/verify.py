@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("run", metavar="RUN", help="directory or URI of the run")
     repair_text = "remove damaged files, so that the same jobs.explain command makes them again"
     made.flag("repair", repair_text, action="store_true", shown="no")
-    again = "explain this share of chunks again, and compare"
+    again = "explain this share of chunks again, compare, and check what the pilot promises"
     made.flag("recompute", again, type=float, default=0.0, metavar="SHARE")
     made.flag("model", "for --recompute, where the model is now", shown="where it was", metavar="MODEL")
     return _cli.run(_verify, made, argv)
@@ -59,9 +59,7 @@ def _recompute(store: RunStore, arguments: argparse.Namespace) -> int:
         again = recompute(
             store, arguments.recompute, arguments.model, lambda done, total: shown.update(done, total=total)
         )
-    print(
-        f"recomputed {again.rows} rows: largest relative L1 difference {again.largest:.2e}, allowed {again.allowed:g}"
-    )
+    print("\n".join(again.lines()))
     return EXIT_OK if again.agrees else EXIT_DAMAGED
 
 

@@ -181,7 +181,8 @@ class AdaptiveEngine:
             bound = float(series[i] + grid[i])
             if item.whole:
                 norm = max(float(np.abs(values).sum()), FLOOR)
-                bound = norm * self._calibration.bound(Known(path.ends, item.n, abs(gap) / norm, bound / norm))
+                known = Known(path.ends, item.n, abs(gap) / norm, bound / norm)
+                bound = norm * self._calibration.bound(known, self._tolerance)
             panel = Panel(item.low, item.high, item.n, values, bound, gap)
             if item.replaces is not None:
                 before = path.panels[item.replaces].values

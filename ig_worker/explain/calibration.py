@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,13 @@ from ig_worker.explain.product import FEWEST, MOST, Float64, Spread
 TINY = 1e-7  # relative, so that logarithms stay finite
 _LEAST_CHANGE = 1e-3  # of F
 _CHANCE = 0.3  # of an error: so small its gap may be by chance
+_LEAST_SHARE = 0.2  # of the tolerance
 _APART = 2  # nodes between two rules that are to be compared
+SCOUTS = 12  # rows of a pilot that say how errors fall with the number of nodes
+_SHARE = 0.02  # of the run's evaluations that a pilot may cost beyond what its rows cost anyway
+_SCOUT_COST, _ROW_COST = 2.5, 1.6  # what a row costs beyond that, in rows
+_MOST_ROWS = 400
+_LEAST_ROWS = 3
 _STARTS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)  # spreads above what is expected, with which a text may start
 
 
@@ -77,7 +84,6 @@ class Calibration:
         told: the same by `Known.features`, [4].
         told_spread: standard deviation from that, of texts.
         quantile: how many of these spreads the bound lies above.
-        least: bounds are not lower; of errors that are far within the tolerance nothing finer is said.
         start: how many spreads above the level a text starts, so that few need a second rule.
         rows: of the pilot; 0: there was none, and all this is what other networks have in common.
         certified: the largest share of rows beyond their bounds, where enough rows say so; None: nothing is promised.
@@ -91,7 +97,6 @@ class Calibration:
     told_spread: float = 0.7
     quantile: float = 3.0
     start: float = 0.0
-    least: float = 0.001
     rows: int = 0
     certified: float | None = None
 
@@ -110,15 +115,16 @@ class Calibration:
         above = float(np.dot(self.level, ends.features(0))) + self.start * self.level_spread - math.log(tolerance)
         return int(min(max(math.ceil(above / self.fall), FEWEST), MOST))
 
-    def bound(self, known: Known) -> float:
-        """Of the relative error; it is never below what completeness shows."""
+    def bound(self, known: Known, tolerance: float) -> float:
+        """Of the relative error. It is never below what completeness shows, nor a fifth of the tolerance: of smaller
+        errors nothing finer is said."""
         if not (math.isfinite(known.gap) and math.isfinite(known.series)):
             return math.inf
-        return max(math.exp(min(self.log_bound(known), 50.0)), known.gap, self.least)
+        return max(math.exp(min(self.log_bound(known), 50.0)), known.gap, _LEAST_SHARE * tolerance)
 
-    def score(self, seen: Observation) -> float:
+    def score(self, seen: Observation, tolerance: float) -> float:
         """The least `quantile` with which the bound holds for a text whose error is known."""
-        if seen.error <= max(self.least, seen.known.gap):
+        if seen.error <= max(_LEAST_SHARE * tolerance, seen.known.gap):
             return -math.inf
         level, told = self._foretold(seen.known)
         return max((seen.log - level) / self.level_spread, (seen.log - told) / self.told_spread)
@@ -192,15 +198,16 @@ def _regression(
     return [float(c) for c in found], math.sqrt((squares + _PRIOR_ROWS * spread**2) / (len(y) + _PRIOR_ROWS))
 
 
-def certify(fitted: Calibration, seen: Sequence[Observation], risk: float) -> Calibration:
+def certify(fitted: Calibration, seen: Sequence[Observation], tolerance: float, risk: float) -> Calibration:
     """The bound's quantile, by rows that were not fitted: split conformal prediction where they are enough.
 
     Args:
         fitted: whose regressions are kept.
         seen: one rule of each row.
+        tolerance: of the run.
         risk: the share of rows that may be beyond their bounds.
     """
-    scores = sorted(fitted.score(one) for one in seen)
+    scores = sorted(fitted.score(one, tolerance) for one in seen)
     rank = math.ceil((len(scores) + 1) * (1 - risk))
     if rank <= len(scores):
         return replace(fitted, quantile=scores[rank - 1], certified=risk)
@@ -212,15 +219,9 @@ def guess(risk: float, rows: int) -> float:
 
     By the expansion of Fisher & Cornish (1960, doi:10.1080/00401706.1960.10489895), with the prior's rows.
     """
-    z = _normal_quantile(1 - risk)
+    z = NormalDist().inv_cdf(1 - risk)
     freedom = rows + _PRIOR_ROWS
     return (z + (z**3 + z) / (4 * freedom)) * math.sqrt(1 + 1 / max(rows, 1))
-
-
-def _normal_quantile(share: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(share)
 
 
 def choose_start(calibration: Calibration, seen: Sequence[Observation], tolerance: float) -> Calibration:
@@ -236,3 +237,15 @@ def _cost(calibration: Calibration, one: Observation, tolerance: float) -> float
     shift = calibration.fall * (first - one.known.n)
     missing = calibration.log_bound(one.known) - shift - math.log(tolerance)
     return first if missing <= 0 else 2 * first + max(_APART, math.ceil(missing / calibration.fall))
+
+
+def pilot_rows(total: int) -> int:
+    """How many rows the pilot of a data set has; 0 where that would cost more than a fiftieth of the run.
+
+    Args:
+        total: rows of the data set.
+    """
+    budget = _SHARE * total
+    scouts = min(SCOUTS, int(budget / _SCOUT_COST))
+    rows = scouts + int((budget - scouts * _SCOUT_COST) / _ROW_COST)
+    return min(rows, _MOST_ROWS) if rows >= _LEAST_ROWS else 0

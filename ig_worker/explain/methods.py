@@ -15,12 +15,14 @@ from ig_worker.explain.product import LEAST_EVALUATIONS, LEAST_TOLERANCE
 from ig_worker.explain.rules import RULES, check_rule, fixed_rule
 
 if TYPE_CHECKING:
+    from ig_worker.explain.calibration import Calibration
     from ig_worker.explain.packing import BatchShape
     from ig_worker.explain.problems import Engine
     from ig_worker.models.classifier import Classifier
 
 ADAPTIVE = "adaptive"
 FUSED, ALIBI = "fused", "alibi"
+AUTO = "auto"
 ENGINES = (FUSED, ALIBI)
 
 
@@ -37,6 +39,10 @@ class Settings(Protocol):
     def tolerance(self) -> float: ...
     @property
     def max_evaluations(self) -> int: ...
+    @property
+    def risk(self) -> float: ...
+    @property
+    def pilot(self) -> str: ...
     @property
     def layer(self) -> str: ...
     @property
@@ -57,7 +63,7 @@ class Method:
 
     reads: tuple[str, ...]
     check: Callable[[Settings], None]
-    engines: Mapping[str, Callable[[Settings, Classifier, BatchShape], Engine]]
+    engines: Mapping[str, Callable[[Settings, Classifier, BatchShape, Calibration | None], Engine]]
 
 
 def check_method(settings: Settings, defaults: Mapping[str, Any]) -> None:
@@ -94,15 +100,18 @@ def unread(method: str) -> set[str]:
     return set(UNSHARED) - set(METHODS[method].reads if method in METHODS else ())
 
 
-def build_engine(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+def build_engine(
+    settings: Settings, classifier: Classifier, shape: BatchShape, *, calibration: Calibration | None = None
+) -> Engine:
     """The engine of a method, for a network.
 
     Args:
         settings: that `check_method` has passed.
         classifier: the network.
         shape: how batches are cut.
+        calibration: what a pilot has found, for `adaptive`; None: what goes without one.
     """
-    return METHODS[settings.method].engines[settings.engine](settings, classifier, shape)
+    return METHODS[settings.method].engines[settings.engine](settings, classifier, shape, calibration)
 
 
 def _check_adaptive(settings: Settings) -> None:
@@ -110,28 +119,33 @@ def _check_adaptive(settings: Settings) -> None:
         raise UsageError(f"--tolerance is {settings.tolerance}", expected=f"{LEAST_TOLERANCE:g} to 1")
     if settings.max_evaluations < LEAST_EVALUATIONS:
         raise UsageError(f"--max-evaluations is {settings.max_evaluations}", expected=f"at least {LEAST_EVALUATIONS}")
+    if not 0 < settings.risk < 1:  # nan is not either
+        raise UsageError(f"--risk is {settings.risk}", expected="a share above 0 and below 1")
+    if settings.pilot != AUTO and not (settings.pilot.isdecimal() and len(settings.pilot) < 10):
+        raise UsageError(f"--pilot is {settings.pilot!r}", expected="auto, or a number of rows; 0 for none")
 
 
-def _adaptive(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+def _adaptive(settings: Settings, classifier: Classifier, shape: BatchShape, calibration: Calibration | None) -> Engine:
     from ig_worker.explain.adaptive import AdaptiveEngine
+    from ig_worker.explain.calibration import CAUTIOUS
 
     network = classifier.split(settings.layer, settings.precision)
-    hidden = settings.keep_hidden
-    return AdaptiveEngine(network, settings.tolerance, settings.max_evaluations, shape, keep_hidden=hidden)
+    tolerance, most, known = settings.tolerance, settings.max_evaluations, calibration or CAUTIOUS
+    return AdaptiveEngine(network, tolerance, most, shape, keep_hidden=settings.keep_hidden, calibration=known)
 
 
 def _check_fixed(name: str, settings: Settings) -> None:
     check_rule(name, settings.n_steps)
 
 
-def _fused(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+def _fused(settings: Settings, classifier: Classifier, shape: BatchShape, _: Calibration | None) -> Engine:
     from ig_worker.explain.fused import FusedEngine
 
     network = classifier.split(settings.layer, settings.precision)
     return FusedEngine(network, fixed_rule(settings.method, settings.n_steps), shape, keep_hidden=settings.keep_hidden)
 
 
-def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape) -> Engine:
+def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape, _: Calibration | None) -> Engine:
     from ig_worker.explain.reference import AlibiEngine  # which groups texts by itself: alibi holds whole paths
 
     hidden = settings.keep_hidden
@@ -139,7 +153,7 @@ def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape) -> Eng
 
 
 METHODS: dict[str, Method] = {
-    ADAPTIVE: Method(("tolerance", "max_evaluations"), _check_adaptive, {FUSED: _adaptive}),
+    ADAPTIVE: Method(("tolerance", "max_evaluations", "risk", "pilot"), _check_adaptive, {FUSED: _adaptive}),
     **{name: Method(("n_steps",), partial(_check_fixed, name), {FUSED: _fused, ALIBI: _alibi}) for name in RULES},
 }
 UNSHARED = tuple(dict.fromkeys(name for method in METHODS.values() for name in method.reads))

@@ -11,6 +11,7 @@ import numpy as np
 
 from ig_worker.explain.calibration import (
     CAUTIOUS,
+    SCOUTS,
     Calibration,
     Ends,
     Known,
@@ -27,25 +28,8 @@ from ig_worker.explain.problems import Problem, chosen_classes, scalar
 from ig_worker.explain.product import MOST, ROUNDING, Float64, error_series, grid_error
 from ig_worker.models.network import SplitNetwork
 
-_SCOUTS = 12  # rows that say how errors fall with the number of nodes
 _SCOUTED = (6, 10, 24)  # nodes, the last for the truth
-_SHARE = 0.02  # of the run's evaluations that a pilot may cost beyond what its rows cost anyway
-_SCOUT_COST, _ROW_COST = 2.5, 1.6  # what a row costs beyond that, in rows
 _CHECK_FALL = 2.5  # the logarithm of the error falls by so much from a rule to the one that checks it
-_MOST_ROWS = 400
-_LEAST_ROWS = 3
-
-
-def pilot_rows(total: int) -> int:
-    """How many rows the pilot of a data set has; 0 where that would cost more than a fiftieth of the run.
-
-    Args:
-        total: rows of the data set.
-    """
-    budget = _SHARE * total
-    scouts = min(_SCOUTS, int(budget / _SCOUT_COST))
-    rows = scouts + int((budget - scouts * _SCOUT_COST) / _ROW_COST)
-    return min(rows, _MOST_ROWS) if rows >= _LEAST_ROWS else 0
 
 
 @dataclass
@@ -60,7 +44,6 @@ class _Row:
     spent: float = 1.0  # both ends are forward passes alone
     sums: dict[int, Float64] = field(default_factory=dict)  # attributions by number of nodes, float64 [tokens]
     known: dict[int, Known] = field(default_factory=dict)
-    hidden: Float32 | None = None  # by the most nodes
 
     @property
     def change(self) -> float:
@@ -90,24 +73,21 @@ class PilotEngine:
     Args:
         network: the classifier, cut at the layer.
         tolerance: of the run.
-        max_evaluations: of one text.
         shape: how batches are cut.
         risk: the share of rows that may be beyond their bounds.
-        keep_hidden: also give the attributions of every hidden unit.
+        programs: of the same network, which need not be traced again.
     """
 
     def __init__(
         self,
         network: SplitNetwork,
         tolerance: float,
-        max_evaluations: int,
         shape: BatchShape,
         risk: float,
-        *,
-        keep_hidden: bool = False,
+        programs: PathPrograms | None = None,
     ) -> None:
-        self._tolerance, self._most, self._shape, self._risk = tolerance, max_evaluations, shape, risk
-        self._programs = PathPrograms(network, shape, keep_hidden=keep_hidden)
+        self._tolerance, self._shape, self._risk = tolerance, shape, risk
+        self._programs = programs.shared(shape) if programs else PathPrograms(network, shape)
 
     def calibrate(self, problems: Sequence[Problem]) -> tuple[Calibration, list[Explanation]]:
         """What these rows, chosen at random, say of their like, and their own explanations, in their order.
@@ -116,9 +96,9 @@ class PilotEngine:
         then run as the run will, each against a rule that is much closer, and refine the regressions. The rest do the
         same, and say by how much the bound has to be raised.
         """
-        scouts, third = min(_SCOUTS, len(problems)), max(0, len(problems) - _SCOUTS) // 3
+        scouts, third = min(SCOUTS, len(problems)), max(0, len(problems) - SCOUTS) // 3
         parts = problems[:scouts], problems[scouts : scouts + third], problems[scouts + third :]
-        base = replace(CAUTIOUS, least=self._tolerance / 5, rows=len(problems))
+        base = replace(CAUTIOUS, rows=len(problems))
         rows = self._observe(parts[0], lambda _: _SCOUTED, base)
         seen = _observations(rows)
         found = replace(fit(seen, base), start=1.0, quantile=guess(self._risk, scouts))
@@ -127,7 +107,7 @@ class PilotEngine:
         found = replace(fit([*seen, *judged], base), quantile=guess(self._risk, len(judged) or scouts))
         found = choose_start(found, judged or seen, self._tolerance)
         others = self._observe(parts[2], self._plan(found), found)
-        found = certify(found, _observations(others) or judged or seen, self._risk)
+        found = certify(found, _observations(others) or judged or seen, self._tolerance, self._risk)
         return found, [self._explanation(row, found) for row in (*rows, *judges, *others)]
 
     def _plan(self, found: Calibration) -> Plan:
@@ -172,12 +152,10 @@ class PilotEngine:
                 gap = abs(float(values.sum()) - row.change) / norm
                 row.sums[n], row.known[n] = values, Known(row.ends, n, gap, float(errors[i]) / norm)
                 row.spent += found.cost
-                if found.hidden is not None and n == row.most:
-                    row.hidden = found.hidden[i, : row.problem.tokens]
 
     def _explanation(self, row: _Row, by: Calibration) -> Explanation:
         attributions = row.sums[row.most].astype(np.float32)
-        bound = by.bound(row.known[row.most]) + ROUNDING
+        bound = by.bound(row.known[row.most], self._tolerance) + ROUNDING
         return Explanation(
             probabilities=row.at_input.astype(np.float32),
             target=row.target,
@@ -188,7 +166,6 @@ class PilotEngine:
             error_estimate=bound,
             evaluations=row.spent,
             status=STATUS_CONVERGED if bound <= self._tolerance else STATUS_LIMIT,
-            hidden=row.hidden,
         )
 
 

@@ -27,13 +27,29 @@ log = logging.getLogger(__name__)
 
 CPU_CANDIDATES = (512, 1024, 2048, 4096)  # tokens
 GPU_CANDIDATES = (4096, 8192, 16384, 32768, 65536, 131072)
+CPU_GUESS, GPU_GUESS = 2048, 32768
+_SWEEP, _EACH = 120, 10  # evaluations that the sweep takes, and a row, about
 _NODES = 6
 _LENGTH = 192  # tokens, about an IMDB review's
 _GAIN = 0.03  # by which a larger batch has to be faster
 
 
-def suitable_batch(network: SplitNetwork, shape: NetworkShape, device: str, longest: int, precision: str) -> int:
+def worth_measuring(rows: int) -> bool:
+    """Whether the sweep takes at most a tenth of the evaluations of so many rows."""
+    return rows * _EACH / 10 >= _SWEEP
+
+
+def guess(device: str) -> int:
+    """Tokens in one batch that are not far from the best on most devices of a kind."""
+    return CPU_GUESS if device == "cpu" else GPU_GUESS
+
+
+def suitable_batch(
+    network: SplitNetwork, shape: NetworkShape, device: str, longest: int, precision: str, rows: int | None = None
+) -> int:
     """Tokens in one batch of evaluations on this device: measured by a short sweep, and remembered.
+
+    A run too small for the sweep takes what is remembered, or a guess.
 
     Args:
         network: the classifier, cut at the layer.
@@ -41,10 +57,13 @@ def suitable_batch(network: SplitNetwork, shape: NetworkShape, device: str, long
         device: its name, as `models.runtime.device_kind` gives it.
         longest: the longest input of the run, in tokens.
         precision: of the network's matrix products.
+        rows: of the run; None: it is worth measuring.
     """
     key = hashlib.sha256(repr((device, os.cpu_count(), shape, longest, precision)).encode()).hexdigest()
     known = _read_cache()
     if key not in known:
+        if rows is not None and not worth_measuring(rows):
+            return guess(device)
         length = min(longest, _LENGTH)
         candidates = CPU_CANDIDATES if device == "cpu" else GPU_CANDIDATES
         programs = PathPrograms(network, BatchShape())  # traced once for all sizes

@@ -15,7 +15,7 @@ from ig_worker.data.sources import DataSpec
 from ig_worker.data.style import STYLES
 from ig_worker.errors import UsageError
 from ig_worker.explain.baselines import BASELINES
-from ig_worker.explain.methods import ADAPTIVE, ENGINES, METHODS, UNSHARED, check_method
+from ig_worker.explain.methods import ADAPTIVE, AUTO, ENGINES, METHODS, UNSHARED, check_method
 from ig_worker.explain.perturb import REPLACEMENTS, Grid
 from ig_worker.run.setting import setting
 
@@ -93,6 +93,10 @@ class ExplainConfig(DataConfig):
     n_steps: int = setting(50, "nodes of a fixed rule", "method")
     tolerance: float = setting(0.005, "adaptive: estimated relative L1 error at which a row is done", "method")
     max_evaluations: int = setting(64, "adaptive: most evaluations of a row", "method")
+    risk: float = setting(0.01, "adaptive: share of the rows that may be beyond the tolerance", "method")
+    pilot: str = setting(
+        AUTO, "adaptive: rows that are explained first, to calibrate the others; auto by their number, 0 none", "method"
+    )
     precision: str = setting("float32", "of the network's matrix products", "model", choices=PRECISIONS)
     layer: str = setting("embeddings", "embeddings, or block:K for the output of block K", "method")
     baseline: str = setting("pad", "what a text is compared with", "method", choices=BASELINES)

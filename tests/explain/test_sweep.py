@@ -57,7 +57,23 @@ def test_the_measured_batch_is_remembered_by_device_and_network(tiny_models, tmp
     monkeypatch.setattr(sweep, "_seconds", fail)
     assert sweep.suitable_batch(network, shape, "cpu", 16, "float32") == first
     with pytest.raises(AssertionError, match="measured again"):
-        sweep.suitable_batch(network, shape, "Some GPU", 16, "float32")
+        sweep.suitable_batch(network, shape, "Some GPU", 16, "float32", rows=10_000)
+    assert sweep.suitable_batch(network, shape, "Some GPU", 16, "float32", rows=10) == sweep.GPU_GUESS
+    assert sweep.suitable_batch(network, shape, "cpu", 16, "float32", rows=10) == first  # which is remembered
+
+
+@pytest.mark.parametrize(("rows", "worth"), [(1, False), (119, False), (120, True), (25_000, True)])
+def test_measuring_costs_at_most_a_tenth_of_a_run(rows: int, worth: bool) -> None:
+    from ig_worker.explain import sweep
+
+    assert sweep.worth_measuring(rows) is worth
+
+
+def test_a_guess_is_one_of_what_would_be_tried() -> None:
+    from ig_worker.explain import sweep
+
+    assert sweep.guess("cpu") in sweep.CPU_CANDIDATES
+    assert sweep.guess("Some GPU") in sweep.GPU_CANDIDATES
 
 
 def test_a_damaged_memory_is_measured_anew(tiny_models, tmp_path: Path, monkeypatch) -> None:

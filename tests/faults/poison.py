@@ -55,3 +55,10 @@ if __name__ == "__main__":
 
     explain_actor.Actor = poison.PoisonedActor
     sys.exit(explain.main())
+
+
+class PilotEnds(Actor):
+    """Dies in the pilot."""
+
+    def pilot(self, *_: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -33,7 +33,7 @@ class Here(Actor):
 
         return ChunkWorker(self._config, self._files)
 
-    def measure_batch(self) -> int:
+    def measure_batch(self, rows: int) -> int:
         return 2048
 
 

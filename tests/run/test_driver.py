@@ -142,7 +142,7 @@ def test_a_sharding_that_did_not_end_starts_anew_with_whatever_is_asked_for(conf
 
 def test_the_evaluation_batch_is_measured_once_in_the_life_of_a_run(config, tmp_path: Path) -> None:
     class Measures(StandIn):
-        def measure_batch(self) -> int:
+        def measure_batch(self, rows: int) -> int:
             return 1024
 
     explain(tmp_path / "run", config, Measures)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ig_worker import schema
 from ig_worker.data.faults import RowFault
 from ig_worker.run.chunk.recompute import differences
+from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.tables import quarantine_table
 from ig_worker.run.config import PRECISIONS, ExplainConfig
 from ig_worker.run.identity import fingerprint
@@ -340,12 +341,12 @@ def test_rows_that_were_quarantined_are_not_explained_again(run: Path) -> None:
 
     class Worker:
         def explain_table(
-            self, table: pa.Table, faults: dict[int, tuple[str, str]], _: int
+            self, table: pa.Table, faults: dict[int, tuple[str, str]], _: Binding
         ) -> tuple[list, dict, float]:
             seen.update(faults)
             return [], {}, 0.0
 
-    differences(Worker(), RunStore(str(run)), 2, 0)
+    differences(Worker(), RunStore(str(run)), 2, Binding("", 0))
     assert list(seen) == [1]
 
 

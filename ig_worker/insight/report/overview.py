@@ -7,6 +7,7 @@ from typing import Any
 from ig_worker.insight.format import number, percent
 from ig_worker.insight.report.section import View, part
 from ig_worker.insight.tables.summary import RunSummary
+from ig_worker.run.steps.promise import promise
 
 
 def head(manifest: dict[str, Any], summary: RunSummary) -> View:
@@ -23,6 +24,7 @@ def head(manifest: dict[str, Any], summary: RunSummary) -> View:
         "dataset": _short(dataset) if dataset else "",
         "method": method,
         "unfinished": f"{seen:,} of {expected:,}" if isinstance(expected, int) and seen < expected else "",
+        "promise": promise(manifest),
         "lineage": [
             (title, [(str(key), _plain(value)) for key, value in sorted(entries.items()) if value is not None])
             for title, entries in (

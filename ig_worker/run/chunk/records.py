@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from ig_worker.explain.calibration import Calibration
 
 DELTA_BOUNDS = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)  # |delta| of a chunk's rows is counted up to each
 
@@ -14,10 +16,22 @@ class Binding:
     Args:
         fingerprint: of the run; goes into every file.
         batch_tokens: tokens in one batch of evaluations; 0 leaves it to the settings.
+        calibration: what the adaptive engine goes by; None: what goes without a pilot.
+        pilot: digest of the rows in the store that are explained already; empty: none are taken from there.
     """
 
     fingerprint: str
     batch_tokens: int
+    calibration: Calibration | None = None
+    pilot: str = ""
+
+    @property
+    def anew(self) -> Binding:
+        """The same for rows that are all explained by themselves."""
+        return replace(self, pilot="")
+
+
+UNBOUND = Binding("", 0)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import cached_property
@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker.data.faults import RowFault, RowFaults
-from ig_worker.errors import RowError
+from ig_worker.errors import RowError, RunDamagedError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
+from ig_worker.explain.calibration import Calibration
 from ig_worker.explain.explanation import STATUS_LIMIT, Explanation, relative_l1
 from ig_worker.explain.methods import ADAPTIVE, ALIBI, FUSED, build_engine
 from ig_worker.explain.packing import BatchShape
@@ -24,11 +25,13 @@ from ig_worker.explain.problems import explain_rows as explain_problems
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.chunk.evaluator import FaithfulnessTest
-from ig_worker.run.chunk.records import DELTA_BOUNDS, Binding, ChunkRecord
+from ig_worker.run.chunk.pilot import PilotRecord, calibrate, explanations, pilot_table
+from ig_worker.run.chunk.records import DELTA_BOUNDS, UNBOUND, Binding, ChunkRecord
 from ig_worker.run.chunk.rows import Explained, Row, explain_rows, require_health
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.store.run_files import PILOT
 from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:
@@ -64,16 +67,18 @@ class ChunkWorker:
         self._encoder = TextEncoder(self.classifier.tokenizer, config.text_style, config.max_length)
         self._special = SpecialIds.of(self.classifier.tokenizer)
         baseline_ids(np.zeros(0, np.int32), config.baseline, self._special)  # refuses what the tokenizer lacks
-        self._engines: dict[tuple[Purpose, int], Engine] = {}
+        self._engines: dict[tuple[Purpose, int, Calibration | None], Engine] = {}
+        self._pilot: tuple[str, dict[str, Explanation]] = "", {}  # digest of its rows, and these by their ids
         self._traced: PathPrograms | None = None
 
-    def _engine(self, purpose: Purpose, batch_tokens: int = 0) -> Engine:
+    def _engine(self, purpose: Purpose, binding: Binding = UNBOUND) -> Engine:
         """An engine, made once: its compiled programs are worth keeping."""
-        if (purpose, batch_tokens) not in self._engines:
-            self._engines[purpose, batch_tokens] = self._make_engine(purpose, self._shape(batch_tokens))
-        return self._engines[purpose, batch_tokens]
+        key = purpose, binding.batch_tokens, binding.calibration
+        if key not in self._engines:
+            self._engines[key] = self._make_engine(purpose, self._shape(binding.batch_tokens), binding.calibration)
+        return self._engines[key]
 
-    def _make_engine(self, purpose: Purpose, shape: BatchShape) -> Engine:
+    def _make_engine(self, purpose: Purpose, shape: BatchShape, calibration: Calibration | None) -> Engine:
         config = self._config
         if purpose is Purpose.REFINED:
             from ig_worker.explain.refined import RefinedEngine
@@ -84,7 +89,7 @@ class ChunkWorker:
                 config, engine=ALIBI if purpose is Purpose.ALIBI else FUSED, method=AUDIT_METHOD, n_steps=AUDIT_STEPS,
                 precision="float32", keep_hidden=False,
             )  # fmt: skip
-        engine = build_engine(config, self.classifier, shape)
+        engine = build_engine(config, self.classifier, shape, calibration=calibration)
         if config.method == ADAPTIVE and config.precision == "float32" and not config.keep_hidden:
             # They are the refined reference's, too, and tracing takes seconds.
             self._traced = engine.programs  # type: ignore[attr-defined]
@@ -94,12 +99,13 @@ class ChunkWorker:
         tokens = batch_tokens or self._config.batch_tokens or BatchShape.batch_tokens
         return BatchShape(self._config.length_multiple, tokens, self.classifier.shape.positions)
 
-    def measure_batch(self, device: str) -> int:
-        """Tokens in one batch of evaluations that suit this device; see `explain.sweep`."""
+    def measure_batch(self, device: str, rows: int) -> int:
+        """Tokens in one batch of evaluations that suit this device, for a run of so many rows; see `explain.sweep`."""
         from ig_worker.explain.sweep import suitable_batch
 
         network = self.classifier.split(self._config.layer, self._config.precision)
-        return suitable_batch(network, self.classifier.shape, device, self._config.max_length, self._config.precision)
+        longest, precision = self._config.max_length, self._config.precision
+        return suitable_batch(network, self.classifier.shape, device, longest, precision, rows)
 
     def explain_chunk(self, store: RunStore, index: int, binding: Binding, guilty: Sequence[int] = ()) -> ChunkRecord:
         """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason.
@@ -113,7 +119,8 @@ class ChunkWorker:
         started = time.monotonic()
         table, faults = store.chunks.read(index)
         faults = dict.fromkeys(guilty, ENDS_PROCESS) | faults
-        explained, failed, engine_seconds = self.explain_table(table, faults, binding.batch_tokens)
+        self._recall(store, binding)
+        explained, failed, engine_seconds = self.explain_table(table, faults, binding)
         quarantined = quarantine_table(index, table, failed)
         store.results.commit(index, attributions_table(explained, self.hidden), quarantined, binding.fingerprint)
         labelled = [(row, result) for row, result in explained if row.label is not None]
@@ -132,19 +139,19 @@ class ChunkWorker:
             deltas=tuple(sum(abs(result.delta) <= bound for _, result in explained) for bound in DELTA_BOUNDS),
         )
 
-    def probe_rows(self, store: RunStore, index: int, start: int, stop: int, batch_tokens: int = 0) -> None:
+    def probe_rows(self, store: RunStore, index: int, start: int, stop: int, binding: Binding = UNBOUND) -> None:
         """Explain rows of a chunk and forget the result: what matters is whether this process survives it."""
         table, faults = store.chunks.read(index)
         within = {position - start: fault for position, fault in faults.items() if start <= position < stop}
-        self.explain_table(table.slice(start, stop - start), within, batch_tokens)
+        self.explain_table(table.slice(start, stop - start), within, binding.anew)
 
-    def try_known_good(self, batch_tokens: int = 0) -> None:
+    def try_known_good(self, binding: Binding = UNBOUND) -> None:
         """Explain a text that every healthy device can explain.
 
         Raises:
             RunStoppedError: what came out are no numbers.
         """
-        require_health(self._engine(Purpose.RUN, batch_tokens), self._known_good())
+        require_health(self._engine(Purpose.RUN, binding), self._known_good())
 
     @property
     def hidden(self) -> int | None:
@@ -152,18 +159,53 @@ class ChunkWorker:
         return self.classifier.shape.hidden if self._config.keep_hidden else None
 
     def explain_table(
-        self, table: pa.Table, faults: RowFaults, batch_tokens: int = 0
+        self, table: pa.Table, faults: RowFaults, binding: Binding = UNBOUND
     ) -> tuple[Explained, RowFaults, float]:
         """Explain the rows of a table with the columns of `schema.INPUT` that have no fault.
+
+        Those of the pilot that `binding` names are taken as they are; `_recall` has them.
 
         Returns:
             The explained rows, the others with their reasons, and the seconds spent inside the engine.
         """
         rows, failed = self._rows(table, faults)
-        engine = self._engine(Purpose.RUN, batch_tokens)
+        engine = self._engine(Purpose.RUN, binding)
+        digest, done = self._pilot
+        known = done if binding.pilot and binding.pilot == digest else {}
         begun = time.monotonic()
-        explained = explain_rows(engine, rows, failed, self._known_good())
-        return explained, failed, time.monotonic() - begun
+        fresh = explain_rows(engine, [row for row in rows if row.id not in known], failed, self._known_good())
+        seconds = time.monotonic() - begun
+        taken = [(row, known[row.id]) for row in rows if row.id in known]
+        return sorted(fresh + taken, key=lambda pair: pair[0].position), failed, seconds
+
+    def _recall(self, store: RunStore, binding: Binding) -> None:
+        """Read the rows of the pilot, once.
+
+        Raises:
+            RunDamagedError: they are gone since the driver looked.
+        """
+        if not binding.pilot or self._pilot[0] == binding.pilot:
+            return
+        rows = store.pilot.read(binding.pilot)
+        if rows is None:
+            raise RunDamagedError(
+                f"{store.storage.describe(PILOT)} is not what the pilot wrote", remedy="run jobs.explain again"
+            )
+        self._pilot = binding.pilot, explanations(rows)
+
+    def explain_pilot(self, store: RunStore, count: int, binding: Binding) -> PilotRecord:
+        """Explain `count` rows of the run, chosen by their ids, write them, and tell what the others go by."""
+        from ig_worker.explain.pilot import PilotEngine
+
+        started, config = time.monotonic(), self._config
+        network, shape = self.classifier.split(config.layer, config.precision), self._shape(binding.batch_tokens)
+        plain, rows = self._engine(Purpose.RUN, binding), self._rows(pilot_table(store, count), {})[0]
+        engine = PilotEngine(network, config.tolerance, shape, config.risk, programs=self._traced)
+        calibration, explained = calibrate(engine, plain, rows, count, self._known_good())
+        keep = explained and not config.keep_hidden  # which the pilot has none of
+        digest = store.pilot.write(attributions_table(explained)) if keep else ""
+        spent = sum(result.evaluations for _, result in explained)
+        return PilotRecord(calibration, digest, len(explained), spent, time.monotonic() - started)
 
     def _known_good(self) -> Problem:
         """A problem that every healthy engine can explain."""
@@ -178,9 +220,7 @@ class ChunkWorker:
         Returns:
             Records of `schema.AUDIT`; the rows are chosen by their ids.
         """
-        table, faults = store.chunks.read(index)
-        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
-        rows, _ = self._rows(table, faults)
+        rows = self._committed(store, index)
         chosen = set(audit_positions([row.id for row in rows], share))
         wanted = [row for position, row in enumerate(rows) if position in chosen]
         problems = [row.problems for row in wanted]
@@ -196,6 +236,18 @@ class ChunkWorker:
                 record["refined_relative_l1"] = relative_l1(row["attributions"], reference.attributions)
                 record["error_estimate"] = row["error_estimate"]
         return records
+
+    def refined(self, store: RunStore, index: int, ids: Container[str]) -> dict[str, Explanation]:
+        """The explained rows of a chunk that have these ids, by the refined reference."""
+        rows = [row for row in self._committed(store, index) if row.id in ids]
+        found = explain_problems(self._engine(Purpose.REFINED), [row.problems for row in rows])
+        return {row.id: result for row, result in zip(rows, found, strict=True)}
+
+    def _committed(self, store: RunStore, index: int) -> list[Row]:
+        """The rows of a chunk that are explained."""
+        table, faults = store.chunks.read(index)
+        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
+        return self._rows(table, faults)[0]
 
     def faithfulness(self, config: EvaluateConfig) -> FaithfulnessTest:
         """What tests how faithful the attributions of chunks are."""

@@ -12,7 +12,8 @@ from ig_worker.errors import UsageError
 from ig_worker.models.files import ModelFiles, on_this_machine
 from ig_worker.run import logs
 from ig_worker.run.chunk.evaluator import FaithfulnessRecord
-from ig_worker.run.chunk.recompute import differences
+from ig_worker.run.chunk.pilot import PilotRecord
+from ig_worker.run.chunk.recompute import differences, true_errors
 from ig_worker.run.chunk.records import Binding, ChunkRecord
 from ig_worker.run.config import ActorSettings, EvaluateConfig, ExplainConfig
 from ig_worker.run.dispatch.executor import ActorSpec
@@ -75,11 +76,16 @@ class Actor:
         self._worker = ChunkWorker(self._config, files)
         return runtime.device_kind()
 
-    def measure_batch(self) -> int:
-        """Tokens in one batch of evaluations that suit this process's device."""
+    def measure_batch(self, rows: int) -> int:
+        """Tokens in one batch of evaluations that suit this process's device, for a run of so many rows."""
         from ig_worker.models import runtime
 
-        return self._worker.measure_batch(runtime.device_kind())
+        return self._worker.measure_batch(runtime.device_kind(), rows)
+
+    def pilot(self, count: int, binding: Binding) -> PilotRecord:
+        """Explain and write the rows of the pilot; returns what the others go by."""
+        with logs.about(run=logs.run_name(self._place)):
+            return self._worker.explain_pilot(self._store, count, binding)
 
     def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
         """Explain a chunk and commit it, without the rows that are found to end their process."""
@@ -93,11 +99,11 @@ class Actor:
     def probe(self, index: int, start: int, stop: int, binding: Binding) -> None:
         """Explain rows of a chunk and forget the result: what counts is that this process survives."""
         with self._about(index):
-            self._worker.probe_rows(self._store, index, start, stop, binding.batch_tokens)
+            self._worker.probe_rows(self._store, index, start, stop, binding)
 
     def try_known_good(self, binding: Binding) -> None:
         """Explain a text that every healthy device can explain."""
-        self._worker.try_known_good(binding.batch_tokens)
+        self._worker.try_known_good(binding)
 
     def audit(self, index: int, share: float) -> Any:
         """Records of `schema.AUDIT`, of a share of a chunk's rows."""
@@ -109,10 +115,15 @@ class Actor:
         with self._about(index):
             return self._worker.faithfulness(config).measure_chunk(self._store, index)
 
-    def recompute(self, index: int, batch_tokens: int) -> list[float]:
+    def recompute(self, index: int, binding: Binding) -> list[float]:
         """How far each row of a chunk is from what is stored, relative L1, when it is explained again."""
         with self._about(index):
-            return differences(self._worker, self._store, index, batch_tokens)
+            return differences(self._worker, self._store, index, binding)
+
+    def true_errors(self, index: int, apart: frozenset[str]) -> list[tuple[float, float]]:
+        """(true error, error estimate) of each row of a chunk but some; see `recompute.true_errors`."""
+        with self._about(index):
+            return true_errors(self._worker, self._store, index, apart)
 
     def _about(self, index: int) -> AbstractContextManager[None]:
         return logs.about(run=logs.run_name(self._place), chunk=index)

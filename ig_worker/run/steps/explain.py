@@ -26,6 +26,7 @@ from ig_worker.run.progress import meter
 from ig_worker.run.steps.audit import write_audit
 from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.finish import conclude, ends_recorded
+from ig_worker.run.steps.pilot import look_for_rows, run_pilot, with_measured
 from ig_worker.run.steps.preflight import assumptions, check_commits, check_model, check_ray, missing_chunks, with_gpus
 from ig_worker.run.steps.prepare import Prepared, is_complete, prepare
 from ig_worker.run.steps.preview import CAUTIONS, Preview
@@ -147,13 +148,11 @@ def _shard(store: RunStore, given: _Input, lease: Lease, deadline: Deadline) -> 
 def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, deadline: Deadline) -> ActiveRun:
     """Bind the run to its identity, or refuse to go on with another one's."""
     config, files, documents = given.config, given.files, given.documents
-    identity = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
+    asked = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
     manifest, commits = store.manifest.existing(), store.results.commits()
+    identity = with_measured(config, asked, manifest, bool(commits))
     if commits:  # until there is a result, the settings may still change
-        before = manifest.get("identity", {})
-        if not config.batch_tokens:  # measured when the run began, and kept
-            identity["batch_tokens"] = before.get("batch_tokens", 0)
-        refuse_differences(store.place, before, identity)
+        refuse_differences(store.place, manifest.get("identity", {}), identity)
     manifest |= {
         "config": settings(config),
         "versions": {key.removeprefix("version of "): value for key, value in identity.items() if "version of" in key},
@@ -175,6 +174,7 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
     run.explained = sum(commit.rows for commit in done)
     run.quarantined = sum(len(commit.quarantined) for commit in done)
     run.check_budget(run.quarantined)
+    look_for_rows(run)
     run.bind(run.batch_tokens)
     return run
 
@@ -188,6 +188,8 @@ def _work(run: ActiveRun, executor: Executor) -> None:
     ):
         if run.todo and not run.batch_tokens:
             _measure_batch(run, crew)
+        if run.todo and run.pilot_due:
+            run_pilot(run, crew)
         _explain(run, crew, executor)
         if run.audit_due:
             _audit(run, crew, executor)
@@ -196,7 +198,7 @@ def _work(run: ActiveRun, executor: Executor) -> None:
 def _measure_batch(run: ActiveRun, crew: Crew) -> None:
     """Let the first actor that is ready choose the evaluation batch, once for the whole life of the run."""
     step = Step(
-        order=lambda _: ("measure_batch",),
+        order=lambda _: ("measure_batch", run.prepared.rows),
         failed="the evaluation batch could not be measured",
         remedy="mend the cause, or set --batch-tokens",
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from ig_worker.errors import RunStoppedError
 from ig_worker.models.files import ModelFiles
+from ig_worker.run.chunk.pilot import PilotRecord
 from ig_worker.run.chunk.records import Binding
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.identity import fingerprint
 from ig_worker.run.steps.audit import read_audit
+from ig_worker.run.steps.binding import binding_of
 from ig_worker.run.steps.preflight import over_budget
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.steps.result import StartTotals
@@ -35,6 +38,7 @@ class ActiveRun:
     deadline: Deadline
     explained: int = 0  # rows, before this start
     quarantined: int = 0  # rows, so far
+    has_pilot: bool = False  # whether the rows of the pilot are in the store
     recorded: bool = False  # whether its end has been written down
     started: float = field(default_factory=time.monotonic)
     totals: StartTotals = field(default_factory=StartTotals)
@@ -52,12 +56,30 @@ class ActiveRun:
     @property
     def binding(self) -> Binding:
         """What every result is bound to."""
-        return Binding(self.fingerprint, self.batch_tokens)
+        binding = binding_of(self.identity)
+        return binding if self.has_pilot else binding.anew
+
+    @property
+    def pilot_due(self) -> bool:
+        """Whether what the method goes by is still to be found out."""
+        return "calibration" in self.identity and self.identity["calibration"] is None
 
     def bind(self, batch_tokens: int) -> None:
         """Fix the evaluation batch, and write the run's identity down."""
-        self.lease.confirm()
         self.identity["batch_tokens"] = batch_tokens
+        self._write_identity()
+
+    def calibrate(self, record: PilotRecord, told: dict[str, Any]) -> None:
+        """Fix what all rows go by, and write the run's identity down, with what is told of the pilot."""
+        content = json.loads(json.dumps(record.calibration.to_json()))  # as run.json gives it back: lists, not tuples
+        self.identity |= {"calibration": content, "pilot_digest": record.digest}
+        self.has_pilot = bool(record.digest)
+        self.manifest = {key: value for key, value in self.manifest.items() if key != "pilot"}
+        self.manifest |= {"pilot": told} if told else {}
+        self._write_identity()
+
+    def _write_identity(self) -> None:
+        self.lease.confirm()
         self.manifest |= {"identity": self.identity, "fingerprint": self.fingerprint}
         self.store.manifest.write(self.manifest)
 

@@ -24,6 +24,7 @@ from ig_worker.run.steps.audit import read_audit, worst_beyond
 from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.preflight import check_commits, missing_chunks
 from ig_worker.run.steps.prepare import COMPLETE
+from ig_worker.run.steps.promise import promise
 from ig_worker.run.steps.result import RunResult
 from ig_worker.run.store.results import Commit
 
@@ -86,6 +87,7 @@ def _result(run: ActiveRun, commits: Mapping[int, Commit], audits: pa.Table | No
         largest_refined_difference=_largest(audits, "refined_relative_l1"),
         audit_beyond=beyond,
         fault=fault,
+        promise=promise(run.manifest),
         suspicious=run.manifest.get("suspicious", []),
     )
 

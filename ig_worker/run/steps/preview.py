@@ -12,6 +12,7 @@ from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import NetworkShape
 from ig_worker.run.config import ExplainConfig
+from ig_worker.run.steps.pilot_size import rows_of_pilot
 
 CAUTIONS = ("assumed", "suspicious")  # names of lines that a person should not overlook
 MOST_UNKNOWN = 0.05  # share of the tokens that is suspicious
@@ -88,6 +89,7 @@ class Preview:
         ]
         if self.trial is not None:
             told.append(("trial", self.trial.line()))
+        told += [("pilot", _pilot(config, self.rows))] if config.method == ADAPTIVE else []
         told.append(("cost", self._cost()))
         for name, lines in zip(CAUTIONS, (self.assumed, self.suspicious), strict=True):
             told += [(name, line) for line in lines]
@@ -218,6 +220,14 @@ def _method(config: ExplainConfig) -> str:
     if config.method == ADAPTIVE:
         return f"integrated gradients to a relative L1 error of {config.tolerance:g}"
     return f"integrated gradients by {config.method} with {config.n_steps} nodes"
+
+
+def _pilot(config: ExplainConfig, rows: int) -> str:
+    count = rows_of_pilot(config, rows)
+    if not count:
+        return "none: nothing is promised of the errors"
+    most = f"at most {100 * config.risk:.3g}% of the rows may be beyond the tolerance"
+    return f"{count:,} of {_rows(rows)}, explained first, so that {most}"
 
 
 def _layer(layer: str) -> str:

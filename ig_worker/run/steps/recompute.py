@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ig_worker.errors import UsageError
+from ig_worker.run.chunk.records import Binding
 from ig_worker.run.config import ActorSettings
 from ig_worker.run.deadline import Deadline
-from ig_worker.run.dispatch.executor import IN_PROCESS, ActorSpec, Executor
+from ig_worker.run.dispatch.executor import IN_PROCESS, ActorSpec, Crew, Executor
 from ig_worker.run.dispatch.explain_actor import Actor
 from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.runner import Step, work_through
+from ig_worker.run.steps.binding import binding_of
 from ig_worker.run.steps.preflight import settings_of
+from ig_worker.run.steps.promise import Kept
 from ig_worker.run.store.run_store import RunStore
 
 # Relative L1 between one rule's attributions on two kinds of device, by --precision; one kind gives equal bytes.
@@ -30,10 +33,16 @@ class Recomputed:
     rows: int
     largest: float  # relative L1
     allowed: float
+    kept: Kept | None = None  # how its rows keep to what a pilot promises; None where there was none
 
     @property
     def agrees(self) -> bool:
-        return self.largest <= self.allowed
+        return self.largest <= self.allowed and not (self.kept and self.kept.broken)
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        compared = f"largest relative L1 difference {self.largest:.2e}, allowed {self.allowed:g}"
+        return [f"recomputed {self.rows} rows: {compared}", *([self.kept.line()] if self.kept else [])]
 
 
 def recompute(
@@ -45,7 +54,8 @@ def recompute(
 ) -> Recomputed:
     """Explain a share of the chunks again, at least one, with the settings in run.json.
 
-    Whole chunks, since `adaptive` learns from one row of a chunk for the next.
+    Whole chunks, since `adaptive` learns from one row of a chunk for the next. Where a pilot was, the errors of their
+    rows that were not in it are held against what it promises.
 
     Args:
         store: a run with results.
@@ -62,18 +72,32 @@ def recompute(
     if not commits:
         raise UsageError(f"{store.place} has no results to recompute", remedy="run jobs.explain first")
     config, files = settings_of(manifest, model)
-    batch_tokens = int(manifest["identity"]["batch_tokens"])
+    binding = binding_of(manifest["identity"])
     chosen = commits[:: max(1, math.floor(1 / share))]
     settings = ActorSettings(cpus_per_actor=config.cpus_per_actor)
     actors = ActorSpec(Actor, (config, settings, files, store.uri, None), settings)
-    step = Step(lambda index: ("recompute", index, batch_tokens), "chunk {task:05d} could not be explained again")
+    step = Step(lambda index: ("recompute", index, binding), "chunk {task:05d} could not be explained again")
     rows, largest = 0, 0.0
     with executor.crew(actors, Deadline(None)) as crew:
         for done, event in enumerate(work_through(crew, Ledger(chosen), step, tick=lambda: None), 1):
             rows, largest = rows + len(event.record), max([largest, *event.record])
             progress(done, len(chosen))
+        kept = _kept(store, crew, chosen, binding, config.tolerance)
     tolerance = config.tolerance if "tolerance" in manifest["identity"] else 0.0
-    return Recomputed(rows, largest, allowed_difference(tolerance, config.precision))
+    return Recomputed(rows, largest, allowed_difference(tolerance, config.precision), kept)
+
+
+def _kept(store: RunStore, crew: Crew, chosen: Sequence[int], binding: Binding, tolerance: float) -> Kept | None:
+    """How the rows of some chunks keep to what the pilot promises; None where there was none."""
+    if binding.calibration is None or not binding.calibration.rows:
+        return None
+    pilot = store.pilot.read(binding.pilot) if binding.pilot else None
+    apart = frozenset(pilot.column("id").to_pylist() if pilot else ())
+    step = Step(lambda index: ("true_errors", index, apart), "the errors of chunk {task:05d} could not be found")
+    pairs: list[tuple[float, float]] = []
+    for event in work_through(crew, Ledger(chosen), step, tick=lambda: None):
+        pairs += event.record
+    return Kept.of(pairs, tolerance, binding.calibration.certified)
 
 
 def allowed_difference(tolerance: float, precision: str) -> float:

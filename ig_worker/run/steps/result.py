@@ -52,6 +52,7 @@ class RunResult:
     largest_refined_difference: float | None = None  # relative L1; None for fixed rules
     audit_beyond: Beyond | None = None  # the row that is furthest beyond --max-audit-error
     fault: str = ""  # why the exit code is 5, for a person
+    promise: str = ""  # of the errors, in one line; see `promise`
     suspicious: list[str] = field(default_factory=list)  # what is likely to be a mistake; see `preview`
 
     @property
@@ -72,6 +73,8 @@ class RunResult:
             )
             if totals.converged < totals.rows:
                 lines.append(f"{totals.rows - totals.converged} rows reached --max-evaluations before --tolerance")
+        if self.promise:
+            lines.append(f"errors: {self.promise}")
         if totals.labelled:
             lines.append(f"accuracy {totals.correct / totals.labelled:.4f} on {totals.labelled} labelled rows")
         if self.audited == 0:

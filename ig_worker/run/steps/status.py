@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.run.dispatch.attempt_log import ATTEMPTS, failed_attempts
 from ig_worker.run.steps.prepare import Prepared
+from ig_worker.run.steps.promise import promise
 from ig_worker.run.store.run_store import RunStore
 
 
@@ -26,6 +27,7 @@ class Status:
     explained: int
     quarantined: dict[str, int]  # by reason
     failed_attempts: dict[str, int]  # by how they ended
+    promise: str = ""  # of the errors
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -39,6 +41,8 @@ class Status:
             f"rows        {self.explained} of {self.rows} explained, {sum(self.quarantined.values())} quarantined",
         ]
         lines += [f"            {count} {reason}" for reason, count in sorted(self.quarantined.items())]
+        if self.promise:
+            lines.append(f"errors      {self.promise}")
         if self.failed_attempts:
             found = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.failed_attempts.items()))
             lines.append(f"attempts    {found}; each is in {ATTEMPTS}/")
@@ -74,6 +78,7 @@ def read_status(store: RunStore) -> Status:
         explained=sum(commit.rows for commit in commits.values()),
         quarantined=dict(Counter(store.results.quarantined(commits).column("reason").to_pylist())),
         failed_attempts=dict(failed_attempts(store.storage)),
+        promise=promise(manifest),
     )
 
 

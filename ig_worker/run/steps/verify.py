@@ -18,7 +18,7 @@ from ig_worker.run.steps.verify_manifest import count_faults, manifest_faults
 from ig_worker.run.steps.verify_rows import rows_faults, value_faults
 from ig_worker.run.store import checksummed_parquet
 from ig_worker.run.store.results import Commit
-from ig_worker.run.store.run_files import ATTRIBUTIONS, CHUNKS, MANIFEST, QUARANTINE
+from ig_worker.run.store.run_files import ATTRIBUTIONS, CHUNKS, MANIFEST, PILOT, QUARANTINE
 from ig_worker.run.store.run_store import RunStore
 
 
@@ -80,6 +80,8 @@ def verify_run(store: RunStore, progress: Callable[[int, int], None] | None = No
     found = Verification(chunks=prepared.chunks, rows=prepared.rows)
     found.faults += [Fault(MANIFEST, what) for what in manifest_faults(manifest, prepared)]
     _list_files(store, prepared, found)
+    fault = file_fault(store, PILOT) if store.storage.exists(PILOT) else ""  # gone, it is missed by nobody
+    found.faults += [Fault(PILOT, fault, (PILOT,))] if fault else []
     seen: set[str] = set()
     named: set[str] = set()  # quarantine files
     rows = 0
@@ -161,10 +163,10 @@ def file_fault(store: RunStore, name: str) -> str:
 
 
 def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
-    """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE has to hold."""
+    """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE, or that of the pilot, has to hold."""
     folder = name.partition("/")[0]
     if folder != ATTRIBUTIONS:
-        return {CHUNKS: schema.INPUT, QUARANTINE: schema.QUARANTINE}[folder]
+        return {PILOT: schema.ATTRIBUTIONS, CHUNKS: schema.INPUT, QUARANTINE: schema.QUARANTINE}[folder]
     kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
     return schema.attributions(None if kept is None else kept.value_type.list_size)
 

@@ -44,9 +44,12 @@ class InputChunks:
         if not whole:  # or rows that nobody wrote would be explained, and nothing found wrong with them
             raise self._files.damaged(name, "does not hold what was written: its checksum differs")
         self._files.require_chunk(name, index, table.schema.metadata)
-        raw = json.loads(table.schema.metadata.get(schema.META_FAULTS, b"{}"))
-        faults = {int(position): RowFault(reason, detail) for position, (reason, detail) in raw.items()}
-        return without_unknown(table), faults
+        return without_unknown(table), _faults(table)
+
+    def ids(self, index: int) -> tuple[list[str], RowFaults]:
+        """Ids of the rows of an input chunk, and those known to be unexplainable; its checksum is not looked at."""
+        table = self._files.read_table(_file(index), ["id"])
+        return table.column("id").to_pylist(), _faults(table)
 
     def rows(self, index: int) -> int:
         """Number of rows of an input chunk, from its footer."""
@@ -59,6 +62,11 @@ class InputChunks:
     def delete(self, index: int) -> None:
         """Remove an input chunk, as of a data set that was given up."""
         self._files.storage.delete(_file(index))
+
+
+def _faults(table: pa.Table) -> RowFaults:
+    raw = json.loads(table.schema.metadata.get(schema.META_FAULTS, b"{}"))
+    return {int(position): RowFault(reason, detail) for position, (reason, detail) in raw.items()}
 
 
 def _file(index: int) -> str:

@@ -21,6 +21,7 @@ from ig_worker.run.store import checksummed_parquet
 from ig_worker.run.store.filesystem import Storage
 
 CHUNKS, ATTRIBUTIONS, QUARANTINE, AGGREGATES = "chunks", "attributions", "quarantine", "aggregates"
+PILOT = "pilot.parquet"
 MANIFEST = "run.json"
 SUMMARY = "summary.json"
 

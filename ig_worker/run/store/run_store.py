@@ -7,6 +7,7 @@ import pyarrow as pa
 from ig_worker.run.store.chunks import InputChunks
 from ig_worker.run.store.filesystem import Storage
 from ig_worker.run.store.manifest import Manifest, Summary
+from ig_worker.run.store.pilot_rows import PilotRows
 from ig_worker.run.store.results import Quarantine, Results
 from ig_worker.run.store.run_files import AGGREGATES, RunFiles
 
@@ -26,6 +27,7 @@ class RunStore:
         self.chunks = InputChunks(files)
         self.quarantine = Quarantine(files)
         self.results = Results(files, self.manifest, self.quarantine)
+        self.pilot = PilotRows(files)
         self.aggregates = Aggregates(files)
 
     def write_text(self, name: str, text: str) -> str:

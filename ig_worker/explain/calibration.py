@@ -119,7 +119,7 @@ class Calibration:
         """Of the relative error. It is never below what completeness shows, nor a fifth of the tolerance: of smaller
         errors nothing finer is said."""
         if not (math.isfinite(known.gap) and math.isfinite(known.series)):
-            return math.inf
+            return math.nan
         return max(math.exp(min(self.log_bound(known), 50.0)), known.gap, _LEAST_SHARE * tolerance)
 
     def score(self, seen: Observation, tolerance: float) -> float:

@@ -61,7 +61,8 @@ def test_a_network_known_only_as_two_halves_is_integrated_to_its_exact_value() -
 
     network = SplitNetwork.of(lambda text: tf.gather(table, text.ids), above)
     ids, base = rng.integers(0, 50, 9).astype("i4"), rng.integers(0, 50, 9).astype("i4")
-    (found,) = adaptive_of(network).explain([Problem(ModelInput(ids, np.ones(9, "i4")), base, Target(1))])
+    case = Problem(ModelInput(ids, np.ones(9, "i4")), base, Target(1))
+    (found,) = adaptive_of(network, max_evaluations=200).explain([case])
     parts = (table[ids] - table[base]).astype("f8") @ u
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     f1, f0 = sigmoid(table[ids].astype("f8").sum(0) @ u), sigmoid(table[base].astype("f8").sum(0) @ u)
@@ -109,7 +110,7 @@ def test_errors_that_cancel_in_the_sum_are_not_taken_for_accuracy() -> None:
 
 def test_the_limit_of_evaluations_is_kept_and_said(tiny_models: dict[str, Path]) -> None:
     model = tiny_models["distilbert"]
-    found = adaptive(model, "embeddings", 1e-5, 20).explain(problems(load(model)))
+    found = adaptive(model, "embeddings", 1e-5, 20, shape=BatchShape(8, 1024)).explain(problems(load(model)))
     assert all(a.evaluations <= 20 for a in found)
     limited = [a for a in found if a.status == "evaluation_limit"]
     assert limited

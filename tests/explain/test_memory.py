@@ -153,7 +153,7 @@ def test_other_errors_are_not_tried_again(tiny_models, make) -> None:
 @pytest.mark.parametrize("architecture", ["distilbert", "bert", "distilbert-head"])
 def test_every_program_is_traced_once_whatever_the_lengths_rows_and_nodes(tiny_models, architecture: str) -> None:
     from ig_worker.explain.paths import PathPrograms, Section
-    from ig_worker.explain.product import Spread
+    from ig_worker.explain.product import STRAIGHT, Spread
 
     classifier = load(tiny_models[architecture])
     programs = PathPrograms(classifier.split("embeddings"), BatchShape(8, 96))
@@ -163,7 +163,7 @@ def test_every_program_is_traced_once_whatever_the_lengths_rows_and_nodes(tiny_m
         programs.probabilities(at_input)
         programs.vectors([0] * count, [0.5] * count)
         sections = [Section(i, 0, 0.0, 1.0, at_baseline[i], at_input[i]) for i in range(count)]
-        for spread in (Spread(centred=True), Spread(centred=False)):
+        for spread in (Spread(), STRAIGHT):
             programs.integrate(sections, n, spread, length)
     functions = [programs._ends, programs._vectors, programs._whole, programs._cotangents, programs._pull]
     assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1, 1, 1]

@@ -1,0 +1,126 @@
+"""What rows of a pilot say of others: decisions alone, on made-up errors whose law is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ig_worker.explain.calibration import (
+    CAUTIOUS,
+    Calibration,
+    Ends,
+    Known,
+    Observation,
+    certify,
+    choose_start,
+    fit,
+    guess,
+    pilot_rows,
+)
+from ig_worker.explain.product import FEWEST, MOST
+
+TOLERANCE, RISK = 0.005, 0.01
+
+
+def rows(random: np.random.Generator, count: int, nodes: tuple[int, ...], tail: float = 0.0) -> list[list[Observation]]:
+    """Rows whose errors fall by e^-0.5 a node, about e^-1 at none; gaps are a third of them, more or less.
+
+    Args:
+        tail: share of rows whose error is twenty times what it would be, and their gap is not.
+    """
+    found = []
+    for _ in range(count):
+        ends, own = Ends(float(random.uniform(0.1, 0.9)), int(random.integers(50, 250))), random.normal(0, 0.5)
+        gap, wild = math.exp(random.normal(-1, 0.3)), random.uniform() < tail
+        row = []
+        for n in nodes:
+            error = math.exp(-1 + own - 0.5 * n)
+            row.append(Observation(Known(ends, n, gap * error, 5 * error), error * (20 if wild else 1)))
+        found.append(row)
+    return found
+
+
+def flat(found: list[list[Observation]]) -> list[Observation]:
+    return [one for row in found for one in row]
+
+
+def test_it_survives_json_to_the_bit() -> None:
+    random = np.random.default_rng(0)
+    found = certify(fit(flat(rows(random, 12, (6, 10)))), flat(rows(random, 120, (10,))), TOLERANCE, RISK)
+    assert Calibration.of_json(json.loads(json.dumps(found.to_json()))) == found
+    assert hash(found) == hash(Calibration.of_json(found.to_json()))
+
+
+def test_the_regressions_find_the_law_of_the_errors() -> None:
+    found = fit(flat(rows(np.random.default_rng(1), 60, (6, 10))))
+    assert found.fall == pytest.approx(0.5, abs=0.03)
+    assert found.level_spread == pytest.approx(0.5, rel=0.25)
+    assert found.told_spread < 0.9 * found.level_spread  # a gap tells something of its row
+
+
+def test_without_rows_nothing_is_learnt() -> None:
+    few = fit(flat(rows(np.random.default_rng(1), 1, (6, 10))))
+    assert abs(few.level[1] - CAUTIOUS.level[1]) < 0.3
+    assert fit(flat(rows(np.random.default_rng(1), 1, (10,)))).fall == pytest.approx(CAUTIOUS.fall, abs=0.3)
+
+
+def test_the_share_of_errors_beyond_their_bounds_is_what_was_asked_for() -> None:
+    """On average over pilots, as split conformal prediction has it: here with a tail that no normal law has."""
+    random = np.random.default_rng(2)
+    shares = []
+    for _ in range(40):
+        fitted = fit(flat(rows(random, 30, (6, 10), tail=0.02)))
+        found = certify(fitted, flat(rows(random, 150, (9,), tail=0.02)), TOLERANCE, RISK)
+        assert found.certified == RISK
+        others = flat(rows(random, 400, (9,), tail=0.02))
+        shares.append(np.mean([one.error > found.bound(one.known, TOLERANCE) for one in others]))
+    assert np.mean(shares) <= RISK + 2 * np.std(shares) / math.sqrt(40)
+
+
+def test_too_few_rows_promise_nothing_and_are_taken_with_care() -> None:
+    random = np.random.default_rng(3)
+    fitted, seen = fit(flat(rows(random, 12, (6, 10)))), flat(rows(random, 98, (10,)))
+    assert certify(fitted, seen, TOLERANCE, RISK).certified is None
+    assert certify(fitted, flat(rows(random, 99, (10,))), TOLERANCE, RISK).certified == RISK
+    assert certify(fitted, seen[:5], TOLERANCE, RISK).quantile >= guess(RISK, 5) > guess(RISK, 50) > 2.32
+
+
+def test_a_text_starts_with_more_nodes_the_finer_the_tolerance_and_the_rougher_its_like() -> None:
+    found = replace(fit(flat(rows(np.random.default_rng(4), 60, (6, 10)))), start=2.0)
+    ends = Ends(0.5, 128)
+    counts = [found.first(ends, tolerance) for tolerance in (0.5, 0.05, 0.005, 0.0005, 1e-12)]
+    assert counts == sorted(counts)
+    assert counts[0] == FEWEST
+    assert counts[-1] == MOST
+    assert math.exp(-1 + 2 * 0.5 - 0.5 * counts[2]) <= 1.2 * TOLERANCE
+
+
+def test_where_gaps_tell_much_texts_start_low_and_where_nothing_does_they_start_safe() -> None:
+    random = np.random.default_rng(5)
+    found = certify(fit(flat(rows(random, 60, (6, 10)))), flat(rows(random, 120, (11,))), TOLERANCE, RISK)
+    seen = flat(rows(random, 100, (11,)))
+    blind = replace(found, told=(50.0, 0.0, 0.0, 0.0))
+    telling = replace(found, told_spread=1e-3, level_spread=2.0)
+    assert choose_start(blind, seen, TOLERANCE).start == found.quantile
+    assert choose_start(telling, seen, TOLERANCE).start < 1.0
+
+
+@pytest.mark.parametrize("known", [Known(Ends(0.5, 9), 8, math.nan, 1.0), Known(Ends(0.5, 9), 8, 0.1, math.inf)])
+def test_what_is_no_number_has_no_bound(known: Known) -> None:
+    assert math.isnan(CAUTIOUS.bound(known, TOLERANCE))
+
+
+def test_a_bound_is_never_below_what_completeness_shows() -> None:
+    assert CAUTIOUS.bound(Known(Ends(0.5, 9), 30, 0.4, 1e-9), TOLERANCE) >= 0.4
+
+
+def test_a_pilot_costs_a_fiftieth_and_is_left_out_where_that_is_nothing() -> None:
+    assert [pilot_rows(n) for n in (0, 1, 300)] == [0, 0, 0]
+    sizes = [pilot_rows(n) for n in range(0, 50_000, 50)]
+    assert sizes == sorted(sizes)
+    assert all(1.6 * rows <= 0.02 * n for rows, n in zip(sizes, range(0, 50_000, 50), strict=True))
+    assert pilot_rows(10**9) == sizes[-1] == 400

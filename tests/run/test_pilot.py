@@ -9,12 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from ig_worker.errors import RunMismatchError, RunStoppedError, UsageError
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.pilot import PilotEngine
+from ig_worker.explain.problems import Target, expand
+from ig_worker.models.inputs import ModelInput
+from ig_worker.run.chunk.pilot import calibrate as calibrate_rows
 from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.sampling import pilot_places
 from ig_worker.run.config import ExplainConfig
@@ -29,6 +33,8 @@ from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clusters import one_node
 from tests.run.in_process import Here, Shared, StandIn, explain_here
+from tests.run.test_worker import GOOD, POISON, STRANGE, ScriptedEngine
+from tests.run.test_worker import rows as scripted_rows
 
 TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never boring", "awful awful awful end", ""]
 ROWS, PILOT = 24, 5
@@ -178,6 +184,29 @@ def test_what_cannot_be_explained_is_replaced_by_the_next(config: ExplainConfig,
     other = replace(config, dataset=str(tmp_path / "other.jsonl"), target="label")
     explain_here(tmp_path / "run", other, Shared)
     assert explained_ids(tmp_path / "run") == [id for id in order if id != gone][:PILOT]
+
+
+class ScriptedPilot:
+    """Calibrates by `ScriptedEngine`: raises for POISON, gives no number for STRANGE."""
+
+    def calibrate(self, problems: Any) -> Any:
+        return replace(CAUTIOUS, rows=len(problems)), ScriptedEngine().explain(problems)
+
+
+@pytest.mark.parametrize("bad", [POISON, STRANGE])
+def test_rows_that_fail_in_the_pilot_make_way_for_the_next(bad: int) -> None:
+    offered = scripted_rows(1, bad, 2, 3, bad, 4)
+    known, found = calibrate_rows(ScriptedPilot(), ScriptedEngine(), offered, 3, GOOD)
+    assert [row.position for row, _ in found] == [0, 2, 3]
+    assert known.rows == 3
+    assert calibrate_rows(ScriptedPilot(), ScriptedEngine(), scripted_rows(bad, bad), 2, GOOD) == (CAUTIOUS, [])
+
+
+@pytest.mark.parametrize("bad", [POISON, STRANGE])
+def test_a_sick_device_blames_no_row_of_the_pilot(bad: int) -> None:
+    sick = expand(ModelInput(np.array([STRANGE], np.int32), np.ones(1, np.int32)), np.zeros(1, np.int32), Target())[0]
+    with pytest.raises(RunStoppedError, match="no finite number"):
+        calibrate_rows(ScriptedPilot(), ScriptedEngine(), scripted_rows(1, bad), 2, sick)
 
 
 def test_hidden_attributions_are_made_for_the_rows_of_the_pilot_too(config: ExplainConfig, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from ig_worker.explain.calibration import (
 from ig_worker.explain.product import FEWEST, MOST
 
 TOLERANCE, RISK = 0.005, 0.01
+PILOT = replace(CAUTIOUS, rows=60)
 
 
 def rows(random: np.random.Generator, count: int, nodes: tuple[int, ...], tail: float = 0.0) -> list[list[Observation]]:
@@ -73,7 +74,7 @@ def test_the_share_of_errors_beyond_their_bounds_is_what_was_asked_for() -> None
     random = np.random.default_rng(2)
     shares = []
     for _ in range(40):
-        fitted = fit(flat(rows(random, 30, (6, 10), tail=0.02)))
+        fitted = fit(flat(rows(random, 30, (6, 10), tail=0.02)), PILOT)
         found = certify(fitted, flat(rows(random, 150, (9,), tail=0.02)), TOLERANCE, RISK)
         assert found.certified == RISK
         others = flat(rows(random, 400, (9,), tail=0.02))
@@ -101,7 +102,7 @@ def test_a_text_starts_with_more_nodes_the_finer_the_tolerance_and_the_rougher_i
 
 def test_where_gaps_tell_much_texts_start_low_and_where_nothing_does_they_start_safe() -> None:
     random = np.random.default_rng(5)
-    found = certify(fit(flat(rows(random, 60, (6, 10)))), flat(rows(random, 120, (11,))), TOLERANCE, RISK)
+    found = certify(fit(flat(rows(random, 60, (6, 10))), PILOT), flat(rows(random, 120, (11,))), TOLERANCE, RISK)
     seen = flat(rows(random, 100, (11,)))
     blind = replace(found, told=(50.0, 0.0, 0.0, 0.0))
     telling = replace(found, told_spread=1e-3, level_spread=2.0)
@@ -112,6 +113,11 @@ def test_where_gaps_tell_much_texts_start_low_and_where_nothing_does_they_start_
 @pytest.mark.parametrize("known", [Known(Ends(0.5, 9), 8, math.nan, 1.0), Known(Ends(0.5, 9), 8, 0.1, math.inf)])
 def test_what_is_no_number_has_no_bound(known: Known) -> None:
     assert math.isnan(CAUTIOUS.bound(known, TOLERANCE))
+
+
+def test_without_a_pilot_errors_of_other_networks_bound_nothing() -> None:
+    known = Known(Ends(0.5, 128), MOST, 1e-9, 1.0)
+    assert CAUTIOUS.bound(known, TOLERANCE) > TOLERANCE > PILOT.bound(known, TOLERANCE)
 
 
 def test_a_bound_is_never_below_what_completeness_shows() -> None:

@@ -116,7 +116,7 @@ def test_what_is_no_number_has_no_bound(known: Known) -> None:
 
 
 def test_without_a_pilot_errors_of_other_networks_bound_nothing() -> None:
-    known = Known(Ends(0.5, 128), MOST, 1e-9, 1.0)
+    known = Known(Ends(0.5, 128), MOST, 0.003, 1.0)
     assert CAUTIOUS.bound(known, TOLERANCE) > TOLERANCE > PILOT.bound(known, TOLERANCE)
 
 

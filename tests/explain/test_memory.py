@@ -69,7 +69,7 @@ def traced(model: Path) -> Any:
 def adaptive(model: Path, most: int = 10**9, error: Any = None, **options: Any) -> tuple[Any, dict[str, Failing]]:
     """The adaptive engine, and those of its programs that take batches."""
     # Enough evaluations for any text.
-    engine = engines.adaptive(model, "embeddings", 0.05, 1000, shape=BatchShape(8, 480), **options)
+    engine = engines.adaptive(model, "embeddings", 0.005, 1000, shape=BatchShape(8, 480), **options)
     sizes = {
         "_ends": lambda ids, *_: len(ids),
         "_vectors": lambda *arguments: len(arguments[-1]),

@@ -130,7 +130,7 @@ def test_a_killed_actor_costs_only_time(config: ExplainConfig, finished, tmp_pat
 
 def kill_first_worker(run: Path, killed: list[int]) -> None:
     """SIGKILL the first process of ours that is at work on a chunk, once one chunk is committed."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300  # two actors start within minutes where others work beside
     while time.monotonic() < end and not killed:
         if list((run / "attributions").glob("chunk-*")):
             killed += actors_at_work()[:1]

@@ -90,6 +90,19 @@ def test_too_few_rows_promise_nothing_and_are_taken_with_care() -> None:
     assert certify(fitted, seen[:5], TOLERANCE, RISK).quantile >= guess(RISK, 5) > guess(RISK, 50) > 2.32
 
 
+def test_errors_that_are_all_far_within_the_tolerance_give_numbers() -> None:
+    tiny = [replace(one, error=1e-6) for one in flat(rows(np.random.default_rng(6), 120, (10,)))]
+    found = certify(fit(tiny, PILOT), tiny, TOLERANCE, RISK)
+    assert math.isfinite(found.quantile)
+    assert json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_rows_without_any_number_teach_nothing() -> None:
+    found = choose_start(certify(fit([], PILOT), [], TOLERANCE, RISK), [], TOLERANCE)
+    assert (found.level, found.certified) == (PILOT.level, None)
+    assert math.isfinite(found.quantile)
+
+
 def test_a_text_starts_with_more_nodes_the_finer_the_tolerance_and_the_rougher_its_like() -> None:
     found = replace(fit(flat(rows(np.random.default_rng(4), 60, (6, 10)))), start=2.0)
     ends = Ends(0.5, 128)

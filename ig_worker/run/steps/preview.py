@@ -226,8 +226,8 @@ def _pilot(config: ExplainConfig, rows: int) -> str:
     count = rows_of_pilot(config, rows)
     if not count:
         return "none: nothing is promised of the errors"
-    most = f"at most {100 * config.risk:.3g}% of the rows may be beyond the tolerance"
-    return f"{count:,} of {_rows(rows)}, explained first, so that {most}"
+    # Whether it can promise the risk that is asked for is known when it is over.
+    return f"{count:,} of {_rows(rows)}, explained first: they say how many evaluations the others need"
 
 
 def _layer(layer: str) -> str:

@@ -14,19 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.calibration import CAUTIOUS, Calibration, Ends, Known
+from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
+from ig_worker.explain.integrals import Integral, PathEnds, integrals, open_paths
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
-from ig_worker.explain.paths import Integrated, PathPrograms, Section
-from ig_worker.explain.problems import Problem, chosen_classes, scalar
-from ig_worker.explain.product import (
-    ROUNDING,
-    STRAIGHT,
-    Float64,
-    Spread,
-    error_series,
-    grid_error,
-)
+from ig_worker.explain.paths import PathPrograms, Section
+from ig_worker.explain.problems import Problem, scalar
+from ig_worker.explain.product import ROUNDING, STRAIGHT, Float64
 from ig_worker.explain.refine import HALF_NODES, Halve, Panel, Retry, refinement
 from ig_worker.models.network import SplitNetwork
 
@@ -35,10 +29,7 @@ from ig_worker.models.network import SplitNetwork
 class _Path:
     """One problem on its way."""
 
-    problem: Problem
-    target: int
-    at_input: Float32  # class probabilities there
-    at_baseline: Float32
+    ends: PathEnds
     z: dict[float, Float32]  # z at the ends of panels, by α
     f: dict[float, float]  # F there
     spent: float = 1.0  # both ends are forward passes alone
@@ -47,9 +38,9 @@ class _Path:
     hidden: list[Float32] = field(default_factory=list)  # of each panel
     limited: bool = False
 
-    @property
-    def ends(self) -> Ends:
-        return Ends(abs(self.f[1.0] - self.f[0.0]), self.problem.tokens)
+    @classmethod
+    def of(cls, ends: PathEnds) -> _Path:
+        return cls(ends, z={0.0: ends.z0, 1.0: ends.z1}, f={0.0: ends.f0, 1.0: ends.f1})
 
     @property
     def attributions(self) -> Float64:
@@ -120,30 +111,15 @@ class AdaptiveEngine:
         """Explain problems; results come in their order."""
         results: dict[int, Explanation] = {}
         for group in group_by_length([problem.tokens for problem in problems], self._shape):
-            paths = self._open(group, [problems[i] for i in group.members])
+            opened = open_paths(self._programs, [problems[i] for i in group.members], group.length)
+            paths = [_Path.of(ends) for ends in opened]
             self._run(paths, group)
             results.update(zip(group.members, map(self._result, paths), strict=True))
         return [results[i] for i in range(len(problems))]
 
-    def _open(self, group: Group, problems: list[Problem]) -> list[_Path]:
-        z1, z0 = self._programs.open(problems, group.length)
-        at_input, at_baseline = self._programs.probabilities(z1), self._programs.probabilities(z0)
-        targets = chosen_classes(problems, at_input)
-        return [
-            _Path(
-                problem=problem,
-                target=int(t),
-                at_input=at_input[i],
-                at_baseline=at_baseline[i],
-                z={0.0: z0[i], 1.0: z1[i]},
-                f={0.0: scalar(at_baseline[i], t), 1.0: scalar(at_input[i], t)},
-            )
-            for i, (problem, t) in enumerate(zip(problems, targets, strict=True))
-        ]
-
     def _run(self, paths: list[_Path], group: Group) -> None:
         most = self._most - 1
-        first = [min(self._calibration.first(path.ends, self._tolerance), most) for path in paths]
+        first = [min(self._calibration.first(path.ends.shown, self._tolerance), most) for path in paths]
         todo = [_Todo(i, 0.0, 1.0, n, None) for i, n in enumerate(first)]
         while todo:
             self._integrate(paths, todo, group)
@@ -152,50 +128,36 @@ class AdaptiveEngine:
     def _integrate(self, paths: list[_Path], todo: list[_Todo], group: Group) -> None:
         """Integrate panels, those with equally many nodes together."""
         order = sorted(todo, key=lambda item: (item.n, item.whole, item.path, item.low))
-        for (n, whole), items in groupby(order, key=lambda item: (item.n, item.whole)):
+        for (n, whole), waiting in groupby(order, key=lambda item: (item.n, item.whole)):
+            items = list(waiting)
+            sections = [self._section(paths[item.path], item) for item in items]
+            tokens = [paths[item.path].ends.problem.tokens for item in items]
             spread = self._calibration.spread if whole else STRAIGHT
-            waiting = list(items)
-            size = max(1, group.rows // n)
-            for part in (waiting[i : i + size] for i in range(0, len(waiting), size)):
-                sections = [
-                    Section(
-                        item.path,
-                        paths[item.path].target,
-                        item.low,
-                        item.high,
-                        paths[item.path].z[item.low],
-                        paths[item.path].z[item.high],
-                    )
-                    for item in part
-                ]
-                found = self._programs.integrate(sections, n, spread, group.length)
-                self._enter(paths, part, found, spread)
+            found = integrals(self._programs, sections, n, spread, group, tokens)
+            for item, integral in zip(items, found, strict=True):
+                self._enter(paths[item.path], item, integral)
 
-    def _enter(self, paths: list[_Path], items: list[_Todo], found: Integrated, spread: Spread) -> None:
-        series = error_series(found.contributions, found.strengths, found.signed, found.absolute, spread)
-        grid = grid_error(found.contributions, found.halved)
-        for i, item in enumerate(items):
-            path = paths[item.path]
-            values = found.contributions[i, :, : path.problem.tokens].sum(axis=0, dtype=np.float64)
-            gap = float(values.sum()) - (path.f[item.high] - path.f[item.low])
-            bound = float(series[i] + grid[i])
-            if item.whole:
-                norm = max(float(np.abs(values).sum()), FLOOR)
-                known = Known(path.ends, item.n, abs(gap) / norm, bound / norm)
-                bound = norm * self._calibration.bound(known, self._tolerance)
-            panel = Panel(item.low, item.high, item.n, values, bound, gap)
-            if item.replaces is not None:
-                before = path.panels[item.replaces].values
-                panel.difference = float(np.abs(values - before).sum() + grid[i])
-            path.spent += found.cost
-            path.planned += item.n
-            hidden = None if found.hidden is None else found.hidden[i, : path.problem.tokens]
-            if item.replaces is None:
-                path.panels.append(panel)
-                path.hidden += [] if hidden is None else [hidden]
-            else:
-                path.panels[item.replaces] = panel
-                path.hidden[item.replaces : item.replaces + 1] = [] if hidden is None else [hidden]
+    def _section(self, path: _Path, item: _Todo) -> Section:
+        return Section(item.path, path.ends.target, item.low, item.high, path.z[item.low], path.z[item.high])
+
+    def _enter(self, path: _Path, item: _Todo, found: Integral) -> None:
+        change, bound = path.f[item.high] - path.f[item.low], found.series
+        if item.whole:
+            norm = max(float(np.abs(found.values).sum()), FLOOR)
+            known = found.known(path.ends.shown, item.n, change)
+            bound = norm * self._calibration.bound(known, self._tolerance)
+        panel = Panel(item.low, item.high, item.n, found.values, bound, float(found.values.sum()) - change)
+        path.spent += found.cost
+        path.planned += item.n
+        hidden = [] if found.hidden is None else [found.hidden]
+        if item.replaces is None:
+            path.panels.append(panel)
+            path.hidden += hidden
+        else:
+            before = path.panels[item.replaces].values
+            panel.difference = float(np.abs(found.values - before).sum() + found.grid)
+            path.panels[item.replaces] = panel
+            path.hidden[item.replaces : item.replaces + 1] = hidden
 
     def _next(self, paths: list[_Path], touched: list[int]) -> list[_Todo]:
         todo: list[_Todo] = []
@@ -228,7 +190,7 @@ class AdaptiveEngine:
         todo: list[_Todo] = []
         for (i, number), panel, middle, vector, at in zip(cuts, panels, middles, z, f, strict=True):
             path = paths[i]
-            path.z[middle], path.f[middle] = vector, scalar(at, path.target)
+            path.z[middle], path.f[middle] = vector, scalar(at, path.ends.target)
             path.spent += 0.5
             path.planned += 0.5
             del path.panels[number]
@@ -244,8 +206,8 @@ class AdaptiveEngine:
         change = path.f[1.0] - path.f[0.0]
         extra: dict[str, Any] = {"hidden": np.sum(path.hidden, axis=0)} if self._keep_hidden else {}
         return Explanation(
-            probabilities=path.at_input.astype(np.float32),
-            target=path.target,
+            probabilities=path.ends.at_input.astype(np.float32),
+            target=path.ends.target,
             target_probability=path.f[1.0],
             baseline_probability=path.f[0.0],
             attributions=attributions,

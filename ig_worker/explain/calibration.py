@@ -26,8 +26,11 @@ _CHANCE = 0.3  # of an error: so small its gap may be by chance
 _LEAST_SHARE = 0.2  # of the tolerance
 _APART = 2  # nodes between two rules that are to be compared
 SCOUTS = 12  # rows of a pilot that say how errors fall with the number of nodes
+_SURVEYED = 8  # of them, those that say where the nodes should lie
+_JUDGED = 0.25  # of the others: rows that refine the regressions
 _SHARE = 0.02  # of the run's evaluations that a pilot may cost beyond what its rows cost anyway
-_SCOUT_COST, _ROW_COST = 2.5, 1.6  # what a row costs beyond that, in rows
+_SURVEY_COST, _SCOUT_COST, _ROW_COST = 3.5, 2.5, 1.6  # what a row costs beyond that, in rows
+_SURVEYS_FROM = 60  # rows of a pilot, from which a survey is a small part of it
 _MOST_ROWS = 400
 _LEAST_ROWS = 3
 _STARTS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)  # spreads above what is expected, with which a text may start
@@ -78,7 +81,7 @@ class Calibration:
     """Where the nodes lie, how many there are, and what bounds their error, for one network, layer and baseline.
 
     Args:
-        centre, width: of the nodes' `Spread`.
+        centre, width: of the nodes' `Spread`; without a width they are Gauss's own.
         level: the logarithm of the error by `Ends.features`, [4]; the last falls with the number of nodes.
         level_spread: standard deviation from that, of texts.
         told: the same by `Known.features`, [4].
@@ -90,7 +93,7 @@ class Calibration:
     """
 
     centre: float = 0.5
-    width: float = 0.2
+    width: float | None = 0.2
     level: tuple[float, float, float, float] = (-1.7, 0.1, -0.1, -0.45)
     level_spread: float = 1.8
     told: tuple[float, float, float, float] = (-1.9, 0.45, 0.4, 0.0)
@@ -247,6 +250,16 @@ def _cost(calibration: Calibration, one: Observation, tolerance: float) -> float
     return first if missing <= 0 else 2 * first + max(_APART, math.ceil(missing / calibration.fall))
 
 
+def survey_rows(pilot: int) -> int:
+    """How many rows of a pilot say where the nodes should lie."""
+    return _SURVEYED if pilot >= _SURVEYS_FROM else 0
+
+
+def judge_rows(pilot: int) -> int:
+    """How many rows of a pilot refine the regressions, after the scouts."""
+    return int(_JUDGED * max(0, pilot - SCOUTS))
+
+
 def pilot_rows(total: int) -> int:
     """How many rows the pilot of a data set has; 0 where that would cost more than a fiftieth of the run.
 
@@ -255,5 +268,7 @@ def pilot_rows(total: int) -> int:
     """
     budget = _SHARE * total
     scouts = min(SCOUTS, int(budget / _SCOUT_COST))
-    rows = scouts + int((budget - scouts * _SCOUT_COST) / _ROW_COST)
+    left = budget - scouts * _SCOUT_COST
+    surveyed = left - _SURVEYED * _SURVEY_COST
+    rows = scouts + int(max(surveyed, min(left, (_SURVEYS_FROM - 1 - scouts) * _ROW_COST)) / _ROW_COST)
     return min(rows, _MOST_ROWS) if rows >= _LEAST_ROWS else 0

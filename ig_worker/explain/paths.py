@@ -13,7 +13,7 @@ from ig_worker.explain.explanation import Float32
 from ig_worker.explain.memory import Memory
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem, batch, scalars
-from ig_worker.explain.product import CELLS, TERMS, ProductRule, Spread, product_rule, remainders
+from ig_worker.explain.product import CELLS, TERMS, ProductRule, Spread, head_grid, product_rule, remainders
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
@@ -104,6 +104,43 @@ class PathPrograms:
         points = np.array(rows, np.int32), np.array(alphas, np.float32)
         return self._memory.fit(lambda size: self._at(paths, *points, size), len(rows), paths[2].shape[1])
 
+    def slopes(self, sections: Sequence[Section], n: int, spread: Spread, cells: int) -> tuple[Float32, Float32]:
+        """J and ∂F/∂z of whole paths, each along one direction u of z: that of ∫ ∂F/∂z dα.
+
+        Args:
+            sections: whole paths.
+            n: nodes.
+            spread: of them.
+            cells: equal parts of [0, 1], which the head's grid is to be summed in.
+
+        Returns:
+            J(α_s)ᵀu · (h − h'), [sections, n, tokens], and ∫ ∂F/∂z · u dα over each cell, [sections, cells].
+        """
+        rule = product_rule(n, spread, self._cells)
+        rows, alphas = [section.row for section in sections for _ in range(n)], np.tile(rule.nodes, len(sections))
+        z = self.vectors(rows, list(alphas)).reshape(len(sections), n, -1)
+        low, high, target, width = self._heads(sections)
+        points, weights = head_grid(self._cells)
+        sums = tf.constant((weights * (points // (1 / cells) == np.arange(cells)[:, None])).astype(np.float32))
+        rest = tf.constant(remainders(n, spread, self._cells).astype(np.float32))
+        interpolate = tf.constant(rule.interpolate.astype(np.float32))
+        slopes = self._cotangents(z, low, high, target, width, interpolate, sums, sums, rest)[0].numpy()
+        whole = slopes.sum(axis=1)
+        u = whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), 1e-30)
+        samples = self._pulls(rows, alphas.astype(np.float32), np.repeat(u, n, axis=0))
+        return samples.reshape(len(sections), n, -1), np.einsum("pcu,pu->pc", slopes, u)
+
+    def _pulls(self, rows: Sequence[int], alphas: Float32, v: Float32) -> Float32:
+        """J(α)ᵀv · (h − h') at a point of each of some paths, [points, tokens]."""
+        paths, every = self._open_paths(), np.array(rows, np.int32)
+
+        def run(size: int) -> Float32:
+            pieces = [slice(i, i + size) for i in range(0, len(rows), size)]
+            return np.concatenate([self._pull(*paths, every[p], alphas[p], v[p])[0].numpy() for p in pieces])
+
+        length = paths[2].shape[1]
+        return self._memory.fit(run, min(len(rows), self._shape.rows(length)), length)
+
     def _at(self, paths: Any, rows: Any, alphas: Float32, size: int) -> Float32:
         pieces = [slice(i, i + size) for i in range(0, len(rows), size)]
         return np.concatenate([self._vectors(*paths, rows[p], alphas[p]).numpy() for p in pieces])
@@ -130,13 +167,7 @@ class PathPrograms:
         rule = product_rule(n, spread, self._cells)
         alphas = np.array([section.low + (section.high - section.low) * rule.nodes for section in sections], np.float32)
         rows = np.array([section.row for section in sections], np.int32)
-        head = (
-            tf.constant(np.stack([section.at_low for section in sections])),
-            tf.constant(np.stack([section.at_high for section in sections])),
-            tf.constant([section.target for section in sections], tf.int32),
-            tf.constant([section.high - section.low for section in sections], tf.float32),
-            *self._device_matrices(n, spread, rule),
-        )
+        head = (*self._heads(sections), *self._device_matrices(n, spread, rule))
         if piece is None:
             *found, hidden = self._whole(*self._open_paths(), rows, alphas, *head)
         else:
@@ -145,6 +176,15 @@ class PathPrograms:
         kept = hidden.numpy() if self._keep_hidden else None
         cost = float(n) if piece is None else 1.5 * n
         return Integrated(contributions, strengths, signed, absolute, halved, kept, cost)
+
+    def _heads(self, sections: Sequence[Section]) -> tuple[Any, ...]:
+        """z at both ends, the target and the width of each section."""
+        return (
+            tf.constant(np.stack([section.at_low for section in sections])),
+            tf.constant(np.stack([section.at_high for section in sections])),
+            tf.constant([section.target for section in sections], tf.int32),
+            tf.constant([section.high - section.low for section in sections], tf.float32),
+        )
 
     def _in_pieces(self, paths: Any, rows: Any, alphas: Float32, head: Any, size: int) -> tuple[Any, ...]:
         sections, n = alphas.shape

@@ -20,12 +20,16 @@ from ig_worker.explain.calibration import (
     choose_start,
     fit,
     guess,
+    judge_rows,
+    survey_rows,
 )
-from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32, relative_l1
+from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, Explanation, relative_l1
+from ig_worker.explain.integrals import PathEnds, integrals, open_paths
+from ig_worker.explain.node_map import CELLS, SURVEYED, Survey, choose_map
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
-from ig_worker.explain.paths import PathPrograms, Section
-from ig_worker.explain.problems import Problem, chosen_classes, scalar
-from ig_worker.explain.product import MOST, ROUNDING, Float64, error_series, grid_error
+from ig_worker.explain.paths import PathPrograms
+from ig_worker.explain.problems import Problem
+from ig_worker.explain.product import MOST, ROUNDING, Float64, Spread
 from ig_worker.models.network import SplitNetwork
 
 _SCOUTED = (6, 10, 24)  # nodes, the last for the truth
@@ -36,22 +40,15 @@ _CHECK_FALL = 2.5  # the logarithm of the error falls by so much from a rule to 
 class _Row:
     """A row of the pilot on its way."""
 
-    problem: Problem
-    target: int
-    at_input: Float32
-    at_baseline: Float32
-    section: Section
+    path: int  # within its group
+    ends: PathEnds
     spent: float = 1.0  # both ends are forward passes alone
     sums: dict[int, Float64] = field(default_factory=dict)  # attributions by number of nodes, float64 [tokens]
     known: dict[int, Known] = field(default_factory=dict)
 
     @property
     def change(self) -> float:
-        return scalar(self.at_input, self.target) - scalar(self.at_baseline, self.target)
-
-    @property
-    def ends(self) -> Ends:
-        return Ends(abs(self.change), self.problem.tokens)
+        return self.ends.f1 - self.ends.f0
 
     @property
     def most(self) -> int:
@@ -92,23 +89,28 @@ class PilotEngine:
     def calibrate(self, problems: Sequence[Problem]) -> tuple[Calibration, list[Explanation]]:
         """What these rows, chosen at random, say of their like, and their own explanations, in their order.
 
-        The first few are scouts: rules of few nodes against one of many say how errors fall. A third of the others
-        then run as the run will, each against a rule that is much closer, and refine the regressions. The rest do the
-        same, and say by how much the bound has to be raised.
+        Where they are many, the first few are surveyed, to see where the nodes should lie. They and some more are
+        scouts: rules of few nodes against one of many say how errors fall. The judges run as the run will, each
+        against a rule that is much closer, and refine the regressions. The rest do the same, and say by how much the
+        bound has to be raised.
         """
-        scouts, third = min(SCOUTS, len(problems)), max(0, len(problems) - SCOUTS) // 3
-        parts = problems[:scouts], problems[scouts : scouts + third], problems[scouts + third :]
-        base = replace(CAUTIOUS, rows=len(problems))
+        scouts = min(SCOUTS, len(problems))
+        judges = scouts + judge_rows(len(problems))
+        parts = problems[:scouts], problems[scouts:judges], problems[judges:]
+        spread, surveyed = self._survey(problems[: survey_rows(len(problems))])
+        base = replace(CAUTIOUS, centre=spread.centre, width=spread.width, rows=len(problems))
         rows = self._observe(parts[0], lambda _: _SCOUTED, base)
+        for row, cost in zip(rows, surveyed, strict=False):
+            row.spent += cost
         seen = _observations(rows)
         found = replace(fit(seen, base), start=1.0, quantile=guess(self._risk, scouts))
-        judges = self._observe(parts[1], self._plan(found), found)
-        judged = _observations(judges)
+        others = self._observe(parts[1], self._plan(found), found)
+        judged = _observations(others)
         found = replace(fit([*seen, *judged], base), quantile=guess(self._risk, len(judged) or scouts))
         found = choose_start(found, judged or seen, self._tolerance)
-        others = self._observe(parts[2], self._plan(found), found)
-        found = certify(found, _observations(others) or judged or seen, self._tolerance, self._risk)
-        return found, [self._explanation(row, found) for row in (*rows, *judges, *others)]
+        last = self._observe(parts[2], self._plan(found), found)
+        found = certify(found, _observations(last) or judged or seen, self._tolerance, self._risk)
+        return found, [self._explanation(row, found) for row in (*rows, *others, *last)]
 
     def _plan(self, found: Calibration) -> Plan:
         """A row as the run will explain it, and a rule that is much closer."""
@@ -120,47 +122,45 @@ class PilotEngine:
 
         return plan
 
+    def _survey(self, problems: Sequence[Problem]) -> tuple[Spread, list[float]]:
+        """The map that suits these rows, and the evaluations that each has cost."""
+        seen: dict[int, Survey] = {}
+        for group in group_by_length([problem.tokens for problem in problems], self._shape):
+            opened = open_paths(self._programs, [problems[i] for i in group.members], group.length)
+            sections = [ends.section(row) for row, ends in enumerate(opened)]
+            samples, slopes = self._programs.slopes(sections, SURVEYED, Spread(), CELLS)
+            for i, member in enumerate(group.members):
+                seen[member] = Survey(samples[i, :, : problems[member].tokens], slopes[i])
+        # Forward passes at all nodes and at both ends, and a pull at all nodes.
+        return choose_map(list(seen.values()), self._tolerance), [1.0 + 1.5 * SURVEYED] * len(problems)
+
     def _observe(self, problems: Sequence[Problem], plan: Plan, by: Calibration) -> list[_Row]:
         """Integrate each problem as the plan says, with the nodes of a calibration."""
         rows: dict[int, _Row] = {}
         for group in group_by_length([problem.tokens for problem in problems], self._shape):
-            opened = self._open([problems[i] for i in group.members], group.length)
-            asked = sorted((n, i) for i, row in enumerate(opened) for n in plan(row.ends))
+            opened = open_paths(self._programs, [problems[i] for i in group.members], group.length)
+            members = [_Row(i, ends) for i, ends in enumerate(opened)]
+            asked = sorted((n, row.path) for row in members for n in plan(row.ends.shown))
             for n, items in groupby(asked, key=lambda item: item[0]):
-                self._integrate([opened[i] for _, i in items], n, group, by)
-            rows.update(zip(group.members, opened, strict=True))
+                self._integrate([members[i] for _, i in items], n, group, by)
+            rows.update(zip(group.members, members, strict=True))
         return [rows[i] for i in range(len(problems))]
 
-    def _open(self, problems: list[Problem], length: int) -> list[_Row]:
-        z1, z0 = self._programs.open(problems, length)
-        at_input, at_baseline = self._programs.probabilities(z1), self._programs.probabilities(z0)
-        targets = chosen_classes(problems, at_input)
-        return [
-            _Row(problem, int(t), at_input[i], at_baseline[i], Section(i, int(t), 0.0, 1.0, z0[i], z1[i]))
-            for i, (problem, t) in enumerate(zip(problems, targets, strict=True))
-        ]
-
     def _integrate(self, rows: list[_Row], n: int, group: Group, by: Calibration) -> None:
-        size = max(1, group.rows // n)
-        for part in (rows[i : i + size] for i in range(0, len(rows), size)):
-            found = self._programs.integrate([row.section for row in part], n, by.spread, group.length)
-            series = error_series(found.contributions, found.strengths, found.signed, found.absolute, by.spread)
-            errors = series + grid_error(found.contributions, found.halved)
-            for i, row in enumerate(part):
-                values = found.contributions[i, :, : row.problem.tokens].sum(axis=0, dtype=np.float64)
-                norm = max(float(np.abs(values).sum()), FLOOR)
-                gap = abs(float(values.sum()) - row.change) / norm
-                row.sums[n], row.known[n] = values, Known(row.ends, n, gap, float(errors[i]) / norm)
-                row.spent += found.cost
+        sections, tokens = [row.ends.section(row.path) for row in rows], [row.ends.problem.tokens for row in rows]
+        found = integrals(self._programs, sections, n, by.spread, group, tokens)
+        for row, integral in zip(rows, found, strict=True):
+            row.sums[n], row.known[n] = integral.values, integral.known(row.ends.shown, n, row.change)
+            row.spent += integral.cost
 
     def _explanation(self, row: _Row, by: Calibration) -> Explanation:
-        attributions = row.sums[row.most].astype(np.float32)
+        attributions, ends = row.sums[row.most].astype(np.float32), row.ends
         bound = by.bound(row.known[row.most], self._tolerance) + ROUNDING
         return Explanation(
-            probabilities=row.at_input.astype(np.float32),
-            target=row.target,
-            target_probability=scalar(row.at_input, row.target),
-            baseline_probability=scalar(row.at_baseline, row.target),
+            probabilities=ends.at_input.astype(np.float32),
+            target=ends.target,
+            target_probability=ends.f1,
+            baseline_probability=ends.f0,
             attributions=attributions,
             delta=float(attributions.sum(dtype=np.float64) - row.change),
             error_estimate=bound,

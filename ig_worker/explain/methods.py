@@ -11,12 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ig_worker.errors import UsageError
+from ig_worker.explain.in_tf32 import in_precision
+from ig_worker.explain.precision import FLOAT32, concrete
 from ig_worker.explain.product import LEAST_EVALUATIONS, LEAST_TOLERANCE
 from ig_worker.explain.rules import RULES, check_rule, fixed_rule
 
 if TYPE_CHECKING:
     from ig_worker.explain.calibration import Calibration
     from ig_worker.explain.packing import BatchShape
+    from ig_worker.explain.paths import PathPrograms
     from ig_worker.explain.problems import Engine
     from ig_worker.models.classifier import Classifier
 
@@ -52,6 +55,20 @@ class Settings(Protocol):
 
 
 @dataclass(frozen=True)
+class Known:
+    """What an engine may be given besides.
+
+    Args:
+        calibration: what a pilot has found, for `adaptive`; None: what goes without one.
+        programs: of the same network in the same precision, without hidden attributions, for `adaptive`; they need
+            not be traced again.
+    """
+
+    calibration: Calibration | None = None
+    programs: PathPrograms | None = None
+
+
+@dataclass(frozen=True)
 class Method:
     """One way to integrate.
 
@@ -63,7 +80,7 @@ class Method:
 
     reads: tuple[str, ...]
     check: Callable[[Settings], None]
-    engines: Mapping[str, Callable[[Settings, Classifier, BatchShape, Calibration | None], Engine]]
+    engines: Mapping[str, Callable[[Settings, Classifier, BatchShape, Known], Engine]]
 
 
 def check_method(settings: Settings, defaults: Mapping[str, Any]) -> None:
@@ -91,7 +108,7 @@ def check_method(settings: Settings, defaults: Mapping[str, Any]) -> None:
                 remedy=f"add --method {other}",
             )
     method.check(settings)
-    if settings.engine == ALIBI and settings.precision != "float32":
+    if settings.engine == ALIBI and concrete(settings.precision) != FLOAT32:
         raise UsageError(f"--precision is {settings.precision}", expected="float32 with --engine alibi")
 
 
@@ -101,7 +118,7 @@ def unread(method: str) -> set[str]:
 
 
 def build_engine(
-    settings: Settings, classifier: Classifier, shape: BatchShape, *, calibration: Calibration | None = None
+    settings: Settings, classifier: Classifier, shape: BatchShape, *, known: Known | None = None
 ) -> Engine:
     """The engine of a method, for a network.
 
@@ -109,9 +126,10 @@ def build_engine(
         settings: that `check_method` has passed.
         classifier: the network.
         shape: how batches are cut.
-        calibration: what a pilot has found, for `adaptive`; None: what goes without one.
+        known: what need not be found out again; None: nothing.
     """
-    return METHODS[settings.method].engines[settings.engine](settings, classifier, shape, calibration)
+    engine = METHODS[settings.method].engines[settings.engine](settings, classifier, shape, known or Known())
+    return in_precision(engine, settings.precision)
 
 
 def _check_adaptive(settings: Settings) -> None:
@@ -125,27 +143,30 @@ def _check_adaptive(settings: Settings) -> None:
         raise UsageError(f"--pilot is {settings.pilot!r}", expected="auto, or a number of rows; 0 for none")
 
 
-def _adaptive(settings: Settings, classifier: Classifier, shape: BatchShape, calibration: Calibration | None) -> Engine:
+def _adaptive(settings: Settings, classifier: Classifier, shape: BatchShape, given: Known) -> Engine:
     from ig_worker.explain.adaptive import AdaptiveEngine
     from ig_worker.explain.calibration import CAUTIOUS
 
     network = classifier.split(settings.layer, settings.precision)
-    tolerance, most, known = settings.tolerance, settings.max_evaluations, calibration or CAUTIOUS
-    return AdaptiveEngine(network, tolerance, most, shape, keep_hidden=settings.keep_hidden, calibration=known)
+    tolerance, most, known = settings.tolerance, settings.max_evaluations, given.calibration or CAUTIOUS
+    programs = None if settings.keep_hidden else given.programs
+    return AdaptiveEngine(
+        network, tolerance, most, shape, keep_hidden=settings.keep_hidden, programs=programs, calibration=known
+    )
 
 
 def _check_fixed(name: str, settings: Settings) -> None:
     check_rule(name, settings.n_steps)
 
 
-def _fused(settings: Settings, classifier: Classifier, shape: BatchShape, _: Calibration | None) -> Engine:
+def _fused(settings: Settings, classifier: Classifier, shape: BatchShape, _: Known) -> Engine:
     from ig_worker.explain.fused import FusedEngine
 
     network = classifier.split(settings.layer, settings.precision)
     return FusedEngine(network, fixed_rule(settings.method, settings.n_steps), shape, keep_hidden=settings.keep_hidden)
 
 
-def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape, _: Calibration | None) -> Engine:
+def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape, _: Known) -> Engine:
     from ig_worker.explain.reference import AlibiEngine  # which groups texts by itself: alibi holds whole paths
 
     hidden = settings.keep_hidden

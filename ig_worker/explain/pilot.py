@@ -9,6 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ig_worker.explain.by_nodes import by_nodes
 from ig_worker.explain.calibration import (
     CAUTIOUS,
     SCOUTS,
@@ -45,6 +46,7 @@ class _Row:
     spent: float = 1.0  # both ends are forward passes alone
     sums: dict[int, Float64] = field(default_factory=dict)  # attributions by number of nodes, float64 [tokens]
     known: dict[int, Known] = field(default_factory=dict)
+    truth: Float64 | None = None  # in float32, where that is not the precision of the sums
 
     @property
     def change(self) -> float:
@@ -55,9 +57,9 @@ class _Row:
         return max(self.sums)
 
     def observations(self) -> list[Observation]:
-        """All rules but the one with the most nodes, which is taken for the truth."""
-        truth = self.sums[self.most].astype(np.float32)
-        fewer = sorted(set(self.sums) - {self.most})
+        """All rules but the one with the most nodes, which is taken for the truth where no other is known."""
+        truth = (self.sums[self.most] if self.truth is None else self.truth).astype(np.float32)
+        fewer = sorted(set(self.sums) - ({self.most} if self.truth is None else set()))
         return [Observation(self.known[n], relative_l1(self.sums[n].astype(np.float32), truth)) for n in fewer]
 
 
@@ -73,6 +75,8 @@ class PilotEngine:
         shape: how batches are cut.
         risk: the share of rows that may be beyond their bounds.
         programs: of the same network, which need not be traced again.
+        exact: programs in float32 for the truth, where `network` multiplies in less: then bounds cover the rounding,
+            and rows are explained by the rules that others get.
     """
 
     def __init__(
@@ -82,9 +86,11 @@ class PilotEngine:
         shape: BatchShape,
         risk: float,
         programs: PathPrograms | None = None,
+        exact: PathPrograms | None = None,
     ) -> None:
         self._tolerance, self._shape, self._risk = tolerance, shape, risk
         self._programs = programs.shared(shape) if programs else PathPrograms(network, shape)
+        self._exact = exact.shared(shape) if exact else None
 
     def calibrate(self, problems: Sequence[Problem]) -> tuple[Calibration, list[Explanation]]:
         """What these rows, chosen at random, say of their like, and their own explanations, in their order.
@@ -125,10 +131,11 @@ class PilotEngine:
     def _survey(self, problems: Sequence[Problem]) -> tuple[Spread, list[float]]:
         """The map that suits these rows, and the evaluations that each has cost."""
         seen: dict[int, Survey] = {}
+        programs = self._exact or self._programs
         for group in group_by_length([problem.tokens for problem in problems], self._shape):
-            opened = open_paths(self._programs, [problems[i] for i in group.members], group.length)
+            opened = open_paths(programs, [problems[i] for i in group.members], group.length)
             sections = [ends.section(row) for row, ends in enumerate(opened)]
-            samples, slopes = self._programs.slopes(sections, SURVEYED, Spread(), CELLS)
+            samples, slopes = programs.slopes(sections, SURVEYED, Spread(), CELLS)
             for i, member in enumerate(group.members):
                 seen[member] = Survey(samples[i, :, : problems[member].tokens], slopes[i])
         # Forward passes at all nodes and at both ends, and a pull at all nodes.
@@ -140,11 +147,24 @@ class PilotEngine:
         for group in group_by_length([problem.tokens for problem in problems], self._shape):
             opened = open_paths(self._programs, [problems[i] for i in group.members], group.length)
             members = [_Row(i, ends) for i, ends in enumerate(opened)]
-            asked = sorted((n, row.path) for row in members for n in plan(row.ends.shown))
+            own = None if self._exact is None else -1  # the last is for the truth
+            asked = sorted((n, row.path) for row in members for n in plan(row.ends.shown)[:own])
             for n, items in groupby(asked, key=lambda item: item[0]):
                 self._integrate([members[i] for _, i in items], n, group, by)
             rows.update(zip(group.members, members, strict=True))
-        return [rows[i] for i in range(len(problems))]
+        found = [rows[i] for i in range(len(problems))]
+        self._tell_truth(found, [plan(row.ends.shown)[-1] for row in found], by)
+        return found
+
+    def _tell_truth(self, rows: list[_Row], nodes: list[int], by: Calibration) -> None:
+        """Integrate once more in float32, where that is not what `_integrate` does."""
+        if self._exact is None:
+            return
+        problems, targets = [row.ends.problem for row in rows], [row.ends.target for row in rows]
+        _, truths = by_nodes(self._exact, problems, nodes, self._shape, spread=by.spread, targets=targets)
+        for row, truth, n in zip(rows, truths, nodes, strict=True):
+            row.truth = truth
+            row.spent += n + 1
 
     def _integrate(self, rows: list[_Row], n: int, group: Group, by: Calibration) -> None:
         sections, tokens = [row.ends.section(row.path) for row in rows], [row.ends.problem.tokens for row in rows]

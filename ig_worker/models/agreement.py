@@ -21,7 +21,7 @@ from ig_worker.models.files import ModelFiles
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import NetworkShape, Weights
 from ig_worker.models.pretrained import reference_network
-from ig_worker.models.runtime import device_kind, exact_products, tf
+from ig_worker.models.runtime import device_kind, products, tf
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def require_agreement(keras_model: Any, weights: Weights, shape: NetworkShape) -
     ids = np.random.default_rng(0).integers(0, shape.vocabulary, (2, length), np.int32)
     mask = np.ones_like(ids)
     mask[1, max(length // 2, 1) :] = 0
-    with exact_products():
+    with products("float32"):
         theirs = keras_model(input_ids=tf.constant(ids), attention_mask=tf.constant(mask)).logits.numpy()
         halves = network.split(weights, shape, depth=0)
         h = halves.below(ModelInput(tf.constant(ids), tf.constant(mask)))

@@ -17,11 +17,9 @@ from ig_worker.models.head import HeadClassifier, build_head, save_head
 from ig_worker.models.layers import HEAD_KEY, NetworkShape
 from ig_worker.models.pretrained import load_pretrained, read_config
 from ig_worker.models.recipes import SIZES, Recipe
-from ig_worker.models.runtime import tf
+from ig_worker.models.runtime import gpus_multiply_bfloat16, tf
 from ig_worker.models.tokenize import load_tokenizer
 from ig_worker.models.wordpiece import train_tokenizer
-
-_BFLOAT16_FROM = (8, 0)  # compute capability of the first GPUs that multiply bfloat16
 
 
 @dataclass(frozen=True)
@@ -160,16 +158,10 @@ def mixed_precision() -> Iterator[str]:
     Not float16: DistilBERT's attention adds -1e30 to masked scores, which float16 cannot hold, and bfloat16 needs no
     loss scaling.
     """
-    precision = "bfloat16" if _multiplies_bfloat16() else "float32"
+    precision = "bfloat16" if gpus_multiply_bfloat16() else "float32"
     if precision == "bfloat16":
         tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         yield precision
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
-
-
-def _multiplies_bfloat16() -> bool:
-    gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    return bool(gpus) and all(found.get("compute_capability", (0, 0)) >= _BFLOAT16_FROM for found in details)

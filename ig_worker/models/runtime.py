@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ig_worker.errors import ModelError
 from ig_worker.models.environment import quiet_transformers  # before TensorFlow
+
+_BFLOAT16_FROM = (8, 0)  # compute capability of the first GPUs that multiply bfloat16
+_BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}  # of processors
 
 
 @contextmanager
@@ -43,32 +47,38 @@ with _quiet_stderr():
     tf.config.list_physical_devices()
     quiet_transformers()
 
-__all__ = ["configure", "device_kind", "exact_products", "has_gpu", "one_pass", "require_gpu", "tf"]
+__all__ = [
+    "configure", "device_kind", "faster_products", "gpus_multiply_bfloat16", "has_gpu", "one_pass", "products",
+    "require_gpu", "tf",
+]  # fmt: skip
 
 
-def configure(threads: int | None = None, precision: str = "float32") -> None:
+def configure(threads: int | None = None) -> None:
     """Prepare TensorFlow for reproducible work; call it before the first operation of a process.
+
+    GPUs multiply float32 as float32, but within `products`.
 
     Args:
         threads: CPU threads within one operation. Operations run one after another, so that an actor keeps to its
             share of the machine and sums in one order. None leaves TensorFlow's own choice.
-        precision: ``tf32`` lets GPUs round the factors of float32 products to 10 bits; any other does not. What
-            ``bfloat16`` does is up to `Classifier.split`.
     """
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
 @contextmanager
-def exact_products() -> Iterator[None]:
-    """What runs within multiplies float32 as float32, whatever `configure` was told."""
+def products(precision: str) -> Iterator[None]:
+    """What runs within multiplies float32 in `precision` on GPUs.
+
+    ``tf32`` rounds the factors to 10 bits; any other does not. What ``bfloat16`` does is up to `Classifier.split`.
+    """
     config = tf.config.experimental
     before = config.tensor_float_32_execution_enabled()
-    config.enable_tensor_float_32_execution(False)
+    config.enable_tensor_float_32_execution(precision == "tf32")
     try:
         yield
     finally:
@@ -101,6 +111,42 @@ def device_kind() -> str:
     if not gpus:
         return "cpu"
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+
+
+def gpus_multiply_bfloat16() -> bool:
+    """Whether there are GPUs, and all have units for products in bfloat16, and so in TF32."""
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return bool(gpus) and all(found.get("compute_capability", (0, 0)) >= _BFLOAT16_FROM for found in details)
+
+
+def faster_products(flags: Collection[str] | None = None) -> tuple[tuple[str, ...], str]:
+    """(precisions that this device may multiply faster than float32, why there are none where there are none).
+
+    A CPU without instructions for bfloat16 converts each factor, which takes longer than it saves.
+
+    Args:
+        flags: of the processor, as Linux names them; None: this one's.
+    """
+    if has_gpu():
+        if gpus_multiply_bfloat16():
+            return ("tf32", "bfloat16"), ""
+        return (), "this GPU multiplies neither TF32 nor bfloat16 faster"
+    found = _BFLOAT16_FLAGS & set(_processor_flags() if flags is None else flags)
+    if not found:
+        return (), "this processor multiplies bfloat16 no faster: it has neither AMX nor AVX512-BF16"
+    if "ONEDNN_MAX_CPU_ISA" in os.environ or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return (), "oneDNN may not use all that this processor has"
+    return ("bfloat16",), ""
+
+
+def _processor_flags() -> list[str]:
+    """What this processor can do, as Linux names it; nothing where that cannot be read."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
 
 
 def has_gpu() -> bool:

@@ -17,9 +17,11 @@ from ig_worker.errors import UsageError
 from ig_worker.explain.baselines import BASELINES
 from ig_worker.explain.methods import ADAPTIVE, AUTO, ENGINES, METHODS, UNSHARED, check_method
 from ig_worker.explain.perturb import REPLACEMENTS, Grid
+from ig_worker.explain.precision import AUTO as AUTO_PRECISION
+from ig_worker.explain.precision import BFLOAT16, FLOAT32, TF32
 from ig_worker.run.setting import setting
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
+PRECISIONS = (AUTO_PRECISION, FLOAT32, TF32, BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,13 @@ class ExplainConfig(DataConfig):
     pilot: str = setting(
         AUTO, "adaptive: rows that are explained first, to calibrate the others; auto by their number, 0 none", "method"
     )
-    precision: str = setting("float32", "of the network's matrix products", "model", choices=PRECISIONS)
+    precision: str = setting(
+        AUTO_PRECISION,
+        "of the network's matrix products; auto: the fastest whose rounding is lost in the tolerance, as a pilot of 60 "
+        "rows and more finds; else, and with --keep-hidden or a fixed rule, float32",
+        "model",
+        choices=PRECISIONS,
+    )
     layer: str = setting("embeddings", "embeddings, or block:K for the output of block K", "method")
     baseline: str = setting("pad", "what a text is compared with", "method", choices=BASELINES)
     target: str = setting("predicted", "predicted, label, or a class number", "method")

@@ -52,16 +52,44 @@ def test_what_one_row_needs_stays_in_float32(tiny_models) -> None:
 @pytest.mark.parametrize(("precision", "on"), [("tf32", True), ("bfloat16", False), ("float32", False)])
 def test_tf32_is_switched_on_only_where_it_is_asked_for(tiny_models, precision: str, on: bool) -> None:
     from ig_worker.explain.fused import FusedEngine
+    from ig_worker.explain.in_tf32 import in_precision
     from ig_worker.models.runtime import configure, tf
 
-    classifier = load(tiny_models["bert"])
+    configure()
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    classifier, seen = load(tiny_models["bert"]), []
     engine = FusedEngine(classifier.split("embeddings"), fixed_rule("gausslegendre", 3), SHAPE)
     cases = problems(classifier)[:2]
-    before = engine.explain(cases)
-    try:
-        configure(precision=precision)
-        assert tf.config.experimental.tensor_float_32_execution_enabled() == on
-        for a, b in zip(engine.explain(cases), before, strict=True):  # on a CPU it has no effect
-            np.testing.assert_array_equal(a.attributions, b.attributions)
-    finally:
-        configure()
+    before, plain = engine.explain(cases), engine.explain
+    engine.explain = lambda problems: (seen.append(enabled()), plain(problems))[1]  # type: ignore[method-assign]
+    for a, b in zip(in_precision(engine, precision).explain(cases), before, strict=True):  # on a CPU it has no effect
+        np.testing.assert_array_equal(a.attributions, b.attributions)
+    assert seen == [on]
+    assert not enabled()
+
+
+def test_programs_that_are_shared_stay_in_tf32_and_errors_switch_it_off() -> None:
+    from ig_worker.explain.in_tf32 import in_precision
+    from ig_worker.models.runtime import tf
+
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+
+    class Programs:
+        spared = 3
+
+        def shared(self, shape: int) -> Programs:
+            return Programs()
+
+        def open(self) -> bool:
+            return bool(enabled())
+
+        def fail(self) -> None:
+            raise ValueError("spoiled")
+
+    switched = in_precision(Programs(), "tf32")
+    assert switched.open()
+    assert switched.shared(1).open()
+    assert switched.spared == 3
+    with pytest.raises(ValueError, match="spoiled"):
+        switched.fail()
+    assert not enabled()

@@ -119,7 +119,7 @@ def test_mixed_precision_learns_and_leaves_float32_weights(tmp_path: Path, monke
     from ig_worker.models import build
     from ig_worker.models.runtime import tf
 
-    monkeypatch.setattr(build, "_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(build, "gpus_multiply_bfloat16", lambda: True)
     recipe = revise(
         RECIPES["distilbert"], from_scratch=True, blocks=1, hidden=32, heads=2, intermediate=64, vocabulary=200,
         max_length=24, batch_rows=16, learning_rate=5e-3, steps=60,

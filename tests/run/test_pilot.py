@@ -15,6 +15,7 @@ import pytest
 
 from ig_worker.errors import RunMismatchError, RunStoppedError, UsageError
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
+from ig_worker.explain.methods import Known
 from ig_worker.explain.pilot import PilotEngine
 from ig_worker.explain.problems import Target, expand
 from ig_worker.models.inputs import ModelInput
@@ -152,10 +153,10 @@ def test_the_engine_of_the_chunks_gets_the_others_only_and_the_calibration(confi
 
     seen: list[tuple[int, Calibration | None]] = []
 
-    def build(*arguments: Any, calibration: Calibration | None) -> Any:
-        engine = worker_build(*arguments, calibration=calibration)
+    def build(*arguments: Any, known: Known) -> Any:
+        engine = worker_build(*arguments, known=known)
         explain = engine.explain
-        engine.explain = lambda problems: (seen.append((len(problems), calibration)), explain(problems))[1]
+        engine.explain = lambda problems: (seen.append((len(problems), known.calibration)), explain(problems))[1]
         return engine
 
     worker_build = worker.build_engine
@@ -330,7 +331,7 @@ def test_an_old_run_is_resumed_with_its_fingerprint(config: ExplainConfig, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(explain, "with_measured", old)
         with pytest.raises(RunStoppedError):
-            explain_here(tmp_path / "run", config, Half)
+            explain_here(tmp_path / "run", replace(config, precision="float32"), Half)
     before = manifest_of(tmp_path / "run")
     bindings: list[Binding] = []
 
@@ -340,7 +341,7 @@ def test_an_old_run_is_resumed_with_its_fingerprint(config: ExplainConfig, tmp_p
             return super().explain(index, binding, guilty)
 
     assert explain_here(tmp_path / "run", config, Rest).computed == 3
-    assert set(bindings) == {Binding(before["fingerprint"], 512)}
+    assert set(bindings) == {Binding(before["fingerprint"], 512, precision="float32")}
     assert promise(manifest_of(tmp_path / "run")) == ""
 
 

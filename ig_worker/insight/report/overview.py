@@ -13,6 +13,9 @@ from ig_worker.run.steps.promise import promise
 def head(manifest: dict[str, Any], summary: RunSummary) -> View:
     """Title, method and lineage; everything that run.json says is shown somewhere."""
     config, data = part(manifest, "config"), part(manifest, "data")
+    config |= {
+        name: value for name, value in part(manifest, "identity").items() if name == "precision"
+    }  # the chosen one
     model, dataset = config.get("model"), data.get("name") or config.get("dataset")
     method = [str(config[key]) for key in ("method",) if config.get(key)]
     if method and method[0] != "adaptive" and config.get("n_steps"):

@@ -16,6 +16,7 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import Explanation
+from ig_worker.explain.precision import Choice
 from ig_worker.explain.problems import Engine, Problem, combine
 from ig_worker.explain.problems import explain_rows as explain_problems
 from ig_worker.run.chunk.rows import Explained, Row, find_failing, machine_fault, require_health
@@ -37,6 +38,7 @@ class PilotRecord:
     rows: int = 0
     evaluations: float = 0.0
     seconds: float = 0.0
+    choice: Choice | None = None  # of the precision; None: it is what was asked for, or float32
 
 
 def pilot_table(store: RunStore, count: int) -> pa.Table:

@@ -18,12 +18,14 @@ class Binding:
         batch_tokens: tokens in one batch of evaluations; 0 leaves it to the settings.
         calibration: what the adaptive engine goes by; None: what goes without a pilot.
         pilot: digest of the rows in the store that are explained already; empty: none are taken from there.
+        precision: of matrix products; empty leaves it to the settings.
     """
 
     fingerprint: str
     batch_tokens: int
     calibration: Calibration | None = None
     pilot: str = ""
+    precision: str = ""
 
     @property
     def anew(self) -> Binding:

@@ -17,9 +17,11 @@ from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.errors import RowError, RunDamagedError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
 from ig_worker.explain.calibration import Calibration
-from ig_worker.explain.explanation import STATUS_LIMIT, Explanation, relative_l1
-from ig_worker.explain.methods import ADAPTIVE, ALIBI, FUSED, build_engine
+from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, Explanation, relative_l1
+from ig_worker.explain.in_tf32 import in_precision
+from ig_worker.explain.methods import ADAPTIVE, ALIBI, FUSED, Known, build_engine
 from ig_worker.explain.packing import BatchShape
+from ig_worker.explain.precision import AUTO, FLOAT32, TF32, Choice, concrete, untried
 from ig_worker.explain.problems import Engine, Problem, choose_target, expand
 from ig_worker.explain.problems import explain_rows as explain_problems
 from ig_worker.models.files import ModelFiles
@@ -67,33 +69,43 @@ class ChunkWorker:
         self._encoder = TextEncoder(self.classifier.tokenizer, config.text_style, config.max_length)
         self._special = SpecialIds.of(self.classifier.tokenizer)
         baseline_ids(np.zeros(0, np.int32), config.baseline, self._special)  # refuses what the tokenizer lacks
-        self._engines: dict[tuple[Purpose, int, Calibration | None], Engine] = {}
+        self._engines: dict[tuple[Purpose, int, Calibration | None, str], Engine] = {}
         self._pilot: tuple[str, dict[str, Explanation]] = "", {}  # digest of its rows, and these by their ids
-        self._traced: PathPrograms | None = None
+        self._traced: dict[str, PathPrograms] = {}  # by their precision: tracing takes seconds
 
     def _engine(self, purpose: Purpose, binding: Binding = UNBOUND) -> Engine:
         """An engine, made once: its compiled programs are worth keeping."""
-        key = purpose, binding.batch_tokens, binding.calibration
+        key = purpose, binding.batch_tokens, binding.calibration, self._precision(binding)
         if key not in self._engines:
-            self._engines[key] = self._make_engine(purpose, self._shape(binding.batch_tokens), binding.calibration)
+            self._engines[key] = self._make_engine(purpose, binding)
         return self._engines[key]
 
-    def _make_engine(self, purpose: Purpose, shape: BatchShape, calibration: Calibration | None) -> Engine:
-        config = self._config
+    def _precision(self, binding: Binding) -> str:
+        return concrete(binding.precision or self._config.precision)
+
+    def _make_engine(self, purpose: Purpose, binding: Binding) -> Engine:
+        config, shape = replace(self._config, precision=self._precision(binding)), self._shape(binding.batch_tokens)
         if purpose is Purpose.REFINED:
             from ig_worker.explain.refined import RefinedEngine
 
-            return RefinedEngine(self.classifier.split(config.layer), shape, self._traced)
+            return RefinedEngine(self.classifier.split(config.layer), shape, self._traced.get(FLOAT32))
         if purpose is not Purpose.RUN:
             config = replace(
                 config, engine=ALIBI if purpose is Purpose.ALIBI else FUSED, method=AUDIT_METHOD, n_steps=AUDIT_STEPS,
-                precision="float32", keep_hidden=False,
+                precision=FLOAT32, keep_hidden=False,
             )  # fmt: skip
-        engine = build_engine(config, self.classifier, shape, calibration=calibration)
-        if config.method == ADAPTIVE and config.precision == "float32" and not config.keep_hidden:
-            # They are the refined reference's, too, and tracing takes seconds.
-            self._traced = engine.programs  # type: ignore[attr-defined]
-        return engine
+        own = config.method == ADAPTIVE and not config.keep_hidden
+        programs = self._programs(config.precision) if own else None
+        return build_engine(config, self.classifier, shape, known=Known(binding.calibration, programs))
+
+    def _programs(self, precision: str) -> PathPrograms:
+        """What multiplies in a precision; those in float32 are the refined reference's, too."""
+        from ig_worker.explain.paths import PathPrograms
+
+        name = FLOAT32 if precision == TF32 else precision  # the same programs, run in another way
+        if name not in self._traced:
+            self._traced[name] = PathPrograms(self.classifier.split(self._config.layer, name), self._shape(0))
+        return in_precision(self._traced[name], precision)
 
     def _shape(self, batch_tokens: int) -> BatchShape:
         tokens = batch_tokens or self._config.batch_tokens or BatchShape.batch_tokens
@@ -102,10 +114,12 @@ class ChunkWorker:
     def measure_batch(self, device: str, rows: int) -> int:
         """Tokens in one batch of evaluations that suit this device, for a run of so many rows; see `explain.sweep`."""
         from ig_worker.explain.sweep import suitable_batch
+        from ig_worker.models.runtime import products
 
-        network = self.classifier.split(self._config.layer, self._config.precision)
-        longest, precision = self._config.max_length, self._config.precision
-        return suitable_batch(network, self.classifier.shape, device, longest, precision, rows)
+        longest, precision = self._config.max_length, concrete(self._config.precision)
+        network = self.classifier.split(self._config.layer, precision)
+        with products(precision):
+            return suitable_batch(network, self.classifier.shape, device, longest, precision, rows)
 
     def explain_chunk(self, store: RunStore, index: int, binding: Binding, guilty: Sequence[int] = ()) -> ChunkRecord:
         """Explain a chunk and commit it. Rows that cannot be explained go to quarantine, each with its reason.
@@ -193,19 +207,53 @@ class ChunkWorker:
             )
         self._pilot = binding.pilot, explanations(rows)
 
-    def explain_pilot(self, store: RunStore, count: int, binding: Binding) -> PilotRecord:
-        """Explain `count` rows of the run, chosen by their ids, write them, and tell what the others go by."""
+    def explain_pilot(self, store: RunStore, count: int, binding: Binding, rows_each: int = 0) -> PilotRecord:
+        """Explain `count` rows of the run, chosen by their ids, write them, and tell what the others go by.
+
+        Args:
+            store: the run.
+            count: rows of the pilot.
+            binding: of the run, so far.
+            rows_each: rows of the run that each actor has to explain, about.
+        """
         from ig_worker.explain.pilot import PilotEngine
 
         started, config = time.monotonic(), self._config
-        network, shape = self.classifier.split(config.layer, config.precision), self._shape(binding.batch_tokens)
-        plain, rows = self._engine(Purpose.RUN, binding), self._rows(pilot_table(store, count), {})[0]
-        engine = PilotEngine(network, config.tolerance, shape, config.risk, programs=self._traced)
+        shape, rows = self._shape(binding.batch_tokens), self._rows(pilot_table(store, count), {})[0]
+        choice, tried = self._choose_precision(rows[:count], shape, rows_each)
+        binding = replace(binding, precision=choice.precision)
+        exact = choice.precision == FLOAT32 or not choice.exact_truth
+        engine = PilotEngine(
+            self.classifier.split(config.layer, choice.precision), config.tolerance, shape, config.risk,
+            programs=self._programs(choice.precision), exact=None if exact else self._programs(FLOAT32),
+        )  # fmt: skip
+        plain = self._engine(Purpose.RUN, binding)
         calibration, explained = calibrate(engine, plain, rows, count, self._known_good())
+        if not choice.exact_truth:  # by its own rules alone, a precision does not see what it rounds
+            calibration = replace(calibration, certified=None)
+        count, spent = len(explained), tried + sum(result.evaluations for _, result in explained)
+        if not exact:  # by one rule each; what that was too few for is explained again with the others
+            explained = [(row, result) for row, result in explained if result.status == STATUS_CONVERGED]
         keep = explained and not config.keep_hidden  # which the pilot has none of
         digest = store.pilot.write(attributions_table(explained)) if keep else ""
-        spent = sum(result.evaluations for _, result in explained)
-        return PilotRecord(calibration, digest, len(explained), spent, time.monotonic() - started)
+        return PilotRecord(calibration, digest, count, spent, time.monotonic() - started, choice)
+
+    def _choose_precision(self, rows: Sequence[Row], shape: BatchShape, rows_each: int) -> tuple[Choice, float]:
+        """The precision of the run, and the evaluations that this took."""
+        from ig_worker.explain.precision_trial import PrecisionTrial
+        from ig_worker.models.runtime import faster_products
+
+        config = self._config
+        candidates, lacking = faster_products() if config.precision == AUTO else ((), "")
+        reason = untried(config.precision, len(rows), candidates, lacking, final=not config.keep_hidden)
+        if reason:
+            asked = concrete(config.precision)
+            return Choice(asked, reason, exact_truth=asked == FLOAT32), 0.0
+        problems = [problem for row in rows for problem in row.problems]
+        trial = PrecisionTrial(self._programs, problems, shape, tolerance=config.tolerance, risk=config.risk)
+        if config.precision == AUTO:
+            return trial.choose(candidates, rows_each), trial.evaluations
+        return trial.judge(config.precision), trial.evaluations
 
     def _known_good(self) -> Problem:
         """A problem that every healthy engine can explain."""
@@ -257,7 +305,9 @@ class ChunkWorker:
     def _forward(self) -> Forward:
         from ig_worker.explain.forward import Forward
 
-        return Forward(self.classifier.split(self._config.layer, self._config.precision), self._shape(0))
+        precision = self._precision(UNBOUND)
+        network = self.classifier.split(self._config.layer, precision)
+        return in_precision(Forward(network, self._shape(0)), precision)
 
     def _rows(self, table: pa.Table, faults: RowFaults) -> tuple[list[Row], RowFaults]:
         """Tokenized rows without known faults, and the faults, to which bad labels have been added."""

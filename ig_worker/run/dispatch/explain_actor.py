@@ -69,7 +69,7 @@ class Actor:
         from ig_worker.models import runtime  # TensorFlow: seconds, which what is not shared need not cost
         from ig_worker.run.chunk.worker import ChunkWorker
 
-        runtime.configure(self._settings.cpus_per_actor, self._config.precision)
+        runtime.configure(self._settings.cpus_per_actor)
         if self._settings.gpus_per_actor:
             runtime.require_gpu()
         self._store.storage.patience_s = RUN_PATIENCE_S
@@ -82,10 +82,10 @@ class Actor:
 
         return self._worker.measure_batch(runtime.device_kind(), rows)
 
-    def pilot(self, count: int, binding: Binding) -> PilotRecord:
-        """Explain and write the rows of the pilot; returns what the others go by."""
+    def pilot(self, count: int, binding: Binding, rows_each: int = 0) -> PilotRecord:
+        """Explain and write the rows of the pilot; returns what the others go by. See `ChunkWorker.explain_pilot`."""
         with logs.about(run=logs.run_name(self._place)):
-            return self._worker.explain_pilot(self._store, count, binding)
+            return self._worker.explain_pilot(self._store, count, binding, rows_each)
 
     def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
         """Explain a chunk and commit it, without the rows that are found to end their process."""

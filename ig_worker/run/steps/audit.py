@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ig_worker import schema
+from ig_worker.explain.precision import concrete
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.steps.recompute import AGREEMENT
 from ig_worker.run.store.run_store import RunStore
@@ -61,13 +62,12 @@ def write_audit(store: RunStore, fingerprint: str, share: float, records: list[d
 def worst_beyond(audit: pa.Table, config: ExplainConfig) -> Beyond | None:
     """The row of an audit that is furthest beyond what `config` allows, as a multiple of it; None: none is.
 
-    By default the engines may differ by 1e-3 at the fixed rule that they share, by TF32's rounding where that is
-    allowed. What an adaptive run wrote may differ from the refined reference by the tolerance, or by the rounding of
-    `--precision`, or, where `--max-evaluations` came first, by what the run itself says of that row.
+    By default the engines may differ by 1e-3 at the fixed rule that they share, both in float32. What an
+    adaptive run wrote may differ from the refined reference by the tolerance, or by the rounding of `--precision`, or,
+    where `--max-evaluations` came first, by what the run itself says of that row.
     """
-    rounding = AGREEMENT[config.precision]
-    fixed = max(_FIXED_LIMIT, rounding) if config.precision == "tf32" else _FIXED_LIMIT
-    limits = {"relative_l1": fixed, "refined_relative_l1": max(config.tolerance, rounding)}
+    rounding = AGREEMENT[concrete(config.precision)]
+    limits = {"relative_l1": _FIXED_LIMIT, "refined_relative_l1": max(config.tolerance, rounding)}
     found = []
     for row in audit.to_pylist():
         for column, limit in limits.items():

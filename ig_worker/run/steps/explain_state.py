@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ig_worker.errors import RunStoppedError
+from ig_worker.explain.precision import FLOAT32, without_trial
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.pilot import PilotRecord
 from ig_worker.run.chunk.records import Binding
@@ -74,8 +75,11 @@ class ActiveRun:
         content = json.loads(json.dumps(record.calibration.to_json()))  # as run.json gives it back: lists, not tuples
         self.identity |= {"calibration": content, "pilot_digest": record.digest}
         self.has_pilot = bool(record.digest)
-        self.manifest = {key: value for key, value in self.manifest.items() if key != "pilot"}
+        choice = record.choice or without_trial(self.config.precision)
+        self.identity["precision"] = choice.precision
+        self.manifest = {key: value for key, value in self.manifest.items() if key not in ("pilot", "precision")}
         self.manifest |= {"pilot": told} if told else {}
+        self.manifest |= {"precision": choice.to_json()} if self.config.precision != FLOAT32 else {}
         self._write_identity()
 
     def _write_identity(self) -> None:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from ig_worker.errors import (
     RunStoppedError,
     StorageError,
 )
+from ig_worker.explain.precision import FLOAT32, concrete
 from ig_worker.run.deadline import AGAIN, Overdue
 from ig_worker.run.steps.audit import read_audit, worst_beyond
 from ig_worker.run.steps.explain_state import ActiveRun
@@ -70,7 +71,11 @@ def conclude(run: ActiveRun) -> RunResult:
 
 def _result(run: ActiveRun, commits: Mapping[int, Commit], audits: pa.Table | None) -> RunResult:
     quarantined = sum(len(commit.quarantined) for commit in commits.values())
-    beyond = None if audits is None else worst_beyond(audits, run.config)
+    beyond = (
+        None
+        if audits is None
+        else worst_beyond(audits, replace(run.config, precision=concrete(run.identity.get("precision", FLOAT32))))
+    )
     fault = beyond.line(run.store.storage.describe("aggregates/audit.parquet")) if beyond else ""
     return RunResult(
         exit_code=EXIT_DAMAGED if fault else EXIT_QUARANTINED if quarantined else EXIT_OK,

@@ -10,6 +10,7 @@ from typing import Any
 from ig_worker.errors import RunStoppedError
 from ig_worker.explain.calibration import CAUTIOUS
 from ig_worker.explain.methods import ADAPTIVE
+from ig_worker.explain.precision import AUTO, FLOAT32, concrete
 from ig_worker.run import logs
 from ig_worker.run.chunk.pilot import PilotRecord
 from ig_worker.run.config import ExplainConfig
@@ -20,7 +21,7 @@ from ig_worker.run.progress import meter
 from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.pilot_size import rows_of_pilot
 
-CALIBRATION, DIGEST = "calibration", "pilot_digest"
+CALIBRATION, DIGEST, PRECISION = "calibration", "pilot_digest", "precision"
 _MEASURED = ("batch_tokens", CALIBRATION, DIGEST)
 _SINCE = ("risk", "pilot")  # settings that came with the pilot
 
@@ -40,18 +41,35 @@ def with_measured(
     identity = {**asked, "batch_tokens": config.batch_tokens}
     if config.method == ADAPTIVE:
         identity |= {CALIBRATION: None, DIGEST: ""}
+    else:  # nobody measures it
+        identity[PRECISION] = concrete(config.precision)
+    chosen = before.get(PRECISION, FLOAT32) if _was_auto(config, manifest, committed) else None
     if committed and CALIBRATION not in before:  # a run from before there were pilots goes on without
         apart = {CALIBRATION, DIGEST, *(name for name in _SINCE if identity.get(name) == _default(name))}
         identity = {name: value for name, value in identity.items() if name not in apart}
     given = {
         name: value for name, value in identity.items() if name not in _MEASURED or (name == "batch_tokens" and value)
     }
+    if chosen:
+        given[PRECISION] = chosen
     same = all(before.get(name) == value for name, value in given.items())
     if committed or (same and not manifest.get("pilot", {}).get("failed")):
         identity |= {name: before[name] for name in (CALIBRATION, DIGEST) if name in before and name in identity}
+        identity |= {PRECISION: chosen} if chosen else {}
     if (committed or identity.get(CALIBRATION)) and not config.batch_tokens:
         identity["batch_tokens"] = before.get("batch_tokens", 0)
     return identity
+
+
+def _was_auto(config: ExplainConfig, manifest: Mapping[str, Any], committed: bool) -> bool:
+    """Whether the precision is the pilot's to choose, and the one in run.json is by its choice.
+
+    A run with results from before pilots chose goes on in float32.
+    """
+    if config.precision != AUTO or config.method != ADAPTIVE:
+        return False
+    older = committed and manifest.get("identity", {}).get(PRECISION) == FLOAT32
+    return older or manifest.get("config", {}).get(PRECISION) == AUTO
 
 
 def _default(name: str) -> Any:
@@ -77,12 +95,15 @@ def run_pilot(run: ActiveRun, crew: Crew) -> None:
         run.calibrate(PilotRecord(CAUTIOUS), {})
         return
     ledger = Ledger(["pilot"])
-    step = Step(order=lambda _: ("pilot", count, run.binding), failed="the pilot failed")
+    rows_each = run.prepared.rows // max(1, crew.actors)
+    step = Step(order=lambda _: ("pilot", count, run.binding, rows_each), failed="the pilot failed")
     try:
         with meter("pilot, reviews", count) as shown:
             for event in work_through(crew, ledger, step, run.check):
                 shown.update(event.record.rows)
                 run.calibrate(event.record, _told(event.record))
+        if run.identity[PRECISION] != FLOAT32:
+            logs.tell(f"precision: {run.manifest['precision']['reason']}")
     except RunStoppedError as error:
         if not ledger.given_up:  # a deadline, or another driver
             raise

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ig_worker.data.sources import Documents
 from ig_worker.errors import RunDamagedError, UsageError
+from ig_worker.explain.precision import FLOAT32
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import layer_depth
 from ig_worker.run.config import ActorSettings, ExplainConfig
@@ -89,7 +90,7 @@ def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[
     """The configuration in a run.json that has results, and the files of the run's model.
 
     Args:
-        manifest: the content of run.json.
+        manifest: the content of run.json. Its precision is the one that was chosen.
         model: where the model is now; None is where it was.
 
     Raises:
@@ -97,6 +98,7 @@ def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[
     """
     known = {setting.name for setting in fields(ExplainConfig)}
     values = {name: value for name, value in manifest["config"].items() if name in known}
+    values["precision"] = manifest["identity"].get("precision", FLOAT32)  # that was chosen
     config = ExplainConfig(**values | ({"model": model} if model else {}))
     files = find_model(config.model, config.revision)
     identity = manifest["identity"]

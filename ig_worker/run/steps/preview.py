@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ig_worker.explain.methods import ADAPTIVE
+from ig_worker.explain.precision import AUTO, FLOAT32, untried
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import NetworkShape
-from ig_worker.run.config import ExplainConfig
+from ig_worker.run.config import PRECISIONS, ExplainConfig
 from ig_worker.run.steps.pilot_size import rows_of_pilot
 
 CAUTIONS = ("assumed", "suspicious")  # names of lines that a person should not overlook
@@ -90,6 +91,7 @@ class Preview:
         if self.trial is not None:
             told.append(("trial", self.trial.line()))
         told += [("pilot", _pilot(config, self.rows))] if config.method == ADAPTIVE else []
+        told.append(("precision", _precision(config, self.rows)))
         told.append(("cost", self._cost()))
         for name, lines in zip(CAUTIONS, (self.assumed, self.suspicious), strict=True):
             told += [(name, line) for line in lines]
@@ -228,6 +230,17 @@ def _pilot(config: ExplainConfig, rows: int) -> str:
         return "none: nothing is promised of the errors"
     # Whether it can promise the risk that is asked for is known when it is over.
     return f"{count:,} of {_rows(rows)}, explained first: they say how many evaluations the others need"
+
+
+def _precision(config: ExplainConfig, rows: int) -> str:
+    why = untried(config.precision, rows_of_pilot(config, rows), PRECISIONS, "", final=not config.keep_hidden)
+    if config.precision != AUTO:
+        return config.precision
+    return (
+        f"{FLOAT32}: {why}"
+        if why
+        else f"{FLOAT32}, or what the pilot finds faster, and its rounding lost in the tolerance"
+    )
 
 
 def _layer(layer: str) -> str:

@@ -27,6 +27,9 @@ def promise(manifest: Mapping[str, Any]) -> str:
     if known.certified is not None:
         by = f"by {known.rows:,} rows of a pilot"
         return f"at most {100 * known.certified:.3g}% of the rows are expected beyond the tolerance {tolerance:g}, {by}"
+    precision = manifest.get("precision")
+    if known.rows and isinstance(precision, Mapping) and precision.get("covered") is False:
+        return f"no promise: what {precision.get('chosen')} rounds is more than the tolerance leaves, or is not known"
     if known.rows:
         return f"no promise: a pilot of {known.rows:,} rows is too small for a risk of {risk:g}"
     failed = "failed" in (manifest.get("pilot") or {})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.run.dispatch.attempt_log import ATTEMPTS, failed_attempts
@@ -28,6 +30,7 @@ class Status:
     quarantined: dict[str, int]  # by reason
     failed_attempts: dict[str, int]  # by how they ended
     promise: str = ""  # of the errors
+    precision: str = ""  # of matrix products, and why
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -41,6 +44,8 @@ class Status:
             f"rows        {self.explained} of {self.rows} explained, {sum(self.quarantined.values())} quarantined",
         ]
         lines += [f"            {count} {reason}" for reason, count in sorted(self.quarantined.items())]
+        if self.precision:
+            lines.append(f"precision   {self.precision}")
         if self.promise:
             lines.append(f"errors      {self.promise}")
         if self.failed_attempts:
@@ -79,7 +84,15 @@ def read_status(store: RunStore) -> Status:
         quarantined=dict(Counter(store.results.quarantined(commits).column("reason").to_pylist())),
         failed_attempts=dict(failed_attempts(store.storage)),
         promise=promise(manifest),
+        precision=_precision(manifest),
     )
+
+
+def _precision(manifest: Mapping[str, Any]) -> str:
+    """What was chosen and why; what was asked for where nothing is chosen, or nothing was to be."""
+    asked, chosen = (manifest.get(part, {}).get("precision", "") for part in ("config", "identity"))
+    told = manifest.get("precision", {})
+    return f"{chosen}: {told['reason']}" if told else chosen or asked
 
 
 def _listed(dataset: str | list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ig_worker.data.plan import chunk_count
+from ig_worker.explain.precision import AUTO
 from ig_worker.run.identity import fingerprint
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.manifest import manifest_checksum
@@ -30,7 +31,8 @@ def manifest_faults(manifest: dict[str, Any], prepared: Prepared) -> list[str]:
         faults.append("names two data sets")
     settings = manifest.get("config", {})
     shared = sorted(settings.keys() & identity.keys() - ({_MEASURED} if not settings.get(_MEASURED) else set()))
-    differing = [name for name in shared if settings[name] != identity[name]]
+    chosen = {"precision"} if settings.get("precision") == AUTO else set()
+    differing = [name for name in shared if settings[name] != identity[name] and name not in chosen]
     if differing:
         faults.append(f"has settings that are not of its fingerprint: {', '.join(differing)}")
     return faults

@@ -231,8 +231,9 @@ def test_rows_of_the_pilot_are_final_where_the_runs_own_rule_was_enough(fast: Pa
     assert len(rows) == ROWS - 4
     others = {tuple(row["input_ids"]): row["probabilities"] for id, row in rows.items() if id not in pilot}
     alike = [(row["probabilities"], others.get(tuple(row["input_ids"]))) for row in pilot.values()]
-    assert [one for one, _ in alike] == [other or one for one, other in alike]  # those of bfloat16
-    assert any(other for _, other in alike)
+    compared = [(one, other) for one, other in alike if other]
+    assert compared
+    assert all(one == pytest.approx(other, abs=2e-7) for one, other in compared)  # but for the batch, bfloat16's too
 
 
 def test_recomputing_is_done_in_what_was_chosen_and_holds_it_against_float32(fast: Path) -> None:

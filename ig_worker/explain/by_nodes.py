@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 
+from ig_worker.explain.integrals import integrals, open_paths
 from ig_worker.explain.packing import BatchShape, group_by_length
-from ig_worker.explain.paths import PathPrograms, Section
-from ig_worker.explain.problems import Problem, chosen_classes
+from ig_worker.explain.paths import PathPrograms
+from ig_worker.explain.problems import Problem
 from ig_worker.explain.product import Float64, Spread
 
 
@@ -34,19 +36,13 @@ def by_nodes(
     """
     chosen, found = [0] * len(problems), [np.zeros(0)] * len(problems)
     for group in group_by_length([problem.tokens for problem in problems], shape):
-        part = [problems[i] for i in group.members]
-        z1, z0 = programs.open(part, group.length)
-        own = (
-            chosen_classes(part, programs.probabilities(z1)) if targets is None else [targets[i] for i in group.members]
-        )
-        sections = [Section(i, int(t), 0.0, 1.0, z0[i], z1[i]) for i, t in enumerate(own)]
-        order = sorted(range(len(part)), key=lambda i: nodes[group.members[i]])
+        opened = open_paths(programs, [problems[i] for i in group.members], group.length)
+        if targets is not None:
+            opened = [replace(ends, target=targets[i]) for i, ends in zip(group.members, opened, strict=True)]
+        order = sorted(range(len(opened)), key=lambda i: nodes[group.members[i]])
         for n, items in groupby(order, key=lambda i: nodes[group.members[i]]):
-            waiting, size = list(items), max(1, group.rows // n)
-            for some in (waiting[i : i + size] for i in range(0, len(waiting), size)):
-                sums = programs.integrate([sections[i] for i in some], n, spread, group.length).contributions
-                for i, values in zip(some, sums, strict=True):
-                    tokens = part[i].tokens
-                    found[group.members[i]] = values[:, :tokens].sum(axis=0, dtype=np.float64)
-                    chosen[group.members[i]] = int(own[i])
+            rows = list(items)
+            sections, tokens = [opened[i].section(i) for i in rows], [opened[i].problem.tokens for i in rows]
+            for i, one in zip(rows, integrals(programs, sections, n, spread, group, tokens), strict=True):
+                found[group.members[i]], chosen[group.members[i]] = one.values, opened[i].target
     return chosen, found

@@ -51,9 +51,14 @@ class _Path:
         return max(float(np.abs(self.attributions).sum()), FLOOR)
 
     @property
-    def estimate(self) -> float:
-        """Of the relative L1 error."""
+    def error(self) -> float:
+        """Of the relative L1 error, what decides whether the path is done."""
         return sum(panel.error for panel in self.panels) / self.norm + ROUNDING
+
+    @property
+    def estimate(self) -> float:
+        """Of the relative L1 error, what is written."""
+        return sum(panel.estimate for panel in self.panels) / self.norm + ROUNDING
 
 
 @dataclass(frozen=True)
@@ -141,12 +146,13 @@ class AdaptiveEngine:
         return Section(item.path, path.ends.target, item.low, item.high, path.z[item.low], path.z[item.high])
 
     def _enter(self, path: _Path, item: _Todo, found: Integral) -> None:
-        change, bound = path.f[item.high] - path.f[item.low], found.series
+        change = path.f[item.high] - path.f[item.low]
+        panel = Panel(item.low, item.high, item.n, found.values, found.series, float(found.values.sum()) - change)
         if item.whole:
             norm = max(float(np.abs(found.values).sum()), FLOOR)
-            known = found.known(path.ends.shown, item.n, change)
-            bound = norm * self._calibration.bound(known, self._tolerance)
-        panel = Panel(item.low, item.high, item.n, found.values, bound, float(found.values.sum()) - change)
+            known, again = found.known(path.ends.shown, item.n, change), item.replaces is not None
+            panel.bound = norm * self._calibration.bound(known, self._tolerance, again=again)
+            panel.written = norm * self._calibration.estimate(known, self._tolerance)
         path.spent += found.cost
         path.planned += item.n
         hidden = [] if found.hidden is None else [found.hidden]
@@ -164,9 +170,9 @@ class AdaptiveEngine:
         cuts: list[tuple[int, int]] = []
         for i in touched:
             path = paths[i]
-            if path.estimate <= self._tolerance:
+            if path.error <= self._tolerance:
                 continue
-            if not np.isfinite(path.estimate):  # nothing is gained by more of it
+            if not np.isfinite(path.error):  # nothing is gained by more of it
                 path.limited = True
                 continue
             goal = (self._tolerance - ROUNDING) * path.norm
@@ -212,7 +218,8 @@ class AdaptiveEngine:
             baseline_probability=path.f[0.0],
             attributions=attributions,
             delta=float(attributions.sum(dtype=np.float64) - change),
-            error_estimate=path.estimate,
+            # What is done is within the tolerance as surely as was promised, whatever else is said of it.
+            error_estimate=path.estimate if path.limited else min(path.estimate, self._tolerance),
             evaluations=path.spent,
             status=STATUS_LIMIT if path.limited else STATUS_CONVERGED,
             **extra,

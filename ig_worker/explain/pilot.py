@@ -175,7 +175,7 @@ class PilotEngine:
 
     def _explanation(self, row: _Row, by: Calibration) -> Explanation:
         attributions, ends = row.sums[row.most].astype(np.float32), row.ends
-        bound = by.bound(row.known[row.most], self._tolerance) + ROUNDING
+        bound = by.estimate(row.known[row.most], self._tolerance) + ROUNDING
         return Explanation(
             probabilities=ends.at_input.astype(np.float32),
             target=ends.target,

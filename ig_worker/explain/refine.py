@@ -25,11 +25,17 @@ class Panel:
     bound: float  # of its L1 error
     gap: float  # by which its sum misses F(high) − F(low)
     difference: float = math.inf  # L1, from the same panel with fewer nodes
+    written: float = math.inf  # bound that is written, where it is not `bound`
 
     @property
     def error(self) -> float:
         """Estimated L1 error: the bound or what a second rule says, but never less than what completeness shows."""
         return max(min(self.bound, self.difference), abs(self.gap))
+
+    @property
+    def estimate(self) -> float:
+        """L1 error that is written."""
+        return max(min(self.bound if math.isinf(self.written) else self.written, self.difference), abs(self.gap))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ LEAST_PILOT = 60  # rows of a pilot, from which a trial is a small part of it
 ROWS, NODES, LAPS = 12, 8, 5  # of a trial
 _LEAST_SECONDS = 120.0  # that an actor computes in float32: of less nothing worth the wait can be saved
 _EACH = 10.0  # evaluations of a row, about
-_ROOM = 0.2  # of the tolerance is left to rounding: errors so small no bound is ever below
+_ROOM = 0.2  # of the tolerance is left to rounding
 _GAIN = 0.1  # of float32's time, at least
 _PRIOR_ROWS, _PRIOR_SPREAD = 4, 1.0  # of the logarithm of rounding errors: as many rows, and from text to text
 

@@ -68,6 +68,23 @@ def explain_here(place: Path, config: ExplainConfig, kind: type = Here, **more: 
     return explain_run(str(place), config, executor=InProcess(kind), **more)
 
 
+def interrupted(method: str, after: int) -> type[Shared]:
+    """An actor that is interrupted instead of doing what `method` does once more than `after` times."""
+    calls: list[str] = []
+
+    class Interrupted(Shared):
+        pass
+
+    def stop(self: Any, *arguments: Any) -> Any:
+        if len(calls) == after:
+            raise KeyboardInterrupt
+        calls.append(method)
+        return getattr(Shared, method)(self, *arguments)
+
+    setattr(Interrupted, method, stop)
+    return Interrupted
+
+
 explain_run_here = partial(explain_run, executor=InProcess(Shared))  # what jobs and nights call, in their tests
 
 

@@ -33,7 +33,7 @@ from ig_worker.run.steps.status import read_status
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clusters import one_node
-from tests.run.in_process import Here, Shared, StandIn, explain_here
+from tests.run.in_process import Here, Shared, StandIn, explain_here, interrupted
 from tests.run.test_worker import GOOD, POISON, STRANGE, ScriptedEngine
 from tests.run.test_worker import rows as scripted_rows
 
@@ -241,20 +241,8 @@ def whole(config: ExplainConfig, tmp_path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("method", "after"), [("pilot", 0), ("explain", 0), ("explain", 3)])
 def test_an_interrupted_run_ends_with_the_same_bytes(config, tmp_path, whole, method: str, after: int) -> None:
-    calls: list[str] = []
-
-    class Interrupted(Shared):
-        pass
-
-    def stop(self: Any, *arguments: Any) -> Any:
-        if len(calls) == after:
-            raise KeyboardInterrupt
-        calls.append(method)
-        return getattr(Shared, method)(self, *arguments)
-
-    setattr(Interrupted, method, stop)
     with pytest.raises(RunStoppedError):
-        explain_here(tmp_path / "run", config, Interrupted)
+        explain_here(tmp_path / "run", config, interrupted(method, after))
     explain_here(tmp_path / "run", config, Shared)
     assert files(tmp_path / "run") == whole
     assert manifest_of(tmp_path / "run")["fingerprint"] == manifest_of(tmp_path / "whole")["fingerprint"]

@@ -26,7 +26,7 @@ from ig_worker.run.steps.recompute import recompute
 from ig_worker.run.steps.status import read_status
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
-from tests.run.in_process import Shared, explain_here
+from tests.run.in_process import Shared, explain_here, interrupted
 from tests.run.test_pilot import files, manifest_of
 from tests.tiny import save_tiny_model
 
@@ -153,20 +153,8 @@ def test_a_processor_without_bfloat16_tries_nothing(config, tmp_path: Path, cloc
 
 @pytest.mark.parametrize(("method", "after"), [("pilot", 0), ("explain", 0), ("explain", 3)])
 def test_an_interrupted_run_ends_with_the_same_bytes(fast, config, tmp_path, clock, method: str, after: int) -> None:
-    calls: list[str] = []
-
-    class Interrupted(Shared):
-        pass
-
-    def stop(self: Any, *arguments: Any) -> Any:
-        if len(calls) == after:
-            raise KeyboardInterrupt
-        calls.append(method)
-        return getattr(Shared, method)(self, *arguments)
-
-    setattr(Interrupted, method, stop)
     with pytest.raises(RunStoppedError):
-        explain_here(tmp_path / "run", config, Interrupted)
+        explain_here(tmp_path / "run", config, interrupted(method, after))
     assert chosen(tmp_path / "run") == ("auto" if method == "pilot" else "bfloat16")
     if method == "explain":
         asked = clock(**SLOW)  # nobody asks again

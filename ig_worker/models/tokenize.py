@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from ig_worker.models.environment import quiet_transformers
 from ig_worker.models.files import refuse_token_ids
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.vocabulary import declare_special_tokens, unknown_words
+from ig_worker.models.word_cache import WordCache, cuts_at_words
 
 _UNKNOWN_WORD = "x" * 1000  # to any BERT tokenizer: longer than a word may be
 _NEWER = "TokenizersBackend"  # a class of transformers 5
@@ -34,6 +37,14 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class _Special:
+    """Special tokens on one side of a text."""
+
+    ids: list[int]
+    tokens: list[str]
+
+
+@dataclass(frozen=True)
 class Survey:
     """What a tokenizer makes of some texts, without their being cut."""
 
@@ -43,7 +54,7 @@ class Survey:
 
 
 class TextEncoder:
-    """A model's tokenizer, a text style and a length.
+    """A model's tokenizer, a text style and a length. Threads may share it to `encode`: they take turns.
 
     Args:
         tokenizer: a fast transformers tokenizer.
@@ -55,13 +66,54 @@ class TextEncoder:
         self.tokenizer = tokenizer
         self.style = style
         self.max_length = max_length
+        self._lock = threading.Lock()  # how it cuts and pads is part of a tokenizer's state
+        around = tokenizer("a", add_special_tokens=style != "plain").encodings[0]
+        places = [place for place, word in enumerate(around.word_ids) if word is not None]
+        self._before = _Special(around.ids[: places[0]], around.tokens[: places[0]]) if places else _Special([], [])
+        self._after = (
+            _Special(around.ids[places[-1] + 1 :], around.tokens[places[-1] + 1 :]) if places else self._before
+        )
+        self._room = max_length - len(self._before.ids) - len(self._after.ids)  # tokens of the text itself
+        self._cache = WordCache(tokenizer) if places and self._room > 0 and cuts_at_words(tokenizer) else None
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenize texts; the order is kept."""
         encoded: list[Tokens] = []
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            encoded += self._encode([apply_style(text, self.style) for text in texts[start : start + _TEXTS_AT_ONCE]])
+        with self._lock:
+            for start in range(0, len(texts), _TEXTS_AT_ONCE):
+                part = [apply_style(text, self.style) for text in texts[start : start + _TEXTS_AT_ONCE]]
+                encoded += self._encode(part) if self._cache is None else self._quickly(part, self._cache)
         return encoded
+
+    def _quickly(self, texts: list[str], cache: WordCache) -> list[Tokens]:
+        """What `_encode` gives, from the pieces of words where those say it."""
+        split = [cache.split(text) for text in texts]
+        kept = [words[: self._room] for words in split if words is not None]  # each is a token at least
+        cache.learn(kept)
+        rest = [text for text, words in zip(texts, split, strict=True) if words is None]
+        others = iter(self._encode(rest) if rest else [])
+        return [next(others) if words is None else self._assemble(words, cache) for words in split]
+
+    def _assemble(self, words: list[str], cache: WordCache) -> Tokens:
+        pieces = cache.pieces(words[: self._room])
+        ids = list(chain.from_iterable(pieces))
+        truncated = len(words) > self._room or len(ids) > self._room
+        del ids[self._room :]
+        names = cache.names
+        before, after = self._before, self._after
+        padding = self._room - len(ids) if self.style == "plain" else 0
+        mask = np.ones(len(before.ids) + len(ids) + len(after.ids) + padding, np.int32)
+        word_ids = np.full(len(mask), -1, np.int32)
+        counts = np.fromiter(map(len, pieces), np.int32, len(pieces))
+        word_ids[len(before.ids) :][: len(ids)] = np.repeat(np.arange(len(pieces), dtype=np.int32), counts)[: len(ids)]
+        mask[len(mask) - padding :] = 0
+        pads = ([self.tokenizer.pad_token_id] * padding, [self.tokenizer.pad_token] * padding) if padding else ([], [])
+        return Tokens(
+            inputs=ModelInput(np.array([*before.ids, *ids, *after.ids, *pads[0]], np.int32), mask),
+            word_ids=word_ids,
+            tokens=[*before.tokens, *[names[number] for number in ids], *after.tokens, *pads[1]],
+            truncated=truncated,
+        )
 
     def survey(self, texts: Sequence[str]) -> Survey:
         """How long texts are, and which of their words are unknown."""

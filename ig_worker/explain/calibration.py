@@ -98,7 +98,7 @@ class Calibration:
         raised: the same for the bound that is written.
         start: how many spreads above the level a text starts, so that few need a second rule.
         rows: of the pilot; 0: there was none, and all this is what other networks have in common.
-        certified: the largest share of rows beyond their bounds, where enough rows say so; None: nothing is promised.
+        certified: the largest share of rows beyond the tolerance, where enough rows say so; None: nothing is promised.
     """
 
     centre: float = 0.5

@@ -174,8 +174,9 @@ class PilotEngine:
             row.spent += integral.cost
 
     def _explanation(self, row: _Row, by: Calibration) -> Explanation:
-        attributions, ends = row.sums[row.most].astype(np.float32), row.ends
-        bound = by.estimate(row.known[row.most], self._tolerance) + ROUNDING
+        attributions, ends, known = row.sums[row.most].astype(np.float32), row.ends, row.known[row.most]
+        done = by.bound(known, self._tolerance) + ROUNDING <= self._tolerance  # as the adaptive engine decides
+        estimate = by.estimate(known, self._tolerance) + ROUNDING
         return Explanation(
             probabilities=ends.at_input.astype(np.float32),
             target=ends.target,
@@ -183,9 +184,9 @@ class PilotEngine:
             baseline_probability=ends.f0,
             attributions=attributions,
             delta=float(attributions.sum(dtype=np.float64) - row.change),
-            error_estimate=bound,
+            error_estimate=min(estimate, self._tolerance) if done else estimate,
             evaluations=row.spent,
-            status=STATUS_CONVERGED if bound <= self._tolerance else STATUS_LIMIT,
+            status=STATUS_CONVERGED if done else STATUS_LIMIT,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from numpy.polynomial import legendre
 
 from ig_worker.explain.calibration import CAUTIOUS, SCOUTS
-from ig_worker.explain.explanation import relative_l1
+from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, relative_l1
 from ig_worker.explain.node_map import SURVEYED
 from ig_worker.explain.product import Spread
 from tests.explain.engines import SHAPE, adaptive, load, problems, refined
@@ -103,6 +104,19 @@ def test_a_large_pilot_finds_where_the_nodes_lie_and_counts_what_that_costs(
     assert more[:SCOUTS] == [1 + 1.5 * SURVEYED] * 8 + [0.0] * (SCOUTS - 8)
     for one, exact in zip(found, refined(model, "embeddings").explain(cases), strict=True):
         assert relative_l1(one.attributions, exact.attributions) <= TOLERANCE / 5
+
+
+def test_what_decides_whether_its_row_is_done_is_what_decides_for_others(piloted) -> None:
+    from ig_worker.explain.pilot import PilotEngine
+
+    model, (case, *_), known, _ = piloted
+    programs = adaptive(model, "embeddings").programs
+    engine = PilotEngine(load(model).split("embeddings"), TOLERANCE, SHAPE, RISK, programs=programs)
+    (row,) = engine._observe([case], lambda _: (16,), known)
+    unsure = engine._explanation(row, replace(known, quantile=50.0, raised=-50.0))
+    sure = engine._explanation(row, replace(known, quantile=-50.0, raised=50.0))
+    assert unsure.status == STATUS_LIMIT
+    assert (sure.status, sure.error_estimate) == (STATUS_CONVERGED, TOLERANCE)
 
 
 def test_a_pilot_counts_every_row_that_the_network_ran(tiny_models: dict[str, Path]) -> None:

@@ -2,12 +2,13 @@
 
 Errors are relative L1 errors of a text's attributions. Their logarithm is foretold twice, by linear regressions: before
 any gradient, from what both ends of the path show (`level`), and afterwards, from what a rule knows of its own work
-(`told`). What is foretold is the lower of the two, each raised by a number of its spreads. There are two such numbers:
+(`told`). Three numbers say how many of their spreads an error is taken to be above that:
 
-* `quantile` decides. A text is done where what is foretold, so raised, is within the tolerance. Conformal risk control
-  (Angelopoulos et al. 2022, arXiv:2208.02814) finds the least raise with which texts are done whose true error is not
-  within it as rarely as is asked for. An error that is a hundred times what was foretold, and still within the
-  tolerance, does no harm, and costs nothing.
+* `start` decides. A text starts with so many nodes that the level, so raised, is within the tolerance, and is done with
+  them, unless its own rule expects more. Conformal risk control (Angelopoulos et al. 2022, arXiv:2208.02814) finds the
+  least raise with which errors beyond the tolerance are as rare as is asked for. One rule for nearly all is cheaper
+  than to start low and tell who is done: a second rule costs as much as a first, and three or four more nodes do not.
+* `again` decides after a second rule, by either regression.
 * `raised` is for the bound that is written, which 95% of errors are below: split conformal prediction (Vovk et al.
   2005, chapter 4).
 
@@ -24,14 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.product import FEWEST, MOST, Float64, Spread
+from ig_worker.explain.product import FEWEST, MOST, ROUNDING, Float64, Spread
 
 TINY = 1e-7  # relative, so that logarithms stay finite
 _LEAST_CHANGE = 1e-3  # of F
 _CHANCE = 0.3  # of an error: so small its gap may be by chance
 _LEAST_SHARE = 0.02  # of the tolerance: of smaller errors nothing finer is said
 COVERED = 0.95  # of errors are below the bounds that are written
-_APART = 2  # nodes between two rules that are to be compared
+_SLOWER = 1.5  # times as many nodes more as the regression says, for a text that has been seen beyond the tolerance
 SCOUTS = 12  # rows of a pilot that say how errors fall with the number of nodes
 _SURVEYED = 8  # of them, those that say where the nodes should lie
 _JUDGED = 0.25  # of the others: rows that refine the regressions
@@ -40,7 +41,6 @@ _SURVEY_COST, _SCOUT_COST, _ROW_COST = 3.5, 2.5, 1.6  # what a row costs beyond 
 _SURVEYS_FROM = 60  # rows of a pilot, from which a survey is a small part of it
 _MOST_ROWS = 400
 _LEAST_ROWS = 3
-_STARTS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)  # spreads above what is expected, with which a text may start
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,9 @@ class Calibration:
         level_spread: standard deviation from that, of texts.
         told: the same by `Known.features`, [4].
         told_spread: standard deviation from that, of texts.
-        quantile: how many of these spreads above what is foretold an error is taken to be, to decide what is done.
-        again: the same after a second rule, which no pilot's rows say anything of.
+        start: how many spreads above the level an error is taken to be, before a text's first rule.
+        again: how many above what is foretold after a second, which no pilot's rows say anything of.
         raised: the same for the bound that is written.
-        start: how many spreads above the level a text starts, so that few need a second rule.
         rows: of the pilot; 0: there was none, and all this is what other networks have in common.
         certified: the largest share of rows beyond the tolerance, where enough rows say so; None: nothing is promised.
     """
@@ -107,10 +106,9 @@ class Calibration:
     level_spread: float = 1.8
     told: tuple[float, float, float, float] = (-1.9, 0.45, 0.4, 0.0)
     told_spread: float = 0.8
-    quantile: float = 2.1
+    start: float = 0.0
     again: float = 2.1
     raised: float = 2.1
-    start: float = 0.0
     rows: int = 0
     certified: float | None = None
 
@@ -126,8 +124,9 @@ class Calibration:
 
     def first(self, ends: Ends, tolerance: float) -> int:
         """With how many nodes to start on a text."""
-        above = float(np.dot(self.level, ends.features(0))) + self.start * self.level_spread - math.log(tolerance)
-        return int(min(max(math.ceil(above / self.fall), FEWEST), MOST))
+        within = math.log(max(tolerance - ROUNDING, tolerance / 2))
+        above = float(np.dot(self.level, ends.features(0))) + self.start * self.level_spread - within
+        return int(min(max(math.ceil(above / self.fall + 1e-9), FEWEST), MOST))
 
     def bound(self, known: Known, tolerance: float, *, again: bool = False) -> float:
         """Of the relative error, to decide whether a text is done. It is never below what completeness shows.
@@ -135,33 +134,34 @@ class Calibration:
         Args:
             again: it is not the text's first rule.
         """
-        return self._least(known, tolerance, max(self.quantile, self.again) if again else self.quantile)
+        level, told = self._foretold(known)
+        if again or not self.rows:  # without rows, what other networks' errors are says nothing of this one's
+            return self._least(known, tolerance, self._log_bound(known, self.again))
+        # What a rule itself does not even expect to be within the tolerance is not done.
+        return self._least(known, tolerance, max(level + self.start * self.level_spread, told))
 
     def estimate(self, known: Known, tolerance: float) -> float:
         """Of the relative error, to be written: `COVERED` of texts are below."""
-        return self._least(known, tolerance, self.raised)
+        return self._least(known, tolerance, self._log_bound(known, self.raised))
 
-    def _least(self, known: Known, tolerance: float, raise_: float) -> float:
+    def _least(self, known: Known, tolerance: float, log: float) -> float:
         if not (math.isfinite(known.gap) and math.isfinite(known.series)):
             return math.nan
-        return max(math.exp(min(self.log_bound(known, raise_), 50.0)), known.gap, _LEAST_SHARE * tolerance)
+        return max(math.exp(min(log, 50.0)), known.gap, _LEAST_SHARE * tolerance)
 
-    def score(self, seen: Observation, tolerance: float) -> float:
-        """The least `quantile` with which a text is not done whose error is beyond the tolerance."""
-        if seen.error <= tolerance or seen.known.gap > tolerance:
-            return -math.inf
-        return max(self._spreads(seen.known, math.log(tolerance))) + 1e-9
+    def needed(self, seen: Observation, tolerance: float) -> float:
+        """The least `start` with which a text's error would be within the tolerance."""
+        level, _ = self._foretold(seen.known)
+        within = math.log(tolerance)
+        beyond = seen.log - within
+        return (within - level + (_SLOWER * beyond if beyond > 0 else beyond)) / self.level_spread
 
     def written_score(self, seen: Observation, tolerance: float) -> float:
         """The least `raised` with which the written bound holds for a text whose error is known."""
         if seen.error <= max(_LEAST_SHARE * tolerance, seen.known.gap):
             return -math.inf
-        return max(self._spreads(seen.known, seen.log))
-
-    def _spreads(self, known: Known, log: float) -> tuple[float, float]:
-        """How many spreads the logarithm of an error lies above what either regression says."""
-        level, told = self._foretold(known)
-        return (log - level) / self.level_spread, (log - told) / self.told_spread
+        level, told = self._foretold(seen.known)
+        return max((seen.log - level) / self.level_spread, (seen.log - told) / self.told_spread)
 
     def to_json(self) -> dict[str, Any]:
         """For `of_json`."""
@@ -177,11 +177,10 @@ class Calibration:
         level = max(level, math.log(TINY))
         return level, float(np.dot(self.told, known.features(level)))
 
-    def log_bound(self, known: Known, raised: float) -> float:
+    def _log_bound(self, known: Known, raised: float) -> float:
         """The logarithm of the error that is foretold, raised by so many spreads."""
         level, told = self._foretold(known)
         bound = told + raised * self.told_spread
-        # What other networks' errors are says nothing of this one's.
         return min(level + raised * self.level_spread, bound) if self.rows else bound
 
 
@@ -237,20 +236,24 @@ def _regression(
 
 
 def certify(fitted: Calibration, seen: Sequence[Observation], tolerance: float, risk: float) -> Calibration:
-    """Both raises, by rows that were not fitted: conformal where they are enough.
+    """With how much to spare texts start, and what is written, by rows that were not fitted.
 
     Args:
-        fitted: whose regressions are kept.
+        fitted: whose regressions are kept; nor does `start` fall where rows are too few to say that it may.
         seen: the first rule of each row.
         tolerance: of the run.
         risk: the share of rows that may be beyond the tolerance.
     """
-    scores, written = (sorted(score(one, tolerance) for one in seen) for score in (fitted.score, fitted.written_score))
-    fitted = replace(fitted, again=guess(risk, len(seen)), raised=max(0.0, _quantile(written, 1 - COVERED)))
-    if _rank(len(scores), risk) <= len(scores):
-        # No lower than 0: what is not even expected to be within the tolerance is not done.
-        return replace(fitted, quantile=max(0.0, _quantile(scores, risk)), certified=risk)
-    return replace(fitted, quantile=max([guess(risk, len(scores)), *scores]), certified=None)
+    needed, written = (sorted(one(row, tolerance) for row in seen) for one in (fitted.needed, fitted.written_score))
+    enough = _rank(len(seen), risk) <= len(seen)
+    start = _quantile(needed, risk) if enough else max([fitted.start, guess(risk, len(seen)), *needed])
+    return replace(
+        fitted,
+        start=max(0.0, start),
+        again=guess(risk, len(seen)),
+        raised=max(0.0, _quantile(written, 1 - COVERED)),
+        certified=risk if enough else None,
+    )
 
 
 def _rank(rows: int, risk: float) -> int:
@@ -264,51 +267,13 @@ def _quantile(scores: Sequence[float], risk: float) -> float:
 
 
 def guess(risk: float, rows: int) -> float:
-    """The quantile by so few rows that they can say nothing of their own: Student's, of normal errors.
+    """A raise by so few rows that they can say nothing of their own: Student's quantile, of normal errors.
 
     By the expansion of Fisher & Cornish (1960, doi:10.1080/00401706.1960.10489895), with the prior's rows.
     """
     z = NormalDist().inv_cdf(1 - risk)
     freedom = rows + _PRIOR_ROWS
     return (z + (z**3 + z) / (4 * freedom)) * math.sqrt(1 + 1 / max(rows, 1))
-
-
-def choose_start(calibration: Calibration, seen: Sequence[Observation], tolerance: float) -> Calibration:
-    """The `start` that would have cost these rows least, second rules included, and the raise that it would have taken.
-
-    Fewer nodes to start with leave more rows beyond the tolerance, which then all have to be told from the others.
-    """
-    if not seen:
-        return calibration
-    starts = sorted({*_STARTS, calibration.quantile})
-    tried = [_with_start(calibration, start, seen, tolerance) for start in starts]
-    return min(tried, key=lambda pair: pair[1])[0]
-
-
-def _with_start(
-    calibration: Calibration, start: float, seen: Sequence[Observation], tolerance: float
-) -> tuple[Calibration, float]:
-    """With a `start`, and the evaluations that a row then costs."""
-    known = replace(calibration, start=start)
-    moved = [_moved(one, known.first(one.known.ends, tolerance), known.fall) for one in seen]
-    known = replace(known, quantile=max([0.0, *(known.score(one, tolerance) for one in moved)]))
-    return known, float(np.mean([_cost(known, one, tolerance) for one in moved]))
-
-
-def _moved(one: Observation, n: int, fall: float) -> Observation:
-    """The same row with another number of nodes, were errors to fall as expected from there."""
-    by = math.exp(fall * (one.known.n - n))
-    known = replace(one.known, n=n, gap=one.known.gap * by, series=one.known.series * by)
-    return Observation(known, one.error * by)
-
-
-def _cost(calibration: Calibration, one: Observation, tolerance: float) -> float:
-    """Evaluations of a text, from its first rule."""
-    n = one.known.n
-    if calibration.bound(one.known, tolerance) <= tolerance:
-        return n
-    missing = calibration.log_bound(one.known, max(calibration.again, calibration.quantile)) - math.log(tolerance)
-    return 2 * n + max(_APART, math.ceil(missing / calibration.fall))
 
 
 def survey_rows(pilot: int) -> int:

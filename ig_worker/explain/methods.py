@@ -76,11 +76,14 @@ class Method:
         reads: the settings that only some methods read, of which this one reads these.
         check: raises UsageError where their values cannot be right.
         engines: how each engine that has this method is built, by the engine's name.
+        version: of its decisions, where they are ours to make and not a rule's: it rises when the same settings give
+            other numbers, so that no run has chunks of both.
     """
 
     reads: tuple[str, ...]
     check: Callable[[Settings], None]
     engines: Mapping[str, Callable[[Settings, Classifier, BatchShape, Known], Engine]]
+    version: str = ""
 
 
 def check_method(settings: Settings, defaults: Mapping[str, Any]) -> None:
@@ -115,6 +118,11 @@ def check_method(settings: Settings, defaults: Mapping[str, Any]) -> None:
 def unread(method: str) -> set[str]:
     """The settings that other methods read, and this one, known or not, does not: they decide nothing."""
     return set(UNSHARED) - set(METHODS[method].reads if method in METHODS else ())
+
+
+def version(method: str) -> str:
+    """Of a method's decisions; empty where a formula makes them all, or nobody knows the method."""
+    return METHODS[method].version if method in METHODS else ""
 
 
 def build_engine(
@@ -174,7 +182,7 @@ def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape, _: Kno
 
 
 METHODS: dict[str, Method] = {
-    ADAPTIVE: Method(("tolerance", "max_evaluations", "risk", "pilot"), _check_adaptive, {FUSED: _adaptive}),
+    ADAPTIVE: Method(("tolerance", "max_evaluations", "risk", "pilot"), _check_adaptive, {FUSED: _adaptive}, "3"),
     **{name: Method(("n_steps",), partial(_check_fixed, name), {FUSED: _fused, ALIBI: _alibi}) for name in RULES},
 }
 UNSHARED = tuple(dict.fromkeys(name for method in METHODS.values() for name in method.reads))

@@ -18,7 +18,6 @@ from ig_worker.explain.calibration import (
     Known,
     Observation,
     certify,
-    choose_start,
     fit,
     guess,
     judge_rows,
@@ -97,8 +96,8 @@ class PilotEngine:
 
         Where they are many, the first few are surveyed, to see where the nodes should lie. They and some more are
         scouts: rules of few nodes against one of many say how errors fall. The judges run as the run will, each
-        against a rule that is much closer, and refine the regressions. The rest do the same, and say by how much the
-        bound has to be raised.
+        against a rule that is much closer, and refine the regressions. The rest do the same, and say with how much to
+        spare texts have to start.
         """
         scouts = min(SCOUTS, len(problems))
         judges = scouts + judge_rows(len(problems))
@@ -109,13 +108,12 @@ class PilotEngine:
         for row, cost in zip(rows, surveyed, strict=False):
             row.spent += cost
         seen = _observations(rows)
-        found = replace(fit(seen, base), start=1.0, quantile=guess(self._risk, scouts))
+        found = replace(fit(seen, base), start=guess(self._risk, scouts))
         others = self._observe(parts[1], self._plan(found), found)
         judged = _observations(others)
-        found = replace(fit([*seen, *judged], base), quantile=guess(self._risk, len(judged) or scouts))
-        found = choose_start(found, judged or seen, self._tolerance)
+        found = replace(fit([*seen, *judged], base), start=guess(self._risk, len(judged) or scouts))
         last = self._observe(parts[2], self._plan(found), found)
-        found = certify(found, _observations(last) or judged or seen, self._tolerance, self._risk)
+        found = certify(found, _observations(last) or seen, self._tolerance, self._risk)
         return found, [self._explanation(row, found) for row in (*rows, *others, *last)]
 
     def _plan(self, found: Calibration) -> Plan:

@@ -13,7 +13,7 @@ from ig_worker import schema
 from ig_worker.data.files import without_secrets
 from ig_worker.data.sources import DataSpec
 from ig_worker.errors import RunMismatchError
-from ig_worker.explain.methods import unread
+from ig_worker.explain.methods import unread, version
 from ig_worker.run.config import DataConfig, ExplainConfig
 
 # Packages whose version may change a digit of the result.
@@ -31,6 +31,8 @@ def identity(config: DataConfig) -> dict[str, Any]:
 def run_identity(config: ExplainConfig, data: str, weights: str, tokenizer: str) -> dict[str, Any]:
     """Everything that the fingerprint is made of, flat, so that two runs' differences can be named."""
     versions = {f"version of {name}": metadata.version(name) for name in _VERSIONED}
+    if decided := version(config.method):
+        versions[f"version of {config.method}"] = decided
     return {
         **identity(config),
         **versions,

@@ -14,18 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from ig_worker.errors import RunMismatchError, RunStoppedError, UsageError
+from ig_worker.explain import methods
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.methods import Known
 from ig_worker.explain.pilot import PilotEngine
 from ig_worker.explain.problems import Target, expand
 from ig_worker.models.inputs import ModelInput
 from ig_worker.run.chunk.pilot import calibrate as calibrate_rows
-from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.sampling import pilot_places
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch.executor import ON_RAY, InProcess
+from ig_worker.run.identity import run_identity
 from ig_worker.run.steps.explain import explain_run
-from ig_worker.run.steps.pilot import with_measured
 from ig_worker.run.steps.pilot_size import rows_of_pilot
 from ig_worker.run.steps.promise import Kept, at_least, promise
 from ig_worker.run.steps.recompute import recompute
@@ -33,7 +33,7 @@ from ig_worker.run.steps.status import read_status
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clusters import one_node
-from tests.run.in_process import Here, Shared, StandIn, explain_here, interrupted
+from tests.run.in_process import Here, Shared, explain_here, interrupted
 from tests.run.test_worker import GOOD, POISON, STRANGE, ScriptedEngine
 from tests.run.test_worker import rows as scripted_rows
 
@@ -291,46 +291,23 @@ def test_a_damaged_pilot_is_found_and_never_taken_for_one(config: ExplainConfig,
     assert [fault.file for fault in verify_run(store).faults] == ["pilot.parquet"]
 
 
-def test_a_run_from_before_there_were_pilots_goes_on_without(config: ExplainConfig, tmp_path: Path) -> None:
-    asked = {"data": "d", "risk": 0.01, "pilot": "auto", "tolerance": 0.005}
-    old = {"identity": {"data": "d", "tolerance": 0.005, "batch_tokens": 1024}}
-    plain = replace(config, pilot="auto", batch_tokens=0)
-    assert with_measured(plain, asked, old, committed=True) == old["identity"]
-    new = with_measured(plain, asked, old, committed=False)
-    assert (new["calibration"], new["batch_tokens"]) == (None, 0)
-    risky = with_measured(plain, {**asked, "risk": 0.05}, old, committed=True)
-    assert risky["risk"] == 0.05  # which the run was not made with: it is refused
-
-
-def test_an_old_run_is_resumed_with_its_fingerprint(config: ExplainConfig, tmp_path: Path, monkeypatch) -> None:
-    from ig_worker.run.steps import explain
-
-    def old(config: Any, asked: Any, *_: Any) -> dict[str, Any]:
-        apart = ("risk", "pilot")
-        return {name: value for name, value in asked.items() if name not in apart} | {"batch_tokens": 512}
-
-    class Half(StandIn):
-        def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> Any:
-            if index == 3:
-                raise KeyboardInterrupt
-            return super().explain(index, binding, guilty)
-
-    config = replace(config, pilot="auto")
+def test_a_run_that_another_version_of_the_engine_began_is_refused_and_kept(
+    config: ExplainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(explain, "with_measured", old)
+        patch.setitem(methods.METHODS, "adaptive", replace(methods.METHODS["adaptive"], version="older"))
         with pytest.raises(RunStoppedError):
-            explain_here(tmp_path / "run", replace(config, precision="float32"), Half)
-    before = manifest_of(tmp_path / "run")
-    bindings: list[Binding] = []
+            explain_here(tmp_path / "run", config, interrupted("explain", 3))
+    before = files(tmp_path / "run")
+    with pytest.raises(RunMismatchError, match=r"version of adaptive: older there, \d+ now"):
+        explain_here(tmp_path / "run", config, Shared)
+    assert before
+    assert files(tmp_path / "run") == before
 
-    class Rest(StandIn):
-        def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> Any:
-            bindings.append(binding)
-            return super().explain(index, binding, guilty)
 
-    assert explain_here(tmp_path / "run", config, Rest).computed == 3
-    assert set(bindings) == {Binding(before["fingerprint"], 512, precision="float32")}
-    assert promise(manifest_of(tmp_path / "run")) == ""
+def test_a_fixed_rule_has_no_version_of_ours(config: ExplainConfig) -> None:
+    names = [run_identity(one, "d", "w", "t").keys() for one in (config, replace(config, method="gausslegendre"))]
+    assert ["version of adaptive" in keys for keys in names] == [True, False]
 
 
 # What is promised.

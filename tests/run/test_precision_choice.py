@@ -19,7 +19,6 @@ from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch.executor import InProcess
 from ig_worker.run.steps.binding import binding_of
 from ig_worker.run.steps.explain import check_input
-from ig_worker.run.steps.pilot import with_measured
 from ig_worker.run.steps.preflight import settings_of
 from ig_worker.run.steps.promise import promise
 from ig_worker.run.steps.recompute import recompute
@@ -191,19 +190,6 @@ def test_before_there_are_results_another_precision_means_another_pilot(config, 
     explain_here(tmp_path / "run", replace(config, precision="float32"), Shared)
     assert chosen(tmp_path / "run") == "float32"
     assert "precision" not in manifest_of(tmp_path / "run")
-
-
-@pytest.mark.parametrize("calibration", [{}, {"calibration": {"rows": 5}, "pilot_digest": "d"}])
-def test_a_run_from_before_goes_on_in_float32(config: ExplainConfig, calibration: dict[str, Any]) -> None:
-    identity = {"data": "d", "risk": 0.2, "pilot": str(PILOT), "precision": "float32", "tolerance": 0.05}
-    old = {"config": {"precision": "float32"}, "identity": {**identity, "batch_tokens": 512, **calibration}}
-    asked = {**identity, "precision": "auto"}
-    found = with_measured(config, asked, old, committed=True)
-    assert found["precision"] == "float32"
-    assert {name: found.get(name) for name in calibration} == calibration
-    assert with_measured(config, asked, old, committed=False)["precision"] == "auto"
-    other = {**old, "config": {"precision": "tf32"}, "identity": {**old["identity"], "precision": "tf32"}}
-    assert with_measured(config, asked, other, committed=True)["precision"] == "auto"  # which is refused
 
 
 # The pilot's rows, and the promise.

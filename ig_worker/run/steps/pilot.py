@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import MISSING
 from typing import Any
 
 from ig_worker.errors import RunStoppedError
@@ -23,7 +22,6 @@ from ig_worker.run.steps.pilot_size import rows_of_pilot
 
 CALIBRATION, DIGEST, PRECISION = "calibration", "pilot_digest", "precision"
 _MEASURED = ("batch_tokens", CALIBRATION, DIGEST)
-_SINCE = ("risk", "pilot")  # settings that came with the pilot
 
 
 def with_measured(
@@ -43,10 +41,7 @@ def with_measured(
         identity |= {CALIBRATION: None, DIGEST: ""}
     else:  # nobody measures it
         identity[PRECISION] = concrete(config.precision)
-    chosen = before.get(PRECISION, FLOAT32) if _was_auto(config, manifest, committed) else None
-    if committed and CALIBRATION not in before:  # a run from before there were pilots goes on without
-        apart = {CALIBRATION, DIGEST, *(name for name in _SINCE if identity.get(name) == _default(name))}
-        identity = {name: value for name, value in identity.items() if name not in apart}
+    chosen = before.get(PRECISION, FLOAT32) if _was_auto(config, manifest) else None
     given = {
         name: value for name, value in identity.items() if name not in _MEASURED or (name == "batch_tokens" and value)
     }
@@ -61,20 +56,10 @@ def with_measured(
     return identity
 
 
-def _was_auto(config: ExplainConfig, manifest: Mapping[str, Any], committed: bool) -> bool:
-    """Whether the precision is the pilot's to choose, and the one in run.json is by its choice.
-
-    A run with results from before pilots chose goes on in float32.
-    """
-    if config.precision != AUTO or config.method != ADAPTIVE:
-        return False
-    older = committed and manifest.get("identity", {}).get(PRECISION) == FLOAT32
-    return older or manifest.get("config", {}).get(PRECISION) == AUTO
-
-
-def _default(name: str) -> Any:
-    default = ExplainConfig.__dataclass_fields__[name].default
-    return None if default is MISSING else default
+def _was_auto(config: ExplainConfig, manifest: Mapping[str, Any]) -> bool:
+    """Whether the precision is the pilot's to choose, and the one in run.json is by its choice."""
+    asked = config.method == ADAPTIVE and config.precision == AUTO
+    return asked and bool(manifest.get("config", {}).get(PRECISION) == AUTO)
 
 
 def look_for_rows(run: ActiveRun) -> None:

@@ -114,7 +114,7 @@ def test_what_decides_whether_its_row_is_done_is_what_decides_for_others(piloted
     engine = PilotEngine(load(model).split("embeddings"), TOLERANCE, SHAPE, RISK, programs=programs)
     (row,) = engine._observe([case], lambda _: (16,), known)
     unsure = engine._explanation(row, replace(known, start=50.0, raised=-50.0))
-    sure = engine._explanation(row, replace(known, start=-50.0, told=(-50.0, 0.0, 0.0, 0.0), raised=50.0))
+    sure = engine._explanation(row, replace(known, start=-50.0, told=(-50.0, 0.0, 0.0, 0.0), raised=900.0))
     assert unsure.status == STATUS_LIMIT
     assert (sure.status, sure.error_estimate) == (STATUS_CONVERGED, TOLERANCE)
 

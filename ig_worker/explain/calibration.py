@@ -256,6 +256,11 @@ def certify(fitted: Calibration, seen: Sequence[Observation], tolerance: float, 
     )
 
 
+def unjudged(fitted: Calibration) -> Calibration:
+    """Where all rows were fitted and none can judge: what texts start with is also what is written."""
+    return replace(fitted, again=fitted.start, raised=fitted.start, certified=None)
+
+
 def _rank(rows: int, risk: float) -> int:
     return math.ceil((rows + 1) * (1 - risk))
 

@@ -22,6 +22,7 @@ from ig_worker.explain.calibration import (
     guess,
     judge_rows,
     survey_rows,
+    unjudged,
 )
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, Explanation, relative_l1
 from ig_worker.explain.integrals import PathEnds, integrals, open_paths
@@ -95,13 +96,13 @@ class PilotEngine:
         """What these rows, chosen at random, say of their like, and their own explanations, in their order.
 
         Where they are many, the first few are surveyed, to see where the nodes should lie. They and some more are
-        scouts: rules of few nodes against one of many say how errors fall. The judges run as the run will, each
-        against a rule that is much closer, and refine the regressions. The rest do the same, and say with how much to
-        spare texts have to start.
+        scouts: rules of few nodes against one of many say how errors fall. Some of the others run as the run will, each
+        against a rule that is much closer, and refine the regressions. The rest do the same, and are the judges of
+        how much to spare texts have to start with.
         """
         scouts = min(SCOUTS, len(problems))
-        judges = scouts + judge_rows(len(problems))
-        parts = problems[:scouts], problems[scouts:judges], problems[judges:]
+        refining = scouts + judge_rows(len(problems))
+        parts = problems[:scouts], problems[scouts:refining], problems[refining:]
         spread, surveyed = self._survey(problems[: survey_rows(len(problems))])
         base = replace(CAUTIOUS, centre=spread.centre, width=spread.width, rows=len(problems))
         rows = self._observe(parts[0], lambda _: _SCOUTED, base)
@@ -113,7 +114,8 @@ class PilotEngine:
         judged = _observations(others)
         found = replace(fit([*seen, *judged], base), start=guess(self._risk, len(judged) or scouts))
         last = self._observe(parts[2], self._plan(found), found)
-        found = certify(found, _observations(last) or seen, self._tolerance, self._risk)
+        judges = _observations(last)
+        found = certify(found, judges, self._tolerance, self._risk) if judges else unjudged(found)
         return found, [self._explanation(row, found) for row in (*rows, *others, *last)]
 
     def _plan(self, found: Calibration) -> Plan:

@@ -20,6 +20,7 @@ from ig_worker.explain.calibration import (
     fit,
     guess,
     pilot_rows,
+    unjudged,
 )
 from ig_worker.explain.product import FEWEST, MOST, ROUNDING
 
@@ -116,6 +117,17 @@ def test_texts_start_with_what_all_but_the_risk_of_the_judges_needed() -> None:
     more = found.first(beyond.known.ends, TOLERANCE) - beyond.known.n
     assert 3 * TOLERANCE * math.exp(-found.fall * more) <= TOLERANCE
     assert more <= 2 + 1.5 * math.log(3) / found.fall
+
+
+def test_what_a_handful_of_rows_writes_holds_for_most_texts_too() -> None:
+    random = np.random.default_rng(12)
+    held = []
+    for _ in range(40):
+        fitted = fit(flat(rows(random, 6, (6, 10))), PILOT)
+        found = unjudged(replace(fitted, start=guess(RISK, 6)))
+        others = [one for _ in range(50) for one in started(random, found)]
+        held.append(np.mean([one.error <= found.estimate(one.known, TOLERANCE) for one in others]))
+    assert np.mean(held) >= COVERED
 
 
 def test_what_its_own_rule_expects_to_be_beyond_is_not_done_however_many_nodes_it_has() -> None:

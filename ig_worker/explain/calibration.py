@@ -150,7 +150,7 @@ class Calibration:
         return max(math.exp(min(log, 50.0)), known.gap, _LEAST_SHARE * tolerance)
 
     def needed(self, seen: Observation, tolerance: float) -> float:
-        """The least `start` with which a text's error would be within the tolerance."""
+        """The least `start` with which a text's error would be within the tolerance, did it change as `level` says."""
         level, _ = self._foretold(seen.known)
         within = math.log(tolerance)
         beyond = seen.log - within

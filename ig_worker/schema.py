@@ -40,7 +40,9 @@ ATTRIBUTIONS = pa.schema(
         pa.field("attributions", pa.list_(pa.float32()), nullable=False),  # [tokens]
         pa.field("delta", pa.float32(), nullable=False),  # sum of attributions - (F(x) - F(x'))
         pa.field("error_estimate", pa.float32()),  # relative L1, null for fixed rules
-        pa.field("evaluations", pa.float32(), nullable=False),  # forward and gradient 1, forward alone 0.5
+        pa.field(
+            "evaluations", pa.float32(), nullable=False
+        ),  # forward and gradient 1, forward alone 0.5; baselines that are shared 0
         pa.field("status", pa.string(), nullable=False),  # fixed | converged | evaluation_limit
         pa.field("truncated", pa.bool_(), nullable=False),
     ]

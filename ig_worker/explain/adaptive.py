@@ -16,7 +16,7 @@ import numpy as np
 
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
-from ig_worker.explain.integrals import Integral, PathEnds, integrals, open_paths
+from ig_worker.explain.integrals import ENDS, Integral, PathEnds, integrals, open_paths
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, scalar
@@ -32,8 +32,8 @@ class _Path:
     ends: PathEnds
     z: dict[float, Float32]  # z at the ends of panels, by α
     f: dict[float, float]  # F there
-    spent: float = 1.0  # both ends are forward passes alone
-    planned: float = 1.0  # the same without what a lack of memory costs: decisions must not depend on the machine
+    spent: float = ENDS
+    planned: float = ENDS  # the same without what a lack of memory costs: decisions must not depend on the machine
     panels: list[Panel] = field(default_factory=list)
     hidden: list[Float32] = field(default_factory=list)  # of each panel
     limited: bool = False
@@ -82,7 +82,7 @@ class AdaptiveEngine:
     Args:
         network: the classifier, cut at the layer.
         tolerance: estimated relative L1 error of a text's attributions at which it is done.
-        max_evaluations: of one text, both ends included.
+        max_evaluations: of one text, the forward pass at its end included.
         shape: how batches are cut.
         keep_hidden: also give the attributions of every hidden unit.
         programs: of the same network and `keep_hidden`, which need not be traced again.
@@ -123,7 +123,7 @@ class AdaptiveEngine:
         return [results[i] for i in range(len(problems))]
 
     def _run(self, paths: list[_Path], group: Group) -> None:
-        most = self._most - 1
+        most = int(self._most - ENDS)
         first = [min(self._calibration.first(path.ends.shown, self._tolerance), most) for path in paths]
         todo = [_Todo(i, 0.0, 1.0, n, None) for i, n in enumerate(first)]
         while todo:

@@ -25,7 +25,7 @@ class Explanation:
     attributions: Float32  # [tokens]
     delta: float  # sum of attributions - (F(x) - F(x')), alibi's sign
     error_estimate: float | None  # relative L1 error of the attributions; None for fixed rules
-    evaluations: float  # forward and gradient 1, forward alone 0.5
+    evaluations: float  # forward and gradient 1, forward alone 0.5; baselines that are shared 0
     status: str
     hidden: Float32 | None = None  # [tokens, hidden], only where it was asked for; sums to the attributions
 

@@ -182,7 +182,7 @@ def _alibi(settings: Settings, classifier: Classifier, shape: BatchShape, _: Kno
 
 
 METHODS: dict[str, Method] = {
-    ADAPTIVE: Method(("tolerance", "max_evaluations", "risk", "pilot"), _check_adaptive, {FUSED: _adaptive}, "3"),
+    ADAPTIVE: Method(("tolerance", "max_evaluations", "risk", "pilot"), _check_adaptive, {FUSED: _adaptive}, "4"),
     **{name: Method(("n_steps",), partial(_check_fixed, name), {FUSED: _fused, ALIBI: _alibi}) for name in RULES},
 }
 UNSHARED = tuple(dict.fromkeys(name for method in METHODS.values() for name in method.reads))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ig_worker.explain.baseline_ends import BaselineEnds
 from ig_worker.explain.explanation import Float32
 from ig_worker.explain.memory import Memory
 from ig_worker.explain.packing import BatchShape
@@ -16,7 +17,7 @@ from ig_worker.explain.problems import Problem, batch, scalars
 from ig_worker.explain.product import CELLS, TERMS, ProductRule, Spread, head_grid, product_rule, remainders
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
-from ig_worker.models.runtime import tf
+from ig_worker.models.runtime import rounds_products, tf
 
 _WHOLE = 4  # a text's nodes share one batch up to this many times its usual size
 
@@ -72,6 +73,7 @@ class PathPrograms:
         self._network, self._shape, self._cells, self._keep_hidden = network, shape, cells, keep_hidden
         self._memory = Memory()
         self._trace()
+        self.baselines = BaselineEnds(self._encode_alone, rounds_products)
         self._matrices: dict[tuple[int, Spread], tuple[Any, ...]] = {}
         self._paths: tuple[Any, Any, Any] | None = None
 
@@ -90,9 +92,13 @@ class PathPrograms:
             parts = [self._ends(*tf.nest.map_structure(lambda t, part=part: t[part], inputs)) for part in slices]
             return parts[0] if len(parts) == 1 else tf.nest.map_structure(lambda *part: tf.concat(part, 0), *parts)
 
-        starts, steps, at_input, at_baseline = self._memory.fit(run, len(problems), length)
+        starts, steps, at_input = self._memory.fit(run, len(problems), length)
         self._paths = (starts, steps, inputs[0].mask)
-        return at_input.numpy(), at_baseline.numpy()
+        return at_input.numpy(), self.baselines(problems, length)
+
+    def _encode_alone(self, text: ModelInput) -> Float32:
+        found: Float32 = self._whole_text(ModelInput(*map(tf.constant, text))).numpy()
+        return found
 
     def probabilities(self, z: Float32) -> Float32:
         """Class probabilities, [texts, classes], from vectors z, [texts, units]."""
@@ -214,7 +220,7 @@ class PathPrograms:
         """Declare the programs over any number of texts, nodes and tokens, so that each is traced once."""
         ids, row, real = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None])
         self._ends = tf.function(self._ends_program, [ModelInput.every(ids), ids], autograph=False)
-        starts, steps, z, _ = self._ends.get_concrete_function().structured_outputs
+        starts, steps, z = self._ends.get_concrete_function().structured_outputs
         # The widths of layers stay known: graphs plan with them.
         paths = [tf.nest.map_structure(lambda t: tf.TensorSpec([None, None, t.shape[-1]]), x) for x in (starts, steps)]
         vectors, matrix = tf.TensorSpec([None, z.shape[-1]]), tf.TensorSpec([None, None])
@@ -223,6 +229,7 @@ class PathPrograms:
         def program(function: Callable[..., Any], *signature: Any) -> Any:
             return tf.function(function, signature, autograph=False)
 
+        self._whole_text = program(self._whole_text_program, ModelInput.every(ids))
         self._vectors = program(self._vectors_program, *paths, ids, row, real)
         self._whole = program(self._whole_program, *paths, ids, row, matrix, *head)
         self._cotangents = program(self._cotangents_program, tf.TensorSpec([None, None, z.shape[-1]]), *head)
@@ -233,10 +240,13 @@ class PathPrograms:
         network, mask = self._network, text.mask
         inputs, baselines = network.below(text), network.below(text._replace(ids=base))
         at_input, at_baseline = network.project(inputs), network.project(baselines)
-        z1, z0 = network.encode(at_input, mask), network.encode(at_baseline, mask)
+        z1 = network.encode(at_input, mask)
         kept = 1 if self._keep_hidden else len(at_input)  # the gradient of h itself is wanted
         steps = [b - a for a, b in zip(at_baseline[:kept], at_input[:kept], strict=True)]
-        return list(at_baseline[:kept]), steps, z1, z0
+        return list(at_baseline[:kept]), steps, z1
+
+    def _whole_text_program(self, text: ModelInput) -> Any:
+        return self._network.encode(self._network.project(self._network.below(text)), text.mask)
 
     def _points(self, starts: Any, steps: Any, rows: Any, alpha: Any) -> tuple[list[Any], list[Any]]:
         ahead = [tf.gather(step, rows) for step in steps]

@@ -25,7 +25,7 @@ from ig_worker.explain.calibration import (
     unjudged,
 )
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, Explanation, relative_l1
-from ig_worker.explain.integrals import PathEnds, integrals, open_paths
+from ig_worker.explain.integrals import ENDS, PathEnds, integrals, open_paths
 from ig_worker.explain.node_map import CELLS, SURVEYED, Survey, choose_map
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms
@@ -43,7 +43,7 @@ class _Row:
 
     path: int  # within its group
     ends: PathEnds
-    spent: float = 1.0  # both ends are forward passes alone
+    spent: float = ENDS
     sums: dict[int, Float64] = field(default_factory=dict)  # attributions by number of nodes, float64 [tokens]
     known: dict[int, Known] = field(default_factory=dict)
     truth: Float64 | None = None  # in float32, where that is not the precision of the sums
@@ -138,8 +138,8 @@ class PilotEngine:
             samples, slopes = programs.slopes(sections, SURVEYED, Spread(), CELLS)
             for i, member in enumerate(group.members):
                 seen[member] = Survey(samples[i, :, : problems[member].tokens], slopes[i])
-        # Forward passes at all nodes and at both ends, and a pull at all nodes.
-        return choose_map(list(seen.values()), self._tolerance), [1.0 + 1.5 * SURVEYED] * len(problems)
+        # Forward passes and pulls at all nodes.
+        return choose_map(list(seen.values()), self._tolerance), [ENDS + 1.5 * SURVEYED] * len(problems)
 
     def _observe(self, problems: Sequence[Problem], plan: Plan, by: Calibration) -> list[_Row]:
         """Integrate each problem as the plan says, with the nodes of a calibration."""
@@ -164,7 +164,7 @@ class PilotEngine:
         _, truths = by_nodes(self._exact, problems, nodes, self._shape, spread=by.spread, targets=targets)
         for row, truth, n in zip(rows, truths, nodes, strict=True):
             row.truth = truth
-            row.spent += n + 1
+            row.spent += n + ENDS
 
     def _integrate(self, rows: list[_Row], n: int, group: Group, by: Calibration) -> None:
         sections, tokens = [row.ends.section(row.path) for row in rows], [row.ends.problem.tokens for row in rows]

@@ -11,6 +11,7 @@ from typing import Any
 
 from ig_worker.explain.by_nodes import by_nodes
 from ig_worker.explain.explanation import relative_l1
+from ig_worker.explain.integrals import ENDS
 from ig_worker.explain.packing import BatchShape, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.precision import FLOAT32, LAPS, NODES, ROWS, Choice, Tried, choose, judge, worth_trying
@@ -92,7 +93,7 @@ class PrecisionTrial:
 
     def _rule(self, precision: str, targets: Sequence[int] | None) -> tuple[list[int], list[Float64]]:
         nodes = [NODES] * len(self._problems)
-        self.evaluations += len(nodes) * (NODES + 1)
+        self.evaluations += len(nodes) * (NODES + ENDS)
         programs = self._programs(precision)
         return by_nodes(programs, self._problems, nodes, self._shape, spread=Spread(), targets=targets)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ig_worker.explain.explanation import STATUS_FIXED, Explanation, relative_l1
+from ig_worker.explain.integrals import ENDS
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, chosen_classes, scalar
@@ -60,7 +61,7 @@ class RefinedEngine:
                     attributions=fine.astype(np.float32),
                     delta=float(fine.sum() - (f1 - f0)),
                     error_estimate=relative_l1(coarse, fine),
-                    evaluations=NODES + CHECK_NODES + 1.0,
+                    evaluations=NODES + CHECK_NODES + ENDS,
                     status=STATUS_FIXED,
                 )
             )

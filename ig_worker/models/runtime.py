@@ -85,6 +85,11 @@ def products(precision: str) -> Iterator[None]:
         config.enable_tensor_float_32_execution(before)
 
 
+def rounds_products() -> bool:
+    """Whether factors of float32 products are rounded just now; see `products`."""
+    return bool(tf.config.experimental.tensor_float_32_execution_enabled())
+
+
 def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of tensors, elementwise, compiled by XLA into one pass over them."""
     compiled = tf.function(function, jit_compile=True, autograph=False, reduce_retracing=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
+from ig_worker.explain.integrals import ENDS
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem
 from ig_worker.explain.product import FEWEST, Spread
@@ -142,7 +143,7 @@ def _hindsight(
         fewest = np.where(done & np.isinf(fewest), n, fewest)
         always = always or (n if done.mean() >= 1 - RISK else 0)
         n += 1
-    return {"fewest for each": float(fewest.mean()) + 1, "always so many": always + 1.0}
+    return {"fewest for each": float(fewest.mean()) + ENDS, "always so many": always + ENDS}
 
 
 def _by_nodes(programs: Any, cases: list[Problem], n: int, spread: Spread, what: str) -> Arrays:

@@ -20,9 +20,11 @@ class Account(PathPrograms):
         self._begun: set[int] = set()  # rows of the open group
 
     def open(self, problems: Sequence[Any], length: int) -> Any:
-        self.spent[ENDS] += len(problems)
+        before = self.baselines.encoded
+        found = super().open(problems, length)
+        self.spent[ENDS] += (len(problems) + self.baselines.encoded - before) / 2
         self._begun.clear()
-        return super().open(problems, length)
+        return found
 
     def vectors(self, rows: Sequence[int], alphas: Sequence[float]) -> Any:
         self.spent[CUTS] += len(rows) / 2

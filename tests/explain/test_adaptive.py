@@ -135,7 +135,7 @@ def test_evaluations_count_every_row_that_the_network_ran(tiny_models, tolerance
     engine._programs.integrate, engine._programs.vectors = counted_integrate, counted_vectors
     cases = problems(load(model))
     spent = sum(a.evaluations for a in engine.explain(cases))
-    assert spent == ran["whole"] + 0.5 * ran["forward"] + len(cases)
+    assert spent == ran["whole"] + 0.5 * (ran["forward"] + len(cases))
 
 
 def test_nodes_that_do_not_fit_into_one_batch_give_the_same_and_cost_more(tiny_models: dict[str, Path]) -> None:

@@ -165,5 +165,7 @@ def test_every_program_is_traced_once_whatever_the_lengths_rows_and_nodes(tiny_m
         sections = [Section(i, 0, 0.0, 1.0, at_baseline[i], at_input[i]) for i in range(count)]
         for spread in (Spread(), STRAIGHT):
             programs.integrate(sections, n, spread, length)
-    functions = [programs._ends, programs._vectors, programs._whole, programs._cotangents, programs._pull]
-    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1, 1, 1]
+    functions = [
+        programs._ends, programs._whole_text, programs._vectors, programs._whole, programs._cotangents, programs._pull,
+    ]  # fmt: skip
+    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1, 1, 1, 1]

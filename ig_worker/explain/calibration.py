@@ -32,7 +32,8 @@ _LEAST_CHANGE = 1e-3  # of F
 _CHANCE = 0.3  # of an error: so small its gap may be by chance
 _LEAST_SHARE = 0.02  # of the tolerance: of smaller errors nothing finer is said
 COVERED = 0.95  # of errors are below the bounds that are written
-_SLOWER = 1.5  # times as many nodes more as the regression says, for a text that has been seen beyond the tolerance
+_SLOWER = 1.5  # times as many nodes more as the regression says, where a text lacks some, and so much fewer to spare
+_HAIR = 1e-6  # of a node
 SCOUTS = 12  # rows of a pilot that say how errors fall with the number of nodes
 _SURVEYED = 8  # of them, those that say where the nodes should lie
 _JUDGED = 0.25  # of the others: rows that refine the regressions
@@ -124,9 +125,13 @@ class Calibration:
 
     def first(self, ends: Ends, tolerance: float) -> int:
         """With how many nodes to start on a text."""
-        within = math.log(max(tolerance - ROUNDING, tolerance / 2))
-        above = float(np.dot(self.level, ends.features(0))) + self.start * self.level_spread - within
+        above = self._lacks(ends, tolerance) + self.start * self.level_spread
         return int(min(max(math.ceil(above / self.fall + 1e-9), FEWEST), MOST))
+
+    def _lacks(self, ends: Ends, tolerance: float) -> float:
+        """The logarithm of the error without any nodes, above that of the tolerance."""
+        within = math.log(max(tolerance - ROUNDING, tolerance / 2))
+        return float(np.dot(self.level, ends.features(0))) - within
 
     def bound(self, known: Known, tolerance: float, *, again: bool = False) -> float:
         """Of the relative error, to decide whether a text is done. It is never below what completeness shows.
@@ -150,11 +155,13 @@ class Calibration:
         return max(math.exp(min(log, 50.0)), known.gap, _LEAST_SHARE * tolerance)
 
     def needed(self, seen: Observation, tolerance: float) -> float:
-        """The least `start` with which a text's error would be within the tolerance, did it change as `level` says."""
-        level, _ = self._foretold(seen.known)
-        within = math.log(tolerance)
-        beyond = seen.log - within
-        return (within - level + (_SLOWER * beyond if beyond > 0 else beyond)) / self.level_spread
+        """The least `start` with which a text gets as many nodes as it needs, by its error with those that it had."""
+        lacking = (seen.log - math.log(tolerance)) / self.fall
+        nodes = seen.known.n + math.ceil(lacking * _SLOWER if lacking > 0 else lacking / _SLOWER)
+        if nodes <= FEWEST:
+            return -math.inf
+        # `first` rounds up: anything above one node fewer will do.
+        return ((nodes - 1 + _HAIR) * self.fall - self._lacks(seen.known.ends, tolerance)) / self.level_spread
 
     def written_score(self, seen: Observation, tolerance: float) -> float:
         """The least `raised` with which the written bound holds for a text whose error is known."""

@@ -201,3 +201,17 @@ def test_a_pilot_costs_a_fiftieth_and_is_left_out_where_that_is_nothing() -> Non
     assert sizes == sorted(sizes)
     assert all(1.6 * rows <= 0.02 * n for rows, n in zip(sizes, range(0, 50_000, 50), strict=True))
     assert pilot_rows(10**9) == sizes[-1] == 400
+
+
+@pytest.mark.parametrize("times", [0.01, 0.2, 0.9, 1.1, 3.0, 20.0])
+def test_what_a_judge_needed_is_the_least_that_gives_it_the_nodes(times: float) -> None:
+    """As many more as are lacking, and half as many again; or what can be spared, without a third of it."""
+    fitted = replace(fit(flat(rows(np.random.default_rng(13), 60, (6, 10))), PILOT), start=2.0)
+    seen = Observation(Known(Ends(0.4, 150), 12, 1e-4, 1e-3), times * TOLERANCE)
+    start = fitted.needed(seen, TOLERANCE)
+    nodes = replace(fitted, start=start).first(seen.known.ends, TOLERANCE)
+    assert replace(fitted, start=start - 1e-4).first(seen.known.ends, TOLERANCE) == nodes - 1
+    foreseen = math.log(times) - fitted.fall * (nodes - 12)
+    assert (foreseen <= 0) or times < 1
+    assert abs(nodes - 12) <= math.ceil(1.5 * abs(math.log(times)) / fitted.fall)
+    assert nodes >= 12 if times > 1 else nodes <= 12

@@ -29,6 +29,8 @@ from ig_worker.explain.product import FEWEST, MOST, ROUNDING, Float64, Spread
 
 TINY = 1e-7  # relative, so that logarithms stay finite
 _LEAST_CHANGE = 1e-3  # of F
+_LEAST_ODDS = 1e-2  # by which the logarithm of the odds changes
+_SURE = 1e-6  # of F: nearer to 0 and to 1 odds are not told apart
 _CHANCE = 0.3  # of an error: so small its gap may be by chance
 _LEAST_SHARE = 0.02  # of the tolerance: of smaller errors nothing finer is said
 COVERED = 0.95  # of errors are below the bounds that are written
@@ -49,12 +51,22 @@ class Ends:
     """What both ends of a path show, before any gradient."""
 
     change: float  # |F(x) − F(x')|
+    odds: float  # the same of log(F / (1 − F)): of two paths with one change, that into saturation bends more
     tokens: int
 
+    @classmethod
+    def of(cls, f1: float, f0: float, tokens: int) -> Ends:
+        """Of F at the text and at the baseline."""
+        return cls(abs(f1 - f0), abs(_log_odds(f1) - _log_odds(f0)), tokens)
+
     def features(self, n: float) -> Float64:
-        """Float64 [4], for n nodes."""
-        change = math.log(max(self.change, _LEAST_CHANGE))
-        return np.array([1.0, change + 1.0, math.log(max(self.tokens, 1) / 128), n])
+        """Float64 [5], for n nodes."""
+        change, odds = math.log(max(self.change, _LEAST_CHANGE)), math.log(max(self.odds, _LEAST_ODDS))
+        return np.array([1.0, change + 1.0, odds - 1.0, math.log(max(self.tokens, 1) / 128), n])
+
+
+def _log_odds(f: float) -> float:
+    return math.log(max(f, _SURE) / max(1 - f, _SURE))
 
 
 @dataclass(frozen=True)
@@ -90,9 +102,9 @@ class Calibration:
 
     Args:
         centre, width: of the nodes' `Spread`; without a width they are Gauss's own.
-        level: the logarithm of the error by `Ends.features`, [4]; the last falls with the number of nodes.
+        level: the logarithm of the error by `Ends.features`, [5]; the last falls with the number of nodes.
         level_spread: standard deviation from that, of texts.
-        told: the same by `Known.features`, [4].
+        told: the same by `Known.features`, [4], of which the bounds are that are written.
         told_spread: standard deviation from that, of texts.
         start: how many spreads above the level an error is taken to be, before a text's first rule.
         again: how many above what is foretold after a second, which no pilot's rows say anything of.
@@ -103,9 +115,9 @@ class Calibration:
 
     centre: float = 0.5
     width: float | None = 0.2
-    level: tuple[float, float, float, float] = (-1.7, 0.1, -0.1, -0.45)
+    level: tuple[float, ...] = (-1.7, 0.1, 0.0, -0.1, -0.45)
     level_spread: float = 1.8
-    told: tuple[float, float, float, float] = (-1.9, 0.45, 0.4, 0.0)
+    told: tuple[float, ...] = (-1.9, 0.45, 0.4, 0.0)
     told_spread: float = 0.8
     start: float = 0.0
     again: float = 2.1
@@ -121,7 +133,7 @@ class Calibration:
     @property
     def fall(self) -> float:
         """By how much the logarithm of the error falls with each node more."""
-        return -self.level[3]
+        return -self.level[-1]
 
     def first(self, ends: Ends, tolerance: float) -> int:
         """With how many nodes to start on a text."""
@@ -141,13 +153,15 @@ class Calibration:
         """
         level, told = self._foretold(known)
         if again or not self.rows:  # without rows, what other networks' errors are says nothing of this one's
-            return self._least(known, tolerance, self._log_bound(known, self.again))
+            bound = told + self.again * self.told_spread
+            bound = min(level + self.again * self.level_spread, bound) if self.rows else bound
+            return self._least(known, tolerance, bound)
         # What a rule itself does not even expect to be within the tolerance is not done.
         return self._least(known, tolerance, max(level + self.start * self.level_spread, told))
 
     def estimate(self, known: Known, tolerance: float) -> float:
         """Of the relative error, to be written: `COVERED` of texts are below."""
-        return self._least(known, tolerance, self._log_bound(known, self.raised))
+        return self._least(known, tolerance, self._foretold(known)[1] + self.raised * self.told_spread)
 
     def _least(self, known: Known, tolerance: float, log: float) -> float:
         if not (math.isfinite(known.gap) and math.isfinite(known.series)):
@@ -167,8 +181,7 @@ class Calibration:
         """The least `raised` with which the written bound holds for a text whose error is known."""
         if seen.error <= max(_LEAST_SHARE * tolerance, seen.known.gap):
             return -math.inf
-        level, told = self._foretold(seen.known)
-        return max((seen.log - level) / self.level_spread, (seen.log - told) / self.told_spread)
+        return (seen.log - self._foretold(seen.known)[1]) / self.told_spread
 
     def to_json(self) -> dict[str, Any]:
         """For `of_json`."""
@@ -184,18 +197,12 @@ class Calibration:
         level = max(level, math.log(TINY))
         return level, float(np.dot(self.told, known.features(level)))
 
-    def _log_bound(self, known: Known, raised: float) -> float:
-        """The logarithm of the error that is foretold, raised by so many spreads."""
-        level, told = self._foretold(known)
-        bound = told + raised * self.told_spread
-        return min(level + raised * self.level_spread, bound) if self.rows else bound
-
 
 # Fitted on reviews 6,000 to 7,023 of IMDB's test split with three networks: a DistilBERT of 2 blocks and a MiniLM,
 # both trained on IMDB, and the demo's. The bound held for 99% of the rules of each.
 CAUTIOUS = Calibration()
 # How far a network may be from what networks have in common, one standard deviation of each coefficient.
-_LEVEL_APART = (3.0, 0.4, 0.4, 0.25)
+_LEVEL_APART = (3.0, 0.4, 0.4, 0.4, 0.25)
 _TOLD_APART = (1.0, 0.5, 0.3, 0.7)
 _LEAST_FALL = 0.05
 _PRIOR_ROWS = 4  # as many rows as the prior spreads count for
@@ -214,22 +221,17 @@ def fit(seen: Sequence[Observation], before: Calibration = CAUTIOUS) -> Calibrat
     y = np.array([one.log for one in seen])
     ends = np.array([one.known.ends.features(one.known.n) for one in seen])
     level, level_spread = _regression(ends, y, before.level, _LEVEL_APART, _PRIOR_SPREADS[0])
-    level[3] = min(level[3], -_LEAST_FALL)
+    level[-1] = min(level[-1], -_LEAST_FALL)
     levels = np.maximum(ends @ level, math.log(TINY))
     shown = np.array([one.known.features(float(at)) for one, at in zip(seen, levels, strict=True)])
     told, told_spread = _regression(shown, y, before.told, _TOLD_APART, _PRIOR_SPREADS[1])
     return replace(
         before,
-        level=_four(level),
+        level=tuple(level),
         level_spread=level_spread,
-        told=_four(told),
+        told=tuple(told),
         told_spread=told_spread,
     )
-
-
-def _four(values: Sequence[float]) -> tuple[float, float, float, float]:
-    a, b, c, d = (float(value) for value in values)
-    return a, b, c, d
 
 
 def _regression(

@@ -42,7 +42,7 @@ class PathEnds:
     @property
     def shown(self) -> Ends:
         """What they show before any gradient."""
-        return Ends(abs(self.f1 - self.f0), self.problem.tokens)
+        return Ends.of(self.f1, self.f0, self.problem.tokens)
 
     def section(self, row: int) -> Section:
         """The whole path, where its text is number `row` of the group that is open."""

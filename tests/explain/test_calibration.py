@@ -36,7 +36,10 @@ def rows(random: np.random.Generator, count: int, nodes: tuple[int, ...], tail: 
     """
     found = []
     for _ in range(count):
-        ends, own = Ends(float(random.uniform(0.1, 0.9)), int(random.integers(50, 250))), random.normal(0, 0.5)
+        ends, own = (
+            Ends.of(float(random.uniform(0.5, 0.999)), 0.4, int(random.integers(50, 250))),
+            random.normal(0, 0.5),
+        )
         gap, wild = math.exp(random.normal(-1, 0.3)), random.uniform() < tail
         row = []
         for n in nodes:
@@ -145,7 +148,7 @@ def test_what_starts_as_it_should_is_done_by_the_level_with_rounding_and_all(tol
     fitted = fit(flat(rows(random, 60, (6, 10))), PILOT)
     for start in (0.0, 0.7, 2.0):
         found = replace(fitted, start=start, told=(-50.0, 0.0, 0.0, 0.0))
-        for ends in (Ends(0.2, 100), Ends(0.9, 200)):
+        for ends in (Ends(0.2, 1.0, 100), Ends(0.9, 4.0, 200)):
             n = found.first(ends, tolerance)
             assert n == MOST or found.bound(Known(ends, n, 0.0, 0.0), tolerance) + ROUNDING <= tolerance
 
@@ -173,7 +176,7 @@ def test_rows_without_any_number_teach_nothing() -> None:
 
 def test_a_text_starts_with_more_nodes_the_finer_the_tolerance_and_the_rougher_its_like() -> None:
     found = replace(fit(flat(rows(np.random.default_rng(4), 60, (6, 10)))), start=2.0)
-    ends = Ends(0.5, 128)
+    ends = Ends(0.5, 2.0, 128)
     counts = [found.first(ends, tolerance) for tolerance in (0.5, 0.05, 0.005, 0.0005, 1e-12)]
     assert counts == sorted(counts)
     assert counts[0] == FEWEST
@@ -181,18 +184,20 @@ def test_a_text_starts_with_more_nodes_the_finer_the_tolerance_and_the_rougher_i
     assert math.exp(-1 + 2 * 0.5 - 0.5 * counts[2]) <= 1.2 * TOLERANCE
 
 
-@pytest.mark.parametrize("known", [Known(Ends(0.5, 9), 8, math.nan, 1.0), Known(Ends(0.5, 9), 8, 0.1, math.inf)])
+@pytest.mark.parametrize(
+    "known", [Known(Ends(0.5, 2.0, 9), 8, math.nan, 1.0), Known(Ends(0.5, 2.0, 9), 8, 0.1, math.inf)]
+)
 def test_what_is_no_number_has_no_bound(known: Known) -> None:
     assert math.isnan(CAUTIOUS.bound(known, TOLERANCE))
 
 
 def test_without_a_pilot_errors_of_other_networks_bound_nothing() -> None:
-    known = Known(Ends(0.5, 128), MOST, 0.003, 1.0)
+    known = Known(Ends(0.5, 2.0, 128), MOST, 0.003, 1.0)
     assert CAUTIOUS.bound(known, TOLERANCE) > TOLERANCE > PILOT.bound(known, TOLERANCE, again=True)
 
 
 def test_a_bound_is_never_below_what_completeness_shows() -> None:
-    assert CAUTIOUS.bound(Known(Ends(0.5, 9), 30, 0.4, 1e-9), TOLERANCE) >= 0.4
+    assert CAUTIOUS.bound(Known(Ends(0.5, 2.0, 9), 30, 0.4, 1e-9), TOLERANCE) >= 0.4
 
 
 def test_a_pilot_costs_a_fiftieth_and_is_left_out_where_that_is_nothing() -> None:
@@ -207,7 +212,7 @@ def test_a_pilot_costs_a_fiftieth_and_is_left_out_where_that_is_nothing() -> Non
 def test_what_a_judge_needed_is_the_least_that_gives_it_the_nodes(times: float) -> None:
     """As many more as are lacking, and half as many again; or what can be spared, without a third of it."""
     fitted = replace(fit(flat(rows(np.random.default_rng(13), 60, (6, 10))), PILOT), start=2.0)
-    seen = Observation(Known(Ends(0.4, 150), 12, 1e-4, 1e-3), times * TOLERANCE)
+    seen = Observation(Known(Ends(0.4, 2.0, 150), 12, 1e-4, 1e-3), times * TOLERANCE)
     start = fitted.needed(seen, TOLERANCE)
     nodes = replace(fitted, start=start).first(seen.known.ends, TOLERANCE)
     assert replace(fitted, start=start - 1e-4).first(seen.known.ends, TOLERANCE) == nodes - 1
@@ -215,3 +220,23 @@ def test_what_a_judge_needed_is_the_least_that_gives_it_the_nodes(times: float) 
     assert (foreseen <= 0) or times < 1
     assert abs(nodes - 12) <= math.ceil(1.5 * abs(math.log(times)) / fitted.fall)
     assert nodes >= 12 if times > 1 else nodes <= 12
+
+
+@pytest.mark.parametrize(("f1", "f0"), [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (1.0, 1.0)])
+def test_saturated_and_equal_ends_have_finite_features(f1: float, f0: float) -> None:
+    found = Ends.of(f1, f0, 10)
+    assert np.isfinite(found.features(8)).all()
+    assert found.change == abs(f1 - f0)
+
+
+def test_a_change_into_saturation_is_told_from_one_that_is_not() -> None:
+    """Errors that grow with the change of the log odds alone: without it in the regression they would be spread."""
+    random = np.random.default_rng(14)
+    seen = []
+    for _ in range(60):
+        f0 = float(random.uniform(0.3, 0.65))
+        ends = Ends.of(f0 + 0.3 + float(random.uniform(0, 0.69 - f0)), f0, 128)
+        error = ends.odds**1.5 * math.exp(-1 - 4 + random.normal(0, 0.1))
+        seen.append(Observation(Known(ends, 8, 0.1 * error, error), error))
+    found = fit(seen, PILOT)
+    assert found.level_spread < 0.5 * np.std([one.log for one in seen])

@@ -5,9 +5,10 @@ any gradient, from what both ends of the path show (`level`), and afterwards, fr
 (`told`). Three numbers say how many of their spreads an error is taken to be above that:
 
 * `start` decides. A text starts with so many nodes that the level, so raised, is within the tolerance, and is done with
-  them, unless its own rule expects more. Conformal risk control (Angelopoulos et al. 2022, arXiv:2208.02814) finds the
-  least raise with which errors beyond the tolerance are as rare as is asked for. One rule for nearly all is cheaper
-  than to start low and tell who is done: a second rule costs as much as a first, and three or four more nodes do not.
+  them, unless its own rule expects nearly as much. Conformal risk control (Angelopoulos et al. 2022, arXiv:2208.02814)
+  finds the least raise with which errors beyond the tolerance are as rare as is asked for. One rule for nearly all is
+  cheaper than to start low and tell who is done: a second rule costs as much as a first, three or four more nodes do
+  not. Only for the oddest the others need not start with more: those are told from their own rule.
 * `again` decides after a second rule, by either regression.
 * `raised` is for the bound that is written, which 95% of errors are below: split conformal prediction (Vovk et al.
   2005, chapter 4).
@@ -33,6 +34,8 @@ _LEAST_ODDS = 1e-2  # by which the logarithm of the odds changes
 _SURE = 1e-6  # of F: nearer to 0 and to 1 odds are not told apart
 _CHANCE = 0.3  # of an error: so small its gap may be by chance
 _LEAST_SHARE = 0.02  # of the tolerance: of smaller errors nothing finer is said
+_WARY = 0.8  # spreads by which a rule's own expectation has to be within the tolerance
+JUDGED_AT = 2.0  # times the risk that is expected where judges are seen: near where it is decided they say most
 COVERED = 0.95  # of errors are below the bounds that are written
 _SLOWER = 1.5  # times as many nodes more as the regression says, where a text lacks some, and so much fewer to spare
 _HAIR = 1e-6  # of a node
@@ -156,8 +159,7 @@ class Calibration:
             bound = told + self.again * self.told_spread
             bound = min(level + self.again * self.level_spread, bound) if self.rows else bound
             return self._least(known, tolerance, bound)
-        # What a rule itself does not even expect to be within the tolerance is not done.
-        return self._least(known, tolerance, max(level + self.start * self.level_spread, told))
+        return self._least(known, tolerance, max(level + self.start * self.level_spread, self._wary(told)))
 
     def estimate(self, known: Known, tolerance: float) -> float:
         """Of the relative error, to be written: `COVERED` of texts are below."""
@@ -168,8 +170,18 @@ class Calibration:
             return math.nan
         return max(math.exp(min(log, 50.0)), known.gap, _LEAST_SHARE * tolerance)
 
+    def _wary(self, told: float) -> float:
+        """What a text's own rule has to expect for it to be done. It tells the oddest from the others."""
+        return told + _WARY * self.told_spread
+
     def needed(self, seen: Observation, tolerance: float) -> float:
-        """The least `start` with which a text gets as many nodes as it needs, by its error with those that it had."""
+        """The least `start` with which a text gets as many nodes as it needs, by its error with those that it had.
+
+        It is none for a text that would not be done with its first rule anyway: all others need not start with more
+        for its sake.
+        """
+        if self._wary(self._foretold(seen.known)[1]) > math.log(tolerance):
+            return -math.inf
         lacking = (seen.log - math.log(tolerance)) / self.fall
         nodes = seen.known.n + math.ceil(lacking * _SLOWER if lacking > 0 else lacking / _SLOWER)
         if nodes <= FEWEST:
@@ -207,6 +219,7 @@ _TOLD_APART = (1.0, 0.5, 0.3, 0.7)
 _LEAST_FALL = 0.05
 _PRIOR_ROWS = 4  # as many rows as the prior spreads count for
 _PRIOR_SPREADS = 0.6, 0.4
+_STEP = 0.05  # of spreads, in which a start is looked for
 
 
 def fit(seen: Sequence[Observation], before: Calibration = CAUTIOUS) -> Calibration:
@@ -244,6 +257,32 @@ def _regression(
     return [float(c) for c in found], math.sqrt((squares + _PRIOR_ROWS * spread**2) / (len(y) + _PRIOR_ROWS))
 
 
+def by_law(fitted: Calibration, ends: Sequence[Ends], tolerance: float, risk: float, rows: int) -> Calibration:
+    """With how much to spare texts start while no judge has spoken: as a normal law of errors would have it.
+
+    That is the least with which no more texts like these are expected beyond the tolerance. As texts get whole nodes,
+    most of them have more to spare than that, and how much more is known: so what is summed is each text's own chance.
+
+    Args:
+        fitted: the regressions.
+        ends: of some texts.
+        tolerance: of the run.
+        risk: the share of rows that may be beyond the tolerance.
+        rows: that were fitted.
+    """
+    from scipy.special import stdtr  # a tenth of a second, which what only reads a calibration need not cost
+
+    most = 2 * guess(risk, rows)
+    scale = fitted.level_spread * math.sqrt(1 + len(fitted.level) / max(rows, 1))  # coefficients are not known either
+    for start in np.arange(0.0, most, _STEP):
+        found = replace(fitted, start=float(start))
+        levels = [float(np.dot(fitted.level, one.features(found.first(one, tolerance)))) for one in ends]
+        spare = (math.log(tolerance) - np.array(levels)) / scale
+        if ends and stdtr(rows + _PRIOR_ROWS, -spare).mean() <= risk:
+            return found
+    return replace(fitted, start=most)
+
+
 def certify(fitted: Calibration, seen: Sequence[Observation], tolerance: float, risk: float) -> Calibration:
     """With how much to spare texts start, and what is written, by rows that were not fitted.
 
@@ -254,20 +293,26 @@ def certify(fitted: Calibration, seen: Sequence[Observation], tolerance: float, 
         risk: the share of rows that may be beyond the tolerance.
     """
     needed, written = (sorted(one(row, tolerance) for row in seen) for one in (fitted.needed, fitted.written_score))
-    enough = _rank(len(seen), risk) <= len(seen)
-    start = _quantile(needed, risk) if enough else max([fitted.start, guess(risk, len(seen)), *needed])
+    certified = enough(len(seen), risk)
+    start = _quantile(needed, risk) if certified else max([fitted.start, *needed])
     return replace(
         fitted,
         start=max(0.0, start),
         again=guess(risk, len(seen)),
         raised=max(0.0, _quantile(written, 1 - COVERED)),
-        certified=risk if enough else None,
+        certified=risk if certified else None,
     )
 
 
-def unjudged(fitted: Calibration) -> Calibration:
-    """Where all rows were fitted and none can judge: what texts start with is also what is written."""
-    return replace(fitted, again=fitted.start, raised=fitted.start, certified=None)
+def unjudged(fitted: Calibration, risk: float) -> Calibration:
+    """Where all rows were fitted and none can judge: a normal law says what is written, too."""
+    again, raised = guess(risk, fitted.rows), guess(1 - COVERED, fitted.rows)
+    return replace(fitted, again=again, raised=raised, certified=None)
+
+
+def enough(judges: int, risk: float) -> bool:
+    """Whether so many rows can say that no more than this share of others is beyond anything."""
+    return _rank(judges, risk) <= judges
 
 
 def _rank(rows: int, risk: float) -> int:

@@ -12,14 +12,16 @@ import numpy as np
 from ig_worker.explain.by_nodes import by_nodes
 from ig_worker.explain.calibration import (
     CAUTIOUS,
+    JUDGED_AT,
     SCOUTS,
     Calibration,
     Ends,
     Known,
     Observation,
+    by_law,
     certify,
+    enough,
     fit,
-    guess,
     judge_rows,
     survey_rows,
     unjudged,
@@ -109,14 +111,18 @@ class PilotEngine:
         for row, cost in zip(rows, surveyed, strict=False):
             row.spent += cost
         seen = _observations(rows)
-        found = replace(fit(seen, base), start=guess(self._risk, scouts))
+        found = self._start(fit(seen, base), rows, scouts, self._risk)
         others = self._observe(parts[1], self._plan(found), found)
         judged = _observations(others)
-        found = replace(fit([*seen, *judged], base), start=guess(self._risk, len(judged) or scouts))
+        risk = self._risk * (JUDGED_AT if enough(len(parts[2]), self._risk) else 1)
+        found = self._start(fit([*seen, *judged], base), [*rows, *others], scouts + len(judged), risk)
         last = self._observe(parts[2], self._plan(found), found)
         judges = _observations(last)
-        found = certify(found, judges, self._tolerance, self._risk) if judges else unjudged(found)
+        found = certify(found, judges, self._tolerance, self._risk) if judges else unjudged(found, self._risk)
         return found, [self._explanation(row, found) for row in (*rows, *others, *last)]
+
+    def _start(self, fitted: Calibration, rows: Sequence[_Row], count: int, risk: float) -> Calibration:
+        return by_law(fitted, [row.ends.shown for row in rows], self._tolerance, risk, count)
 
     def _plan(self, found: Calibration) -> Plan:
         """A row as the run will explain it, and a rule that is much closer."""

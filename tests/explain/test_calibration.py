@@ -16,6 +16,7 @@ from ig_worker.explain.calibration import (
     Ends,
     Known,
     Observation,
+    by_law,
     certify,
     fit,
     guess,
@@ -127,7 +128,7 @@ def test_what_a_handful_of_rows_writes_holds_for_most_texts_too() -> None:
     held = []
     for _ in range(40):
         fitted = fit(flat(rows(random, 6, (6, 10))), PILOT)
-        found = unjudged(replace(fitted, start=guess(RISK, 6)))
+        found = unjudged(by_law(fitted, [Ends.of(0.8, 0.4, 128)], TOLERANCE, RISK, 6), RISK)
         others = [one for _ in range(50) for one in started(random, found)]
         held.append(np.mean([one.error <= found.estimate(one.known, TOLERANCE) for one in others]))
     assert np.mean(held) >= COVERED
@@ -158,7 +159,10 @@ def test_too_few_rows_promise_nothing_and_are_taken_with_care() -> None:
     fitted, seen = fit(flat(rows(random, 12, (6, 10)))), flat(rows(random, 98, (10,)))
     assert certify(fitted, seen, TOLERANCE, RISK).certified is None
     assert certify(fitted, flat(rows(random, 99, (10,))), TOLERANCE, RISK).certified == RISK
-    assert certify(fitted, seen[:5], TOLERANCE, RISK).start >= guess(RISK, 5) > guess(RISK, 50) > 2.32
+    care = by_law(fitted, [one.known.ends for one in seen], TOLERANCE, RISK, 5)
+    found = certify(care, seen[:5], TOLERANCE, RISK)
+    assert found.start == max([care.start, *(care.needed(one, TOLERANCE) for one in seen[:5])])
+    assert guess(RISK, 5) > guess(RISK, 50) > 2.32
 
 
 def test_errors_that_are_all_far_within_the_tolerance_give_numbers() -> None:
@@ -240,3 +244,49 @@ def test_a_change_into_saturation_is_told_from_one_that_is_not() -> None:
         seen.append(Observation(Known(ends, 8, 0.1 * error, error), error))
     found = fit(seen, PILOT)
     assert found.level_spread < 0.5 * np.std([one.log for one in seen])
+
+
+@pytest.mark.parametrize("rows_known", [12, 60])
+@pytest.mark.parametrize("spread", [0.2, 1.0])
+def test_a_normal_law_gives_no_more_nodes_than_it_has_to(spread: float, rows_known: int) -> None:
+    """Texts of many kinds: the share beyond is what was asked for, though each gets whole nodes."""
+    random = np.random.default_rng(15)
+    ends = [Ends.of(float(random.uniform(0.5, 0.999)), 0.4, int(random.integers(20, 250))) for _ in range(200)]
+    level = (-1.0, 0.5, 0.3, -0.5, -0.5)
+    found = by_law(replace(PILOT, level=level, level_spread=spread), ends, TOLERANCE, RISK, rows_known)
+    assert 0 < found.start < guess(RISK, rows_known) * math.sqrt(1 + 5 / rows_known)
+    errors = [
+        math.exp(float(np.dot(level, one.features(found.first(one, TOLERANCE)))) + random.normal(0, spread))
+        for one in ends * 50
+    ]
+    share = np.mean(np.array(errors) > TOLERANCE)
+    assert share <= RISK, "a normal law is all that there is here"
+    fewer = replace(found, start=found.start - 0.5)
+    assert np.mean([fewer.first(one, TOLERANCE) for one in ends]) < np.mean(
+        [found.first(one, TOLERANCE) for one in ends]
+    )
+
+
+def test_texts_that_are_all_alike_are_no_reason_to_trust_in_rounding_up() -> None:
+    ends, level = [Ends.of(0.9, 0.4, 128)] * 20, (-1.0, 0.0, 0.0, 0.0, -0.5)
+    for shift in np.linspace(0, 0.5, 7):
+        fitted = replace(PILOT, level=(-1.0 + float(shift), *level[1:]), level_spread=0.5)
+        found = by_law(fitted, ends, TOLERANCE, RISK, 60)
+        n = found.first(ends[0], TOLERANCE)
+        spare = math.log(TOLERANCE) - float(np.dot(fitted.level, ends[0].features(n)))
+        assert spare / 0.5 >= 2.32
+
+
+def test_a_judge_that_would_get_a_second_rule_anyway_asks_nothing_of_the_others() -> None:
+    random = np.random.default_rng(16)
+    fitted = replace(fit(flat(rows(random, 60, (6, 10))), PILOT), start=2.5)
+    seen = [one for (one,) in (started(random, fitted) for _ in range(400)) if done(fitted, one)][:120]
+    unseen = replace(seen[0], error=5 * TOLERANCE)
+    told = replace(unseen, known=replace(seen[0].known, gap=4 * TOLERANCE, series=4 * TOLERANCE))
+    assert done(fitted, unseen)
+    assert not done(fitted, told)
+    plain, by_unseen, by_told = (
+        certify(fitted, [one, one, *seen[2:]], TOLERANCE, RISK).start for one in (seen[0], unseen, told)
+    )
+    assert by_unseen > plain
+    assert by_told <= plain

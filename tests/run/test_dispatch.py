@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ig_worker.run.chunk.sampling import audit_positions
-from ig_worker.run.dispatch.ledger import MAX_HOPELESS, SEARCH_ENDS, TRANSITIONS, Ledger, State
+from ig_worker.run.dispatch.ledger import MAX_HOPELESS, Ledger
 from ig_worker.run.dispatch.policy import (
     LEAST_LIMIT_S,
     LEAST_SLOW_S,
@@ -19,10 +19,13 @@ from ig_worker.run.dispatch.policy import (
     MAX_LOST,
     MAX_STRIKES,
     PACE,
+    SEARCH_ENDS,
+    TRANSITIONS,
     UNKNOWN_LIMIT_S,
     Action,
     History,
     Outcome,
+    State,
     delay,
     next_action,
     pace_limit,

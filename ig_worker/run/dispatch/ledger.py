@@ -1,7 +1,7 @@
 """What to do next with the chunks of a run: decisions only, without Ray and without a clock. The pool carries them out.
 
 What has failed on one seat is tried on another next. What follows an attempt is in `policy`, what is known of seats in
-`seats`, and the search for the rows that end their process in `row_search`.
+`seats`, the search for the rows that end their process in `row_search`, and who is told of a task ahead in `hints`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
+from ig_worker.run.dispatch.hints import Hints
 from ig_worker.run.dispatch.policy import (
     MAX_LOST,
     MAX_STRIKES,
+    SEARCH_ENDS,
     STRIKES,
+    TRANSITIONS,
     Action,
     History,
     Outcome,
     Pace,
+    State,
     delay,
     next_action,
 )
@@ -28,29 +31,6 @@ from ig_worker.run.dispatch.seats import Seats
 
 MAX_HOPELESS = 3  # chunks given up in a row: then the fault is not theirs
 _AT_ONCE = float("-inf")
-
-
-class State(Enum):
-    """Of a task."""
-
-    OPEN = "open"  # it waits, or runs
-    SEARCHED = "searched"  # the rows that end their process are looked for in it
-    OVER = "over"  # done or given up, while a second copy of it may still run
-
-
-# What an attempt at a whole task leads to. An action that is not listed is not taken: the attempt is ignored.
-TRANSITIONS = {
-    State.OPEN: {
-        Action.FINISH: State.OVER,
-        Action.RETRY: State.OPEN,
-        Action.BISECT: State.SEARCHED,
-        Action.GIVE_UP: State.OVER,
-    },
-    State.SEARCHED: {Action.FINISH: State.OVER},  # by a second copy, which may have been luckier
-    State.OVER: {},
-}
-# What a search leads to: the chunk is tried again without the guilty rows, or nothing can be learned.
-SEARCH_ENDS = {Action.RETRY: State.OPEN, Action.GIVE_UP: State.OVER}
 
 
 @dataclass(frozen=True)
@@ -68,10 +48,16 @@ class Ledger:
         tasks: anything hashable, such as the numbers of chunks.
         rows: number of rows of a task; without it no row is ever looked for.
         alike: whether tasks take about equally long, so that those which do not can be told.
+        hints: whether workers are told what they will probably be given next; see `ahead`.
     """
 
     def __init__(
-        self, tasks: Iterable[Hashable], rows: Callable[[Any], int] | None = None, *, alike: bool = True
+        self,
+        tasks: Iterable[Hashable],
+        rows: Callable[[Any], int] | None = None,
+        *,
+        alike: bool = True,
+        hints: bool = False,
     ) -> None:
         # In order, each with the time before which it is not tried; taken out anywhere at once.
         self.waiting: OrderedDict[Hashable, float] = OrderedDict.fromkeys(tasks, _AT_ONCE)
@@ -86,6 +72,8 @@ class Ledger:
         self._searches = Searches(rows)
         self._seats = Seats()
         self._pace = Pace(alike=alike)
+        self._hinting = hints
+        self._hints = Hints()
 
     @property
     def open(self) -> bool:
@@ -123,17 +111,18 @@ class Ledger:
     def _state(self, task: Hashable) -> State:
         return self._states.get(task, State.OPEN)
 
-    def take(self, now: float, seat: str = "", seats: Collection[str] = ()) -> Hashable | None:
+    def take(self, now: float, seat: str = "", seats: Collection[str] = (), worker: Hashable = None) -> Hashable | None:
         """The next task for an actor, now running; None where there is none for it.
 
         Args:
             now: the time.
             seat: of the actor.
             seats: of all actors. A task is not tried where it failed while there is one where it did not.
+            worker: the actor. It gets what it was told of, and what others were told of only where there is no more.
         """
         if self._seats.left_out(seat, seats):
             return None
-        task = self._next(now, seat, seats)
+        task = self._next(now, seat, seats, self._hints.of(worker))
         if task is None and not self.waiting:
             task = self._straggler(now, seat)
         if task is not None:
@@ -142,21 +131,58 @@ class Ledger:
                 self._parts.add(task)
         return task
 
-    def _next(self, now: float, seat: str, seats: Collection[str]) -> Hashable | None:
-        """Of what waits, the first that this seat may try now; in front of rows perhaps the known-good text."""
+    def _next(self, now: float, seat: str, seats: Collection[str], hinted: Hashable | None) -> Hashable | None:
+        """What was hinted, or the first that this seat may try now; in front of rows perhaps the known-good text."""
+        task = self._first(now, seat, seats) if hinted is None else hinted
+        if isinstance(task, Probe) and not self._seats.able(seat):
+            return Control(task.chunk, seat)
+        if task is not None:
+            del self.waiting[task]
+            self._hints.drop(task)
+        return task
+
+    def _first(self, now: float, seat: str, seats: Collection[str]) -> Hashable | None:
+        """Of what waits, the first that this seat may try now; one that another worker was told of only for want."""
+        spare = None
         for task, not_before in self.waiting.items():
             if not_before > now:
                 continue
             failed = self._seats_of(task)
             if seat in failed and self._seats.elsewhere(seats, failed):
                 continue
-            if isinstance(task, Probe) and not self._seats.able(seat):
-                if any(isinstance(other, Control) and other.seat == seat for other in self.running):
-                    continue
-                return Control(task.chunk, seat)
-            del self.waiting[task]
-            return task
-        return None
+            if isinstance(task, Probe) and not self._seats.able(seat) and self._tried_out(seat):
+                continue
+            if task not in self._hints:
+                return task
+            spare = task if spare is None else spare
+            if len(self._hints) == len(self.waiting):  # there is no other
+                break
+        return spare
+
+    def _tried_out(self, seat: str) -> bool:
+        """Whether the known-good text runs on a seat."""
+        return any(isinstance(task, Control) and task.seat == seat for task in self.running)
+
+    def ahead(self, task: Hashable, now: float, seat: str, seats: Collection[str], worker: Hashable) -> Hashable | None:
+        """The task that a worker will probably be given after `task`, which it has just taken; None if that is open.
+
+        A task that is made ready beside another one could end the process, and the other one would be blamed. So what
+        has failed before is tried by itself, as are rows that are looked for.
+        """
+        if not self._hinting or task in self.history or isinstance(task, Part) or len(self._hints) == len(self.waiting):
+            return None
+        following = self._first(now, seat, seats)
+        if following is None or following in self.history or isinstance(following, Part) or following in self._hints:
+            return None
+        self._hints.give(worker, following)
+        self.waiting.move_to_end(following)  # so that nobody has to look past it
+        return following
+
+    def release(self, worker: Hashable) -> None:
+        """A worker is gone: what it was told of is anybody's, and may be what ended it."""
+        task = self._hints.release(worker)
+        if task is not None:
+            self.history.setdefault(task, History())
 
     def _straggler(self, now: float, seat: str) -> Hashable | None:
         """A chunk that runs for long, and only once: an actor with nothing else to do may try it, too."""

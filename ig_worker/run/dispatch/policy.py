@@ -49,6 +49,29 @@ class Action(Enum):
     IGNORE = "ignore"  # of a second copy, whose task has ended otherwise
 
 
+class State(Enum):
+    """Of a task."""
+
+    OPEN = "open"  # it waits, or runs
+    SEARCHED = "searched"  # the rows that end their process are looked for in it
+    OVER = "over"  # done or given up, while a second copy of it may still run
+
+
+# What an attempt at a whole task leads to. An action that is not listed is not taken: the attempt is ignored.
+TRANSITIONS = {
+    State.OPEN: {
+        Action.FINISH: State.OVER,
+        Action.RETRY: State.OPEN,
+        Action.BISECT: State.SEARCHED,
+        Action.GIVE_UP: State.OVER,
+    },
+    State.SEARCHED: {Action.FINISH: State.OVER},  # by a second copy, which may have been luckier
+    State.OVER: {},
+}
+# What a search leads to: the chunk is tried again without the guilty rows, or nothing can be learned.
+SEARCH_ENDS = {Action.RETRY: State.OPEN, Action.GIVE_UP: State.OVER}
+
+
 @dataclass
 class History:
     """What has happened to one task so far."""

@@ -61,13 +61,14 @@ def watched() -> Stopwatch:
     """A stopwatch on the parts of an actor's work."""
     from ig_worker.models.tokenize import TextEncoder
     from ig_worker.run.chunk import worker
+    from ig_worker.run.chunk.row_reader import RowReader
     from ig_worker.run.store.chunks import InputChunks
     from ig_worker.run.store.results import Results
 
     watch = Stopwatch()
     watch.watch(InputChunks, "read", "reading")
     watch.watch(TextEncoder, "encode", "tokenizing")
-    watch.watch(worker.ChunkWorker, "_rows", "tokenizing and rows")
+    watch.watch(RowReader, "tokenize", "tokenizing and rows")
     watch.watch(worker, "explain_rows", "engine")
     watch.watch(worker, "attributions_table", "table")
     watch.watch(Results, "commit", "commit")

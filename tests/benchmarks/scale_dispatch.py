@@ -41,7 +41,7 @@ class _Sleeper:
     def ready(self) -> tuple[str, str]:
         return "stand-in", str(ray.get_runtime_context().get_node_id())
 
-    async def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> Any:
+    async def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = (), *_: Any) -> Any:
         if binding.batch_tokens:
             await asyncio.sleep(binding.batch_tokens / 1e3)
         return ChunkRecord(index, _ROWS, _ROWS, 0, _ROWS, _ROWS, 9.5 * _ROWS, _ROWS, 1.0, 1.0, 1 << 30)

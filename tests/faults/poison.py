@@ -21,18 +21,19 @@ class PoisonedActor(Actor):
 
     def load(self) -> str:
         device = super().load()
-        explain_table = self._worker.explain_table
+        explain, engine = self._worker.explain_tokenized, self._worker.engines.of
 
-        def guarded(table: Any, faults: Any, batch_tokens: int = 0) -> Any:
-            texts = [text for i, text in enumerate(table.column("text").to_pylist()) if i not in faults]
+        def guarded(tokenized: Any, binding: Any) -> Any:
+            texts = [
+                text for i, text in enumerate(tokenized.table.column("text").to_pylist()) if i not in tokenized.faults
+            ]
             if any(KILLS in text for text in texts):
                 os.kill(os.getpid(), signal.SIGKILL)
-            spoiled = self._worker._encoder.encode([text for text in texts if RAISES in text])
-            self._worker._engine = lambda *_: _Spoiled(engine(*_), {bytes(tokens.inputs.ids) for tokens in spoiled})
-            return explain_table(table, faults, batch_tokens)
+            spoiled = self._worker.reader.encoder.encode([text for text in texts if RAISES in text])
+            self._worker.engines.of = lambda *_: _Spoiled(engine(*_), {bytes(tokens.inputs.ids) for tokens in spoiled})
+            return explain(tokenized, binding)
 
-        engine = self._worker._engine
-        self._worker.explain_table = guarded
+        self._worker.explain_tokenized = guarded
         return device
 
 

@@ -50,7 +50,7 @@ class StandIn(Here):
     def worker(self) -> None:
         pass
 
-    def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
+    def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = (), *_: Any) -> ChunkRecord:
         return commit(self._store, index, binding.fingerprint, guilty)
 
 

@@ -16,6 +16,7 @@ from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.problems import Problem, Target, expand
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.tokenize import Tokens
+from ig_worker.run.chunk.audit import audit_chunk
 from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.rows import Row, explain_rows
 from ig_worker.run.chunk.worker import ChunkWorker
@@ -137,8 +138,8 @@ def test_rows_that_end_their_process_are_not_tried(worker: ChunkWorker, tmp_path
     store = RunStore(str(tmp_path))
     chunk = pa.table({"id": list("abc"), "text": ["good film", "boom", None], "label": [1, 1, 1]}, schema=schema.INPUT)
     store.chunks.write(0, chunk, {2: RowFault("null_text", "text is null")})
-    encode, seen = worker._encoder.encode, []
-    monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
+    encode, seen = worker.reader.encoder.encode, []
+    monkeypatch.setattr(worker.reader.encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
     record = worker.explain_chunk(store, 0, BINDING, guilty=(1, 2))
     assert "boom" not in seen
     assert (record.explained, record.quarantined) == (1, 2)
@@ -150,11 +151,11 @@ def test_a_probe_explains_its_rows_and_writes_nothing(worker: ChunkWorker, tmp_p
     texts = ["one", "two", None, "three", "four"]
     chunk = pa.table({"id": list("abcde"), "text": texts, "label": [1] * 5}, schema=schema.INPUT)
     store.chunks.write(0, chunk, {2: RowFault("null_text", "text is null")})
-    encode, seen = worker._encoder.encode, []
-    monkeypatch.setattr(worker._encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
+    encode, seen = worker.reader.encoder.encode, []
+    monkeypatch.setattr(worker.reader.encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
     before = sorted(tmp_path.rglob("*"))
     worker.probe_rows(store, 0, 1, 4)
-    assert set(seen) == {"two", "three", "a"}, "and the text that every healthy engine can explain"
+    assert seen == ["two", "three"]
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -180,10 +181,10 @@ def test_the_audit_compares_both_engines_row_by_row(worker: ChunkWorker, tmp_pat
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 0]}, schema=schema.INPUT)
     store.chunks.write(0, chunk, {})
     worker.explain_chunk(store, 0, BINDING)
-    records = worker.audit_chunk(store, 0, 1.0)
+    records = audit_chunk(worker, store, 0, 1.0)
     assert [(r["id"], r["method"], r["n_steps"]) for r in records] == [(i, "gausslegendre", 50) for i in "ab"]
     assert all(0 <= record["relative_l1"] < 1e-4 for record in records)
-    assert worker.audit_chunk(store, 0, 0.0) == []
+    assert audit_chunk(worker, store, 0, 0.0) == []
 
 
 def test_quarantined_rows_are_not_audited(worker: ChunkWorker, tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_quarantined_rows_are_not_audited(worker: ChunkWorker, tmp_path: Path) -
     chunk = pa.table({"id": ["a", "b"], "text": ["good film", "slow end"], "label": [1, 9]}, schema=schema.INPUT)
     store.chunks.write(0, chunk, {})
     worker.explain_chunk(store, 0, BINDING)
-    assert [record["id"] for record in worker.audit_chunk(store, 0, 1.0)] == ["a"]
+    assert [record["id"] for record in audit_chunk(worker, store, 0, 1.0)] == ["a"]
 
 
 def test_hidden_attributions_sum_to_the_attributions(tiny_models: dict[str, Path], tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_the_audit_of_an_adaptive_run_holds_what_was_written_against_the_refined
     written = store.results.read(0).to_pylist()
     assert record.converged == 2
     assert record.evaluations == sum(row["evaluations"] for row in written)
-    for row, audit in zip(written, adaptive.audit_chunk(store, 0, 1.0), strict=True):
+    for row, audit in zip(written, audit_chunk(adaptive, store, 0, 1.0), strict=True):
         assert (row["status"], audit["id"]) == ("converged", row["id"])
         assert row["error_estimate"] <= 0.02
         assert audit["error_estimate"] == row["error_estimate"]

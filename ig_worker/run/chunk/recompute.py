@@ -10,6 +10,7 @@ import numpy as np
 
 from ig_worker.data.faults import RowFault
 from ig_worker.explain.explanation import relative_l1
+from ig_worker.run.chunk.audit import refined
 from ig_worker.run.chunk.records import Binding
 from ig_worker.run.store.run_store import RunStore
 
@@ -30,7 +31,7 @@ def true_errors(worker: ChunkWorker, store: RunStore, index: int, apart: Collect
     stored = {row["id"]: row for row in store.results.read(index, columns).to_pylist() if row["id"] not in apart}
     return [
         (relative_l1(stored[id]["attributions"], reference.attributions), stored[id]["error_estimate"] or 0.0)
-        for id, reference in worker.refined(store, index, stored).items()
+        for id, reference in refined(worker, store, index, stored).items()
     ]
 
 

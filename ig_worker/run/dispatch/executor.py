@@ -21,6 +21,11 @@ from ig_worker.run.dispatch.policy import Action, Outcome
 Order = tuple[Any, ...]  # the name of a method, and its arguments
 
 
+def hinted(order: Order, ahead: Hashable | None) -> Order:
+    """An order that says, as its last argument, for which task the next one will probably be; see `Ledger.ahead`."""
+    return order if ahead is None else (*order, ahead)
+
+
 @dataclass(frozen=True)
 class ActorSpec:
     """What each of a crew is.
@@ -65,7 +70,7 @@ class Crew(Protocol):
 
         Args:
             ledger: the tasks.
-            order: what is asked for to do a task.
+            order: what is asked for to do a task. It is `hinted` where the ledger hints.
             tick: called now and then.
         """
 
@@ -157,8 +162,9 @@ class _Alone:
         while ledger.open:
             tick()
             started = time.monotonic()
-            task = ledger.take(started)
-            method, *arguments = order(task)
+            task = ledger.take(started, worker=self)
+            ahead = ledger.ahead(task, started, worker=self)
+            method, *arguments = hinted(order(task), ahead)
             record = getattr(self._worker, method)(*arguments)
             now = time.monotonic()
             yield Event(task, Outcome.DONE, ledger.report(task, Outcome.DONE, now), "", now - started, record)

@@ -11,6 +11,7 @@ from typing import Any
 from ig_worker.errors import UsageError
 from ig_worker.models.files import ModelFiles, on_this_machine
 from ig_worker.run import logs
+from ig_worker.run.chunk.audit import audit_chunk
 from ig_worker.run.chunk.evaluator import FaithfulnessRecord
 from ig_worker.run.chunk.pilot import PilotRecord
 from ig_worker.run.chunk.recompute import differences, true_errors
@@ -87,10 +88,12 @@ class Actor:
         with logs.about(run=logs.run_name(self._place)):
             return self._worker.explain_pilot(self._store, count, binding, rows_each)
 
-    def explain(self, index: int, binding: Binding, guilty: tuple[int, ...] = ()) -> ChunkRecord:
-        """Explain a chunk and commit it, without the rows that are found to end their process."""
+    def explain(
+        self, index: int, binding: Binding, guilty: tuple[int, ...] = (), ahead: int | None = None
+    ) -> ChunkRecord:
+        """Explain a chunk and commit it, without the rows that are found to end their process; read the next one."""
         with self._about(index):
-            record = self._worker.explain_chunk(self._store, index, binding, guilty)
+            record = self._worker.explain_chunk(self._store, index, binding, guilty, ahead)
             log.info(
                 "explained %d rows, %d quarantined, in %.1f s", record.explained, record.quarantined, record.seconds
             )
@@ -108,7 +111,7 @@ class Actor:
     def audit(self, index: int, share: float) -> Any:
         """Records of `schema.AUDIT`, of a share of a chunk's rows."""
         with self._about(index):
-            return self._worker.audit_chunk(self._store, index, share)
+            return audit_chunk(self._worker, self._store, index, share)
 
     def measure_faithfulness(self, index: int, config: EvaluateConfig) -> FaithfulnessRecord:
         """Write the curves of a share of a chunk's rows."""

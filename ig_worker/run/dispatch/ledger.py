@@ -163,7 +163,9 @@ class Ledger:
         """Whether the known-good text runs on a seat."""
         return any(isinstance(task, Control) and task.seat == seat for task in self.running)
 
-    def ahead(self, task: Hashable, now: float, seat: str, seats: Collection[str], worker: Hashable) -> Hashable | None:
+    def ahead(
+        self, task: Hashable, now: float, seat: str = "", seats: Collection[str] = (), worker: Hashable = None
+    ) -> Hashable | None:
         """The task that a worker will probably be given after `task`, which it has just taken; None if that is open.
 
         A task that is made ready beside another one could end the process, and the other one would be blamed. So what

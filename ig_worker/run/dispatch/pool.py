@@ -16,7 +16,7 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, 
 
 from ig_worker.errors import IgWorkerError, RunStoppedError
 from ig_worker.run.dispatch.attempt_log import about_task, task_name
-from ig_worker.run.dispatch.executor import Event, Order
+from ig_worker.run.dispatch.executor import Event, Order, hinted
 from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.policy import Outcome
 
@@ -100,9 +100,12 @@ class Pool:
             self._end(actor)
         self._busy = {}
 
-    def _end(self, actor: Any) -> None:
+    def _end(self, actor: Any, ledger: Ledger | None = None) -> None:
+        """End an actor, for whom a ledger that goes on keeps nothing back."""
         ray.kill(actor)
         self._seats.pop(actor, None)
+        if ledger is not None:
+            ledger.release(actor)
 
     def _assign(self, ledger: Ledger, order: Callable[[Any], Order]) -> None:
         """Give tasks to idle actors."""
@@ -112,12 +115,12 @@ class Pool:
         seats = set(self._seats.values())
         left = []
         for actor in self._idle:
-            now = time.monotonic()
-            task = ledger.take(now, self._seats.get(actor, ""), seats)
+            now, seat = time.monotonic(), self._seats.get(actor, "")
+            task = ledger.take(now, seat, seats, actor)
             if task is None:
                 left.append(actor)
             else:
-                method, *arguments = order(task)
+                method, *arguments = hinted(order(task), ledger.ahead(task, now, seat, seats, actor))
                 self._busy[getattr(actor, method).remote(*arguments)] = (actor, task, now)
         self._idle = left
 
@@ -151,7 +154,7 @@ class Pool:
         while self.ready - len(benched) > wanted and idle:
             actor = idle.pop()
             self._idle.remove(actor)
-            self._end(actor)
+            self._end(actor, ledger)
 
     def _started(self, reference: Any) -> None:
         actor, _ = self._starting.pop(reference)
@@ -208,7 +211,7 @@ class Pool:
             if outcome is Outcome.ERROR:  # the worker raised; its process lives on
                 self._idle.append(actor)
             else:
-                self._end(actor)
+                self._end(actor, ledger)
             return self._report(ledger, seat, task, started, outcome, str(own_error(error) or _line(error)))
         self._proved = True
         self._idle.append(actor)
@@ -233,7 +236,7 @@ class Pool:
             if reference not in done:
                 actor, task, started = self._busy.pop(reference)
                 seat = self._seats.get(actor, "")
-                self._end(actor)
+                self._end(actor, ledger)
                 yield self._report(ledger, seat, task, started, Outcome.TIMEOUT, f"took longer than {limit:.4g} s")
 
     def _report(

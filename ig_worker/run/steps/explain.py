@@ -208,7 +208,7 @@ def _measure_batch(run: ActiveRun, crew: Crew) -> None:
 
 
 def _explain(run: ActiveRun, crew: Crew, executor: Executor) -> None:
-    ledger = Ledger(run.todo, lambda index: run.prepared.rows_of(index, run.config.chunk_rows))
+    ledger = Ledger(run.todo, lambda index: run.prepared.rows_of(index, run.config.chunk_rows), hints=True)
     step = Step(
         order=lambda task: _order(run, ledger, task),
         failed="{count} chunks failed again and again, such as chunk {task:05d}",

@@ -1,0 +1,86 @@
+"""From the file of a chunk to rows with token ids: all of the work on a chunk that comes before its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ig_worker.data.faults import RowFault, RowFaults
+from ig_worker.errors import RowError
+from ig_worker.explain.baselines import SpecialIds, baseline_ids
+from ig_worker.explain.problems import Problem, choose_target, expand
+from ig_worker.models.tokenize import TextEncoder
+from ig_worker.run.chunk.rows import Row
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.store.run_store import RunStore
+
+if TYPE_CHECKING:
+    from ig_worker.models.classifier import Classifier  # TensorFlow: seconds
+
+ENDS_PROCESS = RowFault("ends_process", "the process ended, or hung, whenever it explained this row")
+
+
+@dataclass(frozen=True)
+class TokenizedTable:
+    """A table with the columns of `schema.INPUT`, its rows that can be explained, and the faults of the others."""
+
+    table: pa.Table
+    rows: list[Row]
+    faults: RowFaults
+
+
+class RowReader:
+    """Reads and tokenizes chunks. Threads may share one.
+
+    Args:
+        config: of the run.
+        classifier: that explains the rows.
+
+    Raises:
+        UsageError: the tokenizer lacks the token of the baseline.
+    """
+
+    def __init__(self, config: ExplainConfig, classifier: Classifier) -> None:
+        self._config = config
+        self._classes = classifier.shape.classes
+        self.encoder = TextEncoder(classifier.tokenizer, config.text_style, config.max_length)
+        self.special = SpecialIds.of(classifier.tokenizer)
+        baseline_ids(np.zeros(0, np.int32), config.baseline, self.special)  # refuses what the tokenizer lacks
+        (tokens,) = self.encoder.encode(["a"])
+        # A problem that every healthy engine can explain.
+        self.known_good = Problem(tokens.inputs, baseline_ids(tokens.inputs.ids, "zeros", self.special))
+
+    def read(self, store: RunStore, index: int, guilty: Sequence[int] = ()) -> TokenizedTable:
+        """The rows of a chunk, but for those that are known to end their process."""
+        table, faults = store.chunks.read(index)
+        return self.tokenize(table, dict.fromkeys(guilty, ENDS_PROCESS) | faults)
+
+    def committed(self, store: RunStore, index: int) -> list[Row]:
+        """The rows of a chunk that are explained."""
+        table, faults = store.chunks.read(index)
+        faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
+        return self.tokenize(table, faults).rows
+
+    def tokenize(self, table: pa.Table, faults: RowFaults) -> TokenizedTable:
+        """The rows without known faults; others turn out to have a text, or a label, that cannot be explained."""
+        failed = dict(faults)
+        records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
+        rows = []
+        for (position, record), tokens in zip(
+            records, self.encoder.encode([record["text"] for _, record in records]), strict=True
+        ):
+            try:
+                if not tokens.inputs.mask.any():
+                    raise RowError("the text has no tokens in style plain", reason="no_tokens")
+                target = choose_target(self._config.target, record["label"], self._classes)
+            except RowError as error:
+                failed[position] = RowFault(error.reason, str(error))
+                continue
+            base = baseline_ids(tokens.inputs.ids, self._config.baseline, self.special)
+            problems = expand(tokens.inputs, base, target)
+            rows.append(Row(position, record["id"], record["label"], tokens, problems))
+        return TokenizedTable(table, rows, failed)

@@ -230,3 +230,30 @@ def test_results_that_are_there_are_taken_up_together(monkeypatch: pytest.Monkey
     events = list(pool.work(ledger, ORDER, lambda: None))
     assert [event.task for event in events] == list(range(600))
     assert len(calls) < 60
+
+
+def test_an_actor_is_told_what_it_gets_next_and_one_that_is_gone_holds_nothing_back(monkeypatch) -> None:
+    told: list[tuple[int, Any, Any]] = []
+
+    class Hinted(FakeRay):
+        def spawn(self) -> Any:
+            actor = super().spawn()
+
+            def remote(task: Any, ahead: Any = None) -> Any:
+                told.append((actor.number, task, ahead))
+                return actor.number, task
+
+            actor.explain = SimpleNamespace(remote=remote)
+            return actor
+
+    def result(reference: Any) -> Any:
+        if reference[1] == "ready":
+            return "cpu", "n1"
+        return rex.ActorDiedError() if reference == (1, 2) else "record"
+
+    fake = Hinted(monkeypatch, result)
+    ledger, pool = Ledger(range(6), hints=True), Pool(fake.spawn, 1)
+    events = list(pool.work(ledger, ORDER, lambda: None))
+    assert told[:3] == [(1, 0, 1), (1, 1, 2), (1, 2, 3)]
+    assert told[3:] == [(2, 4, 5), (2, 5, None), (2, 3, None), (2, 2, None)], "3 may be what ended the first actor"
+    assert [event.task for event in events if event.action is Action.FINISH] == [0, 1, 4, 5, 3, 2]

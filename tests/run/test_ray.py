@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ig_worker.errors import ModelError, RunMismatchError, UsageError
+from ig_worker.run.chunk.ahead import THREAD
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch import explain_actor
 from ig_worker.run.dispatch.attempt_log import failed_attempts
@@ -155,6 +157,30 @@ def test_a_model_that_the_actors_cannot_load_is_one_clear_error(config, tmp_path
     with pytest.raises(ModelError, match=r"the weights in .*broken cannot be read: tf_model.h5"):
         explain_run(str(tmp_path / "run"), replace(config, model=str(broken), actors="1"))
     assert not list((tmp_path / "run").glob("attributions/*"))
+
+
+class TellsWhatItReads(explain_actor.Actor):
+    """Leaves a file in RUN-ahead for each chunk that it reads while it explains another."""
+
+    def load(self) -> str:
+        device = super().load()
+        read, folder = self._worker.reader.read, Path(f"{self._place}-ahead")
+
+        def told(store: RunStore, index: int, *guilty: Any) -> Any:
+            if threading.current_thread().name.startswith(THREAD):
+                folder.mkdir(exist_ok=True)
+                (folder / str(index)).touch()
+            return read(store, index, *guilty)
+
+        self._worker.reader.read = told
+        return device
+
+
+def test_actors_read_their_next_chunk_ahead_and_write_the_same_bytes(config, finished, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(explain_actor, "Actor", TellsWhatItReads)
+    assert explain_run(str(tmp_path / "run"), replace(config, actors="1")).computed == 6
+    assert {path.name for path in (tmp_path / "run-ahead").iterdir()} == set("12345")
+    assert results(tmp_path / "run") == results(finished[0])
 
 
 class Elsewhere(explain_actor.Actor):

@@ -99,7 +99,6 @@ class TextEncoder:
         ids = list(chain.from_iterable(pieces))
         truncated = len(words) > self._room or len(ids) > self._room
         del ids[self._room :]
-        names = cache.names
         before, after = self._before, self._after
         padding = self._room - len(ids) if self.style == "plain" else 0
         mask = np.ones(len(before.ids) + len(ids) + len(after.ids) + padding, np.int32)
@@ -111,7 +110,7 @@ class TextEncoder:
         return Tokens(
             inputs=ModelInput(np.array([*before.ids, *ids, *after.ids, *pads[0]], np.int32), mask),
             word_ids=word_ids,
-            tokens=[*before.tokens, *[names[number] for number in ids], *after.tokens, *pads[1]],
+            tokens=[*before.tokens, *map(cache.names.__getitem__, ids), *after.tokens, *pads[1]],
             truncated=truncated,
         )
 

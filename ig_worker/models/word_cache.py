@@ -55,7 +55,7 @@ class WordCache:
 
     def pieces(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of each word's pieces, at least one, of words that were learnt since any was forgotten."""
-        return [self._pieces[word] for word in words]
+        return [*map(self._pieces.__getitem__, words)]
 
     def learn(self, texts: Iterable[Sequence[str]]) -> None:
         """Ask the tokenizer for the words of some texts that are not known; others are forgotten when they are many."""
@@ -64,8 +64,7 @@ class WordCache:
         if len(self._pieces) + len(self._hidden) > _MOST_WORDS:
             self._pieces.clear()
             self._hidden.clear()
-        known = self._pieces
-        new = dict.fromkeys(word for words in texts for word in words if word not in known)
+        new = set().union(*texts).difference(self._pieces)
         self._long = [word for word in new if len(word) > _LONGEST]
         plain = [word for word in new if word.isascii()]
         if plain:

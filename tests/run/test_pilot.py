@@ -149,18 +149,18 @@ def test_the_rows_of_the_pilot_are_explained_once_and_lie_in_their_chunks(config
 
 
 def test_the_engine_of_the_chunks_gets_the_others_only_and_the_calibration(config, tmp_path, monkeypatch) -> None:
-    from ig_worker.run.chunk import worker
+    from ig_worker.run.chunk import engines
 
     seen: list[tuple[int, Calibration | None]] = []
 
     def build(*arguments: Any, known: Known) -> Any:
-        engine = worker_build(*arguments, known=known)
+        engine = plain(*arguments, known=known)
         explain = engine.explain
         engine.explain = lambda problems: (seen.append((len(problems), known.calibration)), explain(problems))[1]
         return engine
 
-    worker_build = worker.build_engine
-    monkeypatch.setattr(worker, "build_engine", build)
+    plain = engines.build_engine
+    monkeypatch.setattr(engines, "build_engine", build)
     explain_here(tmp_path / "run", config, Here)
     assert sum(count for count, _ in seen) == ROWS - 4 - PILOT
     content = manifest_of(tmp_path / "run")["identity"]["calibration"]

@@ -161,7 +161,7 @@ def make_documents(setting: Setting, model: str, count: int) -> tuple[str, list[
     """A file of documents for `model`, and their lengths in tokens."""
     path = setting.out / "documents.npz"
     with setting.child("workload:Maker") as maker:
-        lengths = maker.ask("documents", path=str(path), model=model, reviews=setting.reviews, count=count)
+        lengths = maker.ask("problems", path=str(path), model=model, reviews=setting.reviews, count=count)
     setting.say(f"{_reviews(lengths)}, {min(lengths)} to {max(lengths)}")
     return str(path), lengths
 

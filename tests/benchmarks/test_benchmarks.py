@@ -10,8 +10,9 @@ import pytest
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.problems import Problem
 from ig_worker.models.inputs import ModelInput
-from tests.benchmarks import report
+from tests.benchmarks import report, speed
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
+from tests.benchmarks.compare import Setting
 from tests.benchmarks.replay import extrapolate, in_precision
 from tests.benchmarks.savings import SAVINGS
 from tests.benchmarks.workload import IMDB_LENGTHS, load_documents, quantiles, save_documents
@@ -43,6 +44,16 @@ def test_documents_come_back_as_they_were_saved(tmp_path: Path) -> None:
     save_documents(tmp_path / "problems.npz", [Problem(ModelInput(x, np.ones_like(x)), x * 2) for x in ids])
     found = load_documents(tmp_path / "problems.npz")
     assert [list(problem.baseline) for problem in found] == [[0, 2, 4], [0, 2, 4, 6, 8]]
+
+
+def test_documents_are_made_in_a_process_of_their_own(tiny_models, tmp_path: Path) -> None:
+    path, lengths = speed.make_documents(alone(tmp_path), str(tiny_models["distilbert"]), 3)
+    assert [problem.tokens for problem in load_documents(path)] == lengths
+
+
+def alone(out: Path, reviews: str | None = None) -> Setting:
+    """One thread, and nothing is said."""
+    return Setting(threads=1, rounds=1, out=out, packages=None, reviews=reviews, say=lambda _: None)
 
 
 @pytest.mark.parametrize("saving", sorted(set(SAVINGS) - {"weights"}))  # that one changes the whole process

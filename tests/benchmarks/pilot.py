@@ -19,16 +19,14 @@ from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.integrals import ENDS
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem
-from ig_worker.explain.product import FEWEST, Spread
+from ig_worker.explain.product import Spread
 from tests.benchmarks.accuracy import read_documents
+from tests.benchmarks.hindsight import Arrays, by_nodes, calibrate, in_pieces, look_back, product_errors
 from tests.benchmarks.machine import describe
 from tests.benchmarks.workload import REVIEWS_FILE
 
-RISK = 0.01
 SHAPE = BatchShape()
-PIECE = 32  # reviews between two lines of progress
 PILOT = "pilot"
-Arrays = list[Any]  # attributions of reviews
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,14 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     records, known = [], CAUTIOUS
     for tolerance in tolerances:
         for size in sizes:
-            known, spent = _calibrate(network, programs, pilots[:size], tolerance)
+            known, spent = calibrate(network, programs, pilots[:size], tolerance, SHAPE)
             engine = AdaptiveEngine(network, tolerance, programs=programs, calibration=known)
             found = _measure(engine, cases, known, tolerance, truth)
             records.append({**found, PILOT: size, "pilot spent": spent})
             print(line(records[-1]), flush=True)
         if options.hindsight:
             count = min(options.hindsight, len(cases))
-            found = _hindsight(programs, cases[:count], truth[:count], known.spread, tolerance)
+            errors = product_errors(programs, cases[:count], truth[:count], known.spread, SHAPE, "hindsight")
+            back = look_back(errors, count, tolerance)
+            # Evaluations, both ends included.
+            found = {"fewest for each": float(back.fewest.mean()) + ENDS, "always so many": back.always + ENDS}
             records.append({"tolerance": tolerance, **found})
             print(f"hindsight of {count}, tolerance {tolerance:g}: {found}", flush=True)
     if options.json:
@@ -82,21 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _calibrate(network: Any, programs: Any, rows: list[Problem], tolerance: float) -> tuple[Calibration, float]:
-    from ig_worker.explain.pilot import PilotEngine
-
-    if not rows:
-        return CAUTIOUS, 0.0
-    known, explained = PilotEngine(network, tolerance, SHAPE, RISK, programs).calibrate(rows)
-    return known, sum(one.evaluations for one in explained)
-
-
 def _measure(engine: Any, cases: list[Problem], known: Calibration, tolerance: float, truth: Arrays) -> dict[str, Any]:
     """What a calibration makes of reviews."""
     from ig_worker.explain.explanation import relative_l1
 
     engine.programs.spent.clear()
-    found = _in_pieces(f"tolerance {tolerance:g}, pilot of {known.rows}", cases, engine.explain)
+    found = in_pieces(f"tolerance {tolerance:g}, pilot of {known.rows}", cases, engine.explain)
     spent = {kind: count / len(cases) for kind, count in engine.programs.spent.items()}
     errors = np.array([relative_l1(a.attributions, b) for a, b in zip(found, truth, strict=True)])
     bounds, counts = np.array([a.error_estimate for a in found]), np.array([a.evaluations for a in found])
@@ -123,48 +115,10 @@ def _kept_truth(programs: Any, cases: list[Problem], options: argparse.Namespace
         with np.load(options.truth) as kept:
             if json.loads(str(kept["key"])) == key:
                 return np.split(kept["values"], lengths)
-    found = _by_nodes(programs, cases, options.reference, Spread(), "truth")
+    found = by_nodes(programs, cases, options.reference, Spread(), SHAPE, "truth")
     if options.truth:
         np.savez(options.truth, key=json.dumps(key), values=np.concatenate(found))
     return found
-
-
-def _hindsight(
-    programs: Any, cases: list[Problem], truth: Arrays, spread: Spread, tolerance: float
-) -> dict[str, float]:
-    """Evaluations, both ends included, had one known how many nodes would do: for each text, and for 99% of all."""
-    from ig_worker.explain.explanation import relative_l1
-
-    fewest, n = np.full(len(cases), np.inf), FEWEST
-    always = 0
-    while not always or not np.isfinite(fewest).all():
-        found = _by_nodes(programs, cases, n, spread, f"hindsight, {n} nodes")
-        done = np.array([relative_l1(a, b) for a, b in zip(found, truth, strict=True)]) <= tolerance
-        fewest = np.where(done & np.isinf(fewest), n, fewest)
-        always = always or (n if done.mean() >= 1 - RISK else 0)
-        n += 1
-    return {"fewest for each": float(fewest.mean()) + ENDS, "always so many": always + ENDS}
-
-
-def _by_nodes(programs: Any, cases: list[Problem], n: int, spread: Spread, what: str) -> Arrays:
-    from ig_worker.explain.by_nodes import by_nodes
-
-    def explain(part: list[Problem]) -> Arrays:
-        return by_nodes(programs, part, [n] * len(part), SHAPE, spread=spread)[1]
-
-    return [values.astype(np.float32) for values in _in_pieces(what, cases, explain)]
-
-
-def _in_pieces(what: str, cases: list[Problem], explain: Any) -> list[Any]:
-    """The same in the same order, shortest reviews first, with progress on stderr."""
-    order = sorted(range(len(cases)), key=lambda i: cases[i].tokens)
-    found: dict[int, Any] = {}
-    for i in range(0, len(order), PIECE):
-        part = order[i : i + PIECE]
-        found.update(zip(part, explain([cases[j] for j in part]), strict=True))
-        print(f"\r{what}: {len(found)} of {len(cases)}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return [found[i] for i in range(len(cases))]
 
 
 def line(record: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ig_worker.models.inputs import ModelInput
 from tests.benchmarks import report, speed
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
 from tests.benchmarks.compare import Setting
+from tests.benchmarks.hindsight import Enough, enough_nodes, look_back
 from tests.benchmarks.replay import extrapolate, in_precision
 from tests.benchmarks.savings import SAVINGS
 from tests.benchmarks.workload import IMDB_LENGTHS, load_documents, quantiles, save_documents
@@ -53,7 +55,7 @@ def test_documents_are_made_in_a_process_of_their_own(tiny_models, tmp_path: Pat
 
 def alone(out: Path, reviews: str | None = None) -> Setting:
     """One thread, and nothing is said."""
-    return Setting(threads=1, rounds=1, out=out, packages=None, reviews=reviews, say=lambda _: None)
+    return Setting(threads=1, rounds=1, out=out, packages=None, reviews=reviews, say=no_word)
 
 
 @pytest.mark.parametrize("saving", sorted(set(SAVINGS) - {"weights"}))  # that one changes the whole process
@@ -101,3 +103,46 @@ def test_a_result_becomes_a_markdown_table_without_empty_columns() -> None:
     text = report.markdown({"machine": machine, "threads": 2, "rounds": 3, "tables": {"a network": [record]}})
     assert "| ours | 2 | 51.0 | 9.8 | 1024 | 90% | 1.00 |" in text
     assert "median" not in text
+
+
+def falling(n: int, members: Sequence[int]) -> list[float]:
+    """Errors of reviews 0, 1, ... that are within 1 from 5, 6, ... nodes on."""
+    return [1.0 if n >= 5 + i else 2.0 + i for i in members]
+
+
+def test_in_hindsight_each_review_has_its_own_number_of_nodes_and_all_have_one() -> None:
+    back = look_back(falling, 4, 1.0)
+    assert (back.fewest.tolist(), back.always) == ([5, 6, 7, 8], 8)
+    assert (back.errors <= 1).all()
+    assert (back.always_errors <= 1).all()
+
+
+def test_a_review_that_is_never_within_the_tolerance_counts_with_the_most_nodes() -> None:
+    back = look_back(falling, 4, 1.0, most=7)
+    assert (back.fewest.tolist(), back.always) == ([5, 6, 7, 7], 7)
+    assert back.errors.tolist() == [1, 1, 1, 5]
+
+
+def test_one_review_in_a_hundred_may_be_beyond_the_tolerance() -> None:
+    odd = [0.0] * 99 + [9.0]
+    assert look_back(lambda _, members: [odd[i] for i in members], 100, 1.0, most=9).always == 4
+    assert enough_nodes(lambda _, members: [odd[i] for i in members], 100, [4, 5], 1.0, say=no_word) == Enough(4, 1)
+
+
+def test_a_number_of_nodes_is_given_up_at_the_reviews_that_were_furthest_off() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def errors_at(n: int, members: Sequence[int]) -> list[float]:
+        asked.append((n, len(members)))
+        return [2.0 if i == 29 and n < 9 else 0.5 for i in members]
+
+    assert enough_nodes(errors_at, 30, [5, 7, 9], 1.0, say=no_word) == Enough(9, 0)
+    assert [sum(count for n, count in asked if n == tried) for tried in (5, 7, 9)] == [30, 8, 30]
+
+
+def test_where_no_number_of_nodes_does_the_largest_is_tried_on_all_reviews() -> None:
+    assert enough_nodes(falling, 30, [5, 10], 1.0, say=no_word) == Enough(10, 24)
+
+
+def no_word(_: str) -> None:
+    """For what reports progress."""

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.packing import BatchShape
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
 from tests.benchmarks.peers import N_STEPS
-from tests.benchmarks.process import Child, ChildError
+from tests.benchmarks.process import Child, ChildError, last_line
 from tests.benchmarks.workload import read_sizes
 
 INTERNAL_BATCHES = (5, 10, 20, 50, 100)
 TUTORIAL = "alibi, as its tutorials call it"
-OURS_FIXED = "ours, gausslegendre 50"
-OURS_ADAPTIVE = "ours, adaptive"
 
 
 @dataclass(frozen=True)
@@ -94,18 +93,13 @@ class Setting:
             yield child
 
 
-def contestants(
-    setting: Setting, model: str, documents: str, copies: int, adaptive: Mapping[str, Any]
-) -> list[Contestant]:
-    """All rows of the comparison, alibi and captum at the settings that a short sweep found best here."""
+def peers(setting: Setting, model: str, documents: str) -> list[Contestant]:
+    """alibi as its tutorials call it, and alibi and captum at the settings that a short sweep found best here."""
     common = {"model": model, "documents": documents}
-    ours = common | {"copies": copies}
     return [
         Contestant(TUTORIAL, "Alibi", common | {"internal_batch": 5}, note="padded to 256, internal batch 5"),
         *(_best(setting, "alibi", padding, [("Alibi", common)]) for padding in _PADDING),
         *_best_captum(setting, common),
-        Contestant(OURS_FIXED, "Ours", ours),
-        Contestant(OURS_ADAPTIVE, "Ours", ours | {"engine": "adaptive", **adaptive}),
     ]
 
 
@@ -117,7 +111,7 @@ def _best_captum(setting: Setting, common: Mapping[str, Any]) -> list[Contestant
     try:
         return [_best(setting, "captum", padding, kinds) for padding in _PADDING]
     except ChildError as error:
-        setting.say(f"no rows for captum: {_last_line(error)}; `make bench` installs what it needs")
+        setting.say(f"no rows for captum: {last_line(error)}; `make bench` installs what it needs")
         return []
 
 
@@ -150,10 +144,6 @@ def _affordable(sizes: Sizes, together: int) -> list[int]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     fitting = [b for b in INTERNAL_BATCHES if b <= N_STEPS * together and 4 * b * floats <= memory / 4]
     return fitting or [INTERNAL_BATCHES[0]]
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
 
 
 def race(
@@ -267,7 +257,14 @@ def _ratios(
 
 
 def accuracy(found: Path, reference: Path) -> dict[str, float]:
-    """Relative L1 difference of attributions from exact ones: median, 90th and 99th percentile over documents."""
+    """Median, 90th and 99th percentile over documents of `errors`."""
+    return {name: float(np.quantile(errors(found, reference), q)) for name, q in _QUANTILES.items()}
+
+
+_QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+def errors(found: Path, reference: Path) -> npt.NDArray[np.float64]:
+    """Relative L1 difference of attributions from exact ones, [documents]."""
     with np.load(found) as ours, np.load(reference) as exact:
-        errors = [relative_l1(ours[name], exact[name]) for name in exact.files]
-    return {name: float(np.quantile(errors, q)) for name, q in (("median", 0.5), ("p90", 0.9), ("p99", 0.99))}
+        return np.array([relative_l1(ours[name], exact[name]) for name in exact.files])

@@ -38,6 +38,12 @@ class Enough:
 
     nodes: int
     beyond: int  # reviews that are beyond the tolerance with it
+    reviews: int
+
+    @property
+    def short(self) -> bool:
+        """Whether it does not do."""
+        return self.beyond > int(RISK * self.reviews)
 
 
 def look_back(errors_at: ErrorsAt, count: int, tolerance: float, most: int = MOST) -> Hindsight:
@@ -91,7 +97,54 @@ def enough_nodes(
         if beyond <= allowed:
             break
         order.sort(key=lambda i: -found.get(i, 0.0))
-    return Enough(n, beyond)
+    return Enough(n, beyond, count)
+
+
+def gauss_errors(
+    network: Any, cases: Sequence[Problem], targets: Sequence[int], truth: Arrays, shape: BatchShape
+) -> ErrorsAt:
+    """Errors of Gauss-Legendre, whose programs are traced once for all numbers of nodes, unlike the fused engine's.
+
+    Args:
+        network: cut at the layer.
+        cases: the reviews.
+        targets: their classes.
+        truth: their attributions.
+        shape: how batches are cut.
+    """
+    from ig_worker.explain.explanation import relative_l1
+    from ig_worker.explain.packing import group_by_length
+    from ig_worker.explain.rules import fixed_rule
+    from tests.benchmarks.accuracy_paths import Paths, together
+    from tests.benchmarks.accuracy_rules import fixed
+
+    paths = Paths(network)
+
+    def errors_at(n: int, members: Sequence[int]) -> list[float]:
+        rule, errors = fixed_rule("gausslegendre", n), np.zeros(len(members))
+        for group in group_by_length([cases[i].tokens for i in members], shape):
+            part = [members[i] for i in group.members]
+            paths.open([cases[i] for i in part], np.array([targets[i] for i in part], np.int32), group.length)
+            outcomes = together([fixed(rule.nodes, rule.weights) for _ in part], paths)
+            for place, i, found in zip(group.members, part, outcomes, strict=True):
+                errors[place] = relative_l1(found[float(n)].attributions[: cases[i].tokens], truth[i])
+        return errors.tolist()
+
+    return errors_at
+
+
+def predicted(programs: Any, cases: Sequence[Problem], shape: BatchShape) -> list[int]:
+    """The class of each review that the network predicts."""
+    from ig_worker.explain.integrals import open_paths
+    from ig_worker.explain.packing import group_by_length
+
+    targets = [0] * len(cases)
+    for group in group_by_length([case.tokens for case in cases], shape):
+        for i, ends in zip(
+            group.members, open_paths(programs, [cases[i] for i in group.members], group.length), strict=True
+        ):
+            targets[i] = ends.target
+    return targets
 
 
 def product_errors(

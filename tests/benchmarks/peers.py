@@ -10,13 +10,14 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tests.benchmarks import pytorch
+from tests.benchmarks.hindsight import by_nodes
 from tests.benchmarks.process import peak_memory
 from tests.benchmarks.workload import load_documents
 
@@ -53,7 +54,7 @@ class Peer:
         }
 
     def attributions(self, path: str) -> None:
-        """Write the last round's attributions: arrays 0, 1, ... in order of the documents, copies left out."""
+        """Write the last round's attributions: arrays in order of the documents, copies left out."""
         np.savez(path, *[values for values, _ in self._found[: self._distinct]])
 
 
@@ -61,8 +62,10 @@ class Ours(Peer):
     """An engine of this project.
 
     Args:
-        engine: ``fixed``, ``adaptive`` or ``refined``.
+        engine: ``fixed`` (Gauss-Legendre), ``product`` (product integration), ``adaptive`` or ``refined``.
+        nodes: of ``fixed`` and ``product``.
         tolerance, max_evaluations: of ``adaptive``.
+        calibration: of ``product`` and ``adaptive``, as JSON; None is what networks have in common.
         length_multiple, batch_tokens: see `packing.BatchShape`.
         without: exact savings to take away, see `savings`.
         jit: compile with XLA.
@@ -75,8 +78,10 @@ class Ours(Peer):
         model: str,
         engine: str = "fixed",
         copies: int = 1,
+        nodes: int = N_STEPS,
         tolerance: float = 0.005,
         max_evaluations: int = 64,
+        calibration: Mapping[str, Any] | None = None,
         length_multiple: int = 32,
         batch_tokens: int = 2048,
         without: Sequence[str] = (),
@@ -93,7 +98,7 @@ class Ours(Peer):
         classifier = _classifier(model)
         network = savings.take_away(classifier, without)
         shape = BatchShape(length_multiple, batch_tokens, classifier.shape.positions)
-        self._engine = make_engine(engine, network, shape, tolerance, max_evaluations)
+        self._engine = make_engine(engine, network, shape, tolerance, max_evaluations, nodes, calibration)
 
     def warm_up(self) -> None:
         self.explain(self.documents[: self._distinct])  # every length has programs of its own
@@ -102,12 +107,25 @@ class Ours(Peer):
         return [(found.attributions, found.evaluations) for found in self._engine.explain(documents)]
 
 
-def make_engine(kind: str, network: Any, shape: Any, tolerance: float, max_evaluations: int) -> Any:
+def make_engine(
+    kind: str,
+    network: Any,
+    shape: Any,
+    tolerance: float,
+    max_evaluations: int,
+    nodes: int = N_STEPS,
+    calibration: Mapping[str, Any] | None = None,
+) -> Any:
     """The one place that knows how this project's engines are made."""
+    from ig_worker.explain.calibration import CAUTIOUS, Calibration
+
+    known = Calibration.of_json(calibration) if calibration else CAUTIOUS
     if kind == "adaptive":
         from ig_worker.explain.adaptive import AdaptiveEngine
 
-        return AdaptiveEngine(network, tolerance=tolerance, max_evaluations=max_evaluations, shape=shape)
+        return AdaptiveEngine(network, tolerance, max_evaluations, shape, calibration=known)
+    if kind == "product":
+        return ProductRule(network, shape, nodes, known.spread)
     if kind == "refined":
         from ig_worker.explain.refined import RefinedEngine
 
@@ -115,7 +133,28 @@ def make_engine(kind: str, network: Any, shape: Any, tolerance: float, max_evalu
     from ig_worker.explain.fused import FusedEngine
     from ig_worker.explain.rules import fixed_rule
 
-    return FusedEngine(network, fixed_rule("gausslegendre", N_STEPS), shape)
+    return FusedEngine(network, fixed_rule("gausslegendre", nodes), shape)
+
+
+class Attributed(NamedTuple):
+    """What a rule without an estimate of its own gives."""
+
+    attributions: np.ndarray
+    evaluations: float
+
+
+class ProductRule:
+    """Product integration with one number of nodes for all texts."""
+
+    def __init__(self, network: Any, shape: Any, nodes: int, spread: Any) -> None:
+        from ig_worker.explain.paths import PathPrograms
+
+        self._programs = PathPrograms(network, shape)
+        self._nodes, self._spread, self._shape = nodes, spread, shape
+
+    def explain(self, problems: Sequence[Any]) -> list[Attributed]:
+        found = by_nodes(self._programs, problems, self._nodes, self._spread, self._shape)
+        return [Attributed(values, self._nodes + 1.0) for values in found]
 
 
 class Alibi(Peer):

@@ -25,6 +25,11 @@ class ChildError(Exception):
     """A child failed; the text is its traceback."""
 
 
+def last_line(error: Exception) -> str:
+    """What a traceback ends with."""
+    return str(error).strip().splitlines()[-1]
+
+
 class Child:
     """An object in another process.
 

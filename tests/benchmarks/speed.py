@@ -20,11 +20,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import choices, compare, machine, memory, report
+from tests.benchmarks import choices, compare, machine, memory, ours, report
 from tests.benchmarks.arithmetic import Sizes
 from tests.benchmarks.compare import Setting
-from tests.benchmarks.process import ChildError
-from tests.benchmarks.workload import REVIEWS_FILE, VOCABULARY_FILE, read_sizes
+from tests.benchmarks.process import ChildError, last_line
+from tests.benchmarks.workload import PILOT, REVIEWS_FILE, VOCABULARY_FILE, read_sizes
 
 BASE = "distilbert-base sizes, random weights"
 
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model-count", type=int, default=64, help="reviews a round on each --model")
     add("--chunk", type=int, default=24, help="ours explains each review so often that there are this many, as a chunk")
     add("--model-chunk", type=int, default=256, help="the same for each --model")
+    add("--pilot", type=int, default=PILOT, help="rows of a --model's pilot, %(default)s by default; 0 for none")
     add("--threads", type=int, default=os.cpu_count(), help="threads of every process, all cores by default")
     add("--tolerance", type=float, default=0.005, help="of the adaptive engine")
     add("--max-evaluations", type=int, default=64, help="of the adaptive engine")
@@ -104,22 +105,28 @@ def _setting(options: argparse.Namespace) -> Setting:
 def _speed(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     tables = {}
     if not options.no_base:
-        tables |= _compare(options, setting, BASE, base_model(setting), accuracy=False)
+        tables |= _compare(options, setting, BASE, base_model(setting), trained=False)
     for model in options.model:
         name = f"{model.name}: {read_sizes(model)['blocks']} blocks of width {read_sizes(model)['hidden']}, trained"
-        tables |= _compare(options, setting, name, str(model.resolve()), accuracy=True)
+        tables |= _compare(options, setting, name, str(model.resolve()), trained=True)
     return tables
 
 
 def _compare(
-    options: argparse.Namespace, setting: Setting, name: str, model: str, accuracy: bool
+    options: argparse.Namespace, setting: Setting, name: str, model: str, trained: bool
 ) -> dict[str, list[dict[str, Any]]]:
-    count, copies = _amount(options, trained=accuracy)
+    count, copies = _amount(options, trained)
     documents, lengths = make_documents(setting, model, count)
+    reference = _reference(setting, model, documents) if trained else None
+    pilot = make_pilot(setting, model, options.pilot) if trained else None
+    found = ours.find_out(setting, model, documents, pilot=pilot, reference=reference, tolerance=options.tolerance)
     adaptive = {"tolerance": options.tolerance, "max_evaluations": options.max_evaluations}
-    rows = compare.contestants(setting, model, documents, copies, adaptive)
-    reference = _reference(setting, model, documents) if accuracy else None
+    rows = [
+        *compare.peers(setting, model, documents),
+        *ours.contestants(model, documents, copies, adaptive, found),
+    ]
     records = compare.race(setting, rows, Sizes(**read_sizes(model)), lengths, reference)
+    records[-1]["pilot"] = found.pilot
     return {f"{name}; {_reviews(lengths)}": records}
 
 
@@ -142,7 +149,7 @@ def _reference(setting: Setting, model: str, documents: str) -> str | None:
             child.ask("round")
             child.ask("attributions", path=str(path))
     except ChildError as error:
-        setting.say(f"no accuracy: {str(error).strip().splitlines()[-1]}")
+        setting.say(f"no accuracy: {last_line(error)}")
         return None
     return str(path)
 
@@ -164,6 +171,16 @@ def make_documents(setting: Setting, model: str, count: int) -> tuple[str, list[
         lengths = maker.ask("problems", path=str(path), model=model, reviews=setting.reviews, count=count)
     setting.say(f"{_reviews(lengths)}, {min(lengths)} to {max(lengths)}")
     return str(path), lengths
+
+
+def make_pilot(setting: Setting, model: str, rows: int) -> str | None:
+    """A file of real reviews for a pilot, none of which is explained; None where there are none."""
+    if not rows or not setting.reviews:
+        return None
+    path = setting.out / "pilot.npz"
+    with setting.child("workload:Maker") as maker:
+        maker.ask("pilot", path=str(path), model=model, reviews=setting.reviews, count=rows)
+    return str(path)
 
 
 def _on_one_network(rows: Callable[..., list[compare.Contestant]]) -> Callable[..., dict[str, Any]]:

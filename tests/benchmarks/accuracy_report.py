@@ -18,6 +18,8 @@ FAMILIES = {
     "product": ("product integration, Gauss's nodes", "{:.0f} nodes", "#56B4E9", "s"),
     "spread": ("product integration, spread nodes", "{:.0f} nodes", "#0072B2", "D"),
     "adaptive": ("adaptive", "tolerance {:g}", "#009E73", "*"),
+    "always": ("in hindsight, so many for 99%", "tolerance {:g}", "#999999", "X"),
+    "hindsight": ("in hindsight, fewest for each", "tolerance {:g}", "#F0E442", "X"),
 }
 _SHOWN = {  # in Markdown
     "gauss": (5, 10, 20, 50),
@@ -27,6 +29,8 @@ _SHOWN = {  # in Markdown
     "product": (6, 8, 12),
     "spread": (6, 8, 12),
     "adaptive": (0.01, 0.005, 0.001, 1e-4),
+    "always": (0.005,),
+    "hindsight": (0.005,),
 }
 _CALIBRATION = {
     "converged": "{:.1%}",

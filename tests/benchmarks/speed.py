@@ -23,6 +23,7 @@ from typing import Any
 from tests.benchmarks import choices, compare, machine, memory, ours, report
 from tests.benchmarks.arithmetic import Sizes
 from tests.benchmarks.compare import Setting
+from tests.benchmarks.minilm import LackingError, fine_tuned
 from tests.benchmarks.process import ChildError, last_line
 from tests.benchmarks.workload import PILOT, REVIEWS_FILE, VOCABULARY_FILE, read_sizes
 
@@ -36,6 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     setting = _setting(options)
+    try:
+        options.model += [fine_tuned(options.reviews, options.packages, options.out, setting.say)] * options.minilm
+    except LackingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     mode = next((name for name in ("savings", "choices", "memory") if getattr(options, name)), "speed")
     tables = _MODES[mode](options, setting)
     result = {
@@ -62,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--reviews", type=Path, help="directory of real reviews; without it tokens are made up, of the same lengths")
     add("--model", type=Path, action="append", default=[], help="a trained network, for accuracy too; may be repeated")
+    add(
+        "--minilm", action="store_true", help="MiniLM as well, which is fine-tuned on --reviews first, in about an hour"
+    )
     add("--no-base", action="store_true", help="leave out the network of distilbert-base's sizes")
     add("--rounds", type=int, default=3, help="interleaved rounds, %(default)s by default")
     add("--count", type=int, default=3, help="reviews a round on distilbert-base's sizes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from ig_worker.explain.calibration import Calibration
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.problems import Problem
 from ig_worker.models.inputs import ModelInput
-from tests.benchmarks import ours, report, speed
+from jobs import finetune
+from tests.benchmarks import accuracy, minilm, ours, report, speed
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
 from tests.benchmarks.compare import Setting, errors
 from tests.benchmarks.hindsight import Enough, enough_nodes, look_back
@@ -229,3 +231,32 @@ def test_where_fifty_nodes_are_too_few_the_row_says_so_and_is_there_once() -> No
         ("ours, gausslegendre 50", "best fixed, too few for 3 of 64 reviews"),
         ("ours, adaptive", ""),
     ]
+
+
+def test_minilm_is_trained_once_and_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(minilm.LackingError, match="make bench"):
+        minilm.fine_tuned(tmp_path, tmp_path, tmp_path, say=no_word)
+    encoder = tmp_path / minilm.ENCODER
+    encoder.mkdir(parents=True)
+    (encoder / "config.json").write_text("{}")
+    with pytest.raises(minilm.LackingError, match="by --reviews"):
+        minilm.fine_tuned(tmp_path, tmp_path, tmp_path, say=no_word)
+    (tmp_path / "minilm").mkdir()
+    (tmp_path / "minilm" / "config.json").write_text("{}")
+    assert minilm.fine_tuned(None, tmp_path, tmp_path, say=no_word) == tmp_path / "minilm"
+
+
+def test_minilm_is_trained_by_flags_that_the_job_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = minilm.command(tmp_path / "encoder", tmp_path / "imdb.npz", tmp_path / "out")[3:]
+    assert finetune.main(flags) == 1  # the job knows the flags, and finds no reviews there
+    assert str(tmp_path / "imdb.npz") in capsys.readouterr().err
+    assert int(flags[flags.index("--steps") + 1]) * int(flags[flags.index("--batch-rows") + 1]) == minilm.ROWS
+
+
+def test_a_pilot_that_would_share_reviews_with_the_study_is_noticed() -> None:
+    def shared(offset: int, rows: int) -> bool:
+        return accuracy.overlap(Namespace(offset=5000, rows=500, pilot_offset=offset, pilot=rows))
+
+    assert [shared(4000, 1000), shared(5499, 10), shared(4999, 2), shared(5500, 10), shared(5100, 0)] == [
+        False, True, True, False, False,
+    ]  # fmt: skip

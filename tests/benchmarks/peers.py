@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -229,14 +228,10 @@ class Captum(Peer):
         super().__init__(documents)
         os.environ["USE_TF"] = "0"
         import torch
-        from safetensors.numpy import load_file
-        from transformers import AutoConfig
 
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
-        config = AutoConfig.from_pretrained(model, local_files_only=True)
-        weights = load_file(Path(model) / "model.safetensors")
-        self._engine = pytorch.CaptumEngine(pytorch.network(config, weights, attention), length_multiple)
+        self._engine = pytorch.CaptumEngine(pytorch.load(model, attention), length_multiple)
         self._internal_batch = internal_batch
         self._together = together
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ig_worker.explain.problems import Problem, batch
 from tests.benchmarks.weights import as_pytorch
+
+
+def load(directory: str, attention: str) -> Any:
+    """`network` of a directory that TensorFlow's save_pretrained, or a training, has written."""
+    from safetensors.numpy import load_file
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    return network(config, load_file(Path(directory) / "model.safetensors"), attention)
 
 
 def network(config: Any, weights: Mapping[str, np.ndarray], attention: str) -> Any:

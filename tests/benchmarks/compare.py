@@ -70,6 +70,7 @@ class Setting:
     packages: Path | None  # where torch and captum are
     reviews: str | None  # directory of real reviews
     say: Callable[[str], None]
+    internal_batches: Sequence[int] = INTERNAL_BATCHES  # that a sweep tries
 
     def start(self, contestant: Contestant, stack: ExitStack) -> list[Child]:
         """The contestant's processes, ready to be asked."""
@@ -120,7 +121,7 @@ def _best(setting: Setting, name: str, padding: str, kinds: Sequence[tuple[str, 
     tried: list[tuple[float, Contestant]] = []
     for target, common in kinds:
         arguments = {**common, **_PADDING[padding]}
-        batches = _affordable(Sizes(**read_sizes(common["model"])), arguments["together"])
+        batches = _affordable(setting, Sizes(**read_sizes(common["model"])), arguments["together"])
         with setting.child(f"peers:{target}", **arguments) as child:
             seconds = child.ask("sweep", internal_batches=batches)
         kind = f"{arguments['attention']} attention, " if "attention" in arguments else ""
@@ -134,7 +135,7 @@ def _best(setting: Setting, name: str, padding: str, kinds: Sequence[tuple[str, 
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def _affordable(sizes: Sizes, together: int) -> list[int]:
+def _affordable(setting: Setting, sizes: Sizes, together: int) -> list[int]:
     """Internal batch sizes that one call can fill, and whose activations fit into a quarter of the machine's memory.
 
     A block of a network that runs eagerly keeps, of each token, about 16 vectors of its width, 6 of its feed-forward
@@ -142,8 +143,8 @@ def _affordable(sizes: Sizes, together: int) -> list[int]:
     """
     floats = 256 * sizes.blocks * (16 * sizes.hidden + 6 * sizes.intermediate + 3 * sizes.heads * 256)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    fitting = [b for b in INTERNAL_BATCHES if b <= N_STEPS * together and 4 * b * floats <= memory / 4]
-    return fitting or [INTERNAL_BATCHES[0]]
+    fitting = [b for b in setting.internal_batches if b <= N_STEPS * together and 4 * b * floats <= memory / 4]
+    return fitting or [min(setting.internal_batches)]
 
 
 def race(

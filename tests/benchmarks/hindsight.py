@@ -17,7 +17,7 @@ from ig_worker.explain.product import FEWEST, MOST, Spread
 
 RISK = 0.01  # the share of reviews that may be beyond the tolerance
 _PIECE = 32  # reviews between two lines of progress
-_TRIED = 8  # reviews after which a number of nodes may be given up
+_TRIED = 2  # reviews after which a number of nodes may be given up
 Arrays = list[Any]  # attributions of reviews
 ErrorsAt = Callable[[int, Sequence[int]], npt.ArrayLike]  # relative L1 errors of some reviews, with so many nodes
 
@@ -131,20 +131,6 @@ def gauss_errors(
         return errors.tolist()
 
     return errors_at
-
-
-def predicted(programs: Any, cases: Sequence[Problem], shape: BatchShape) -> list[int]:
-    """The class of each review that the network predicts."""
-    from ig_worker.explain.integrals import open_paths
-    from ig_worker.explain.packing import group_by_length
-
-    targets = [0] * len(cases)
-    for group in group_by_length([case.tokens for case in cases], shape):
-        for i, ends in zip(
-            group.members, open_paths(programs, [cases[i] for i in group.members], group.length), strict=True
-        ):
-            targets[i] = ends.target
-    return targets
 
 
 def product_errors(

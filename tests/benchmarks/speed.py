@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LackingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if options.scout:
+        for model in options.model:
+            _find_out(options, setting, str(model.resolve()))
+        return 0
     mode = next((name for name in ("savings", "choices", "memory") if getattr(options, name)), "speed")
     tables = _MODES[mode](options, setting)
     result = {
@@ -78,12 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--chunk", type=int, default=24, help="ours explains each review so often that there are this many, as a chunk")
     add("--model-chunk", type=int, default=256, help="the same for each --model")
     add("--pilot", type=int, default=PILOT, help="rows of a --model's pilot, %(default)s by default; 0 for none")
+    add("--hindsight", type=int, default=48, help="reviews for which the best fixed rules are sought, %(default)s")
+    add("--internal-batch", type=int, action="append", help="of alibi and captum; again; all that fit are tried")
     add("--threads", type=int, default=os.cpu_count(), help="threads of every process, all cores by default")
     add("--tolerance", type=float, default=0.005, help="of the adaptive engine")
     add("--max-evaluations", type=int, default=64, help="of the adaptive engine")
     add("--packages", type=Path, default=Path(".bench/packages"), help="directory of torch and captum")
     add("--out", type=Path, default=Path(".bench"), help="where results go, %(default)s by default")
     modes = parser.add_mutually_exclusive_group()
+    modes.add_argument(
+        "--scout", action="store_true", help="only run pilots and seek the best fixed rules, for a later race"
+    )
     modes.add_argument("--savings", action="store_true", help="measure each exact saving alone")
     modes.add_argument("--choices", action="store_true", help="measure the choices for CPUs")
     modes.add_argument("--memory", action="store_true", help="measure peak memory")
@@ -108,6 +117,7 @@ def _setting(options: argparse.Namespace) -> Setting:
         packages=options.packages.resolve() if options.packages.is_dir() else None,
         reviews=str(reviews.resolve()) if reviews else None,
         say=say,
+        internal_batches=tuple(options.internal_batch or compare.INTERNAL_BATCHES),
     )
 
 
@@ -125,10 +135,9 @@ def _compare(
     options: argparse.Namespace, setting: Setting, name: str, model: str, trained: bool
 ) -> dict[str, list[dict[str, Any]]]:
     count, copies = _amount(options, trained)
+    found = _find_out(options, setting, model) if trained else ours.Findings()
     documents, lengths = make_documents(setting, model, count)
     reference = _reference(setting, model, documents) if trained else None
-    pilot = make_pilot(setting, model, options.pilot) if trained else None
-    found = ours.find_out(setting, model, documents, pilot=pilot, reference=reference, tolerance=options.tolerance)
     adaptive = {"tolerance": options.tolerance, "max_evaluations": options.max_evaluations}
     rows = [
         *compare.peers(setting, model, documents),
@@ -137,6 +146,13 @@ def _compare(
     records = compare.race(setting, rows, Sizes(**read_sizes(model)), lengths, reference)
     records[-1]["pilot"] = found.pilot
     return {f"{name}; {_reviews(lengths)}": records}
+
+
+def _find_out(options: argparse.Namespace, setting: Setting, model: str) -> ours.Findings:
+    """What a night would know of a network, and what it would not."""
+    pilot = make_pilot(setting, model, options.pilot)
+    documents = make_documents(setting, model, options.hindsight)[0] if options.hindsight else None
+    return ours.find_out(setting, model, documents, pilot, options.tolerance)
 
 
 def _reviews(lengths: Sequence[int]) -> str:

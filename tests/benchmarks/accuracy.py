@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(accuracy_report.markdown(json.loads(options.markdown.read_text())))
         return 0
     try:
-        options.model += [fine_tuned(options.reviews, options.packages, options.out, _say)] * options.minilm
+        if options.minilm:
+            options.model.append(fine_tuned(options.reviews, options.packages, options.out, _say))
     except LackingError as error:
         return _refuse(str(error))
     if not options.model or options.reviews is None:

@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     setting = _setting(options)
     try:
-        options.model += [fine_tuned(options.reviews, options.packages, options.out, setting.say)] * options.minilm
+        if options.minilm:
+            options.model.append(fine_tuned(options.reviews, options.packages, options.out, setting.say))
     except LackingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

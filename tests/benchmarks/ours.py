@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,14 @@ class Findings:
         return self.pilot and self.pilot["calibration"]
 
 
-def find_out(setting: Setting, model: str, documents: str | None, pilot: str | None, tolerance: float) -> Findings:
+def find_out(
+    setting: Setting,
+    model: str,
+    documents: str | None,
+    pilot: str | None,
+    tolerance: float,
+    run: Mapping[str, Any] | None = None,
+) -> Findings:
     """Run the pilot, and look for the best fixed rules, in a process that ends before the race.
 
     What was found is kept among the results, for the next race of the same.
@@ -75,19 +83,20 @@ def find_out(setting: Setting, model: str, documents: str | None, pilot: str | N
         documents: file of reviews for which the rules are to do; None: none are looked for.
         pilot: file of others; None: there is no pilot.
         tolerance: relative L1 error.
+        run: what a pilot has said already; then there is no other.
     """
     path = setting.out / "findings.json"
     key = {"model": find_model(model).weights_digest, "tolerance": tolerance}
-    key |= {"documents": documents and digest(documents), "pilot": pilot and digest(pilot)}
+    key |= {"documents": documents and digest(documents), "pilot": run or (pilot and digest(pilot))}
     kept = json.loads(path.read_text()) if path.exists() else []
     for one in kept:
         if one["key"] == key:
             setting.say(f"what the pilot and hindsight say is taken from {path}")
             return Findings.of_json(one["findings"])
-    found: dict[str, Any] = dict.fromkeys(("pilot", "gauss", "product"))
+    found: dict[str, Any] = {"pilot": run, "gauss": None, "product": None}
     try:
         with setting.child("ours:Scout", model=model, documents=documents, tolerance=tolerance) as scout:
-            if pilot:
+            if pilot and not run:
                 found["pilot"] = scout.ask("pilot", documents=pilot)
             if documents:
                 scout.ask("refine")
@@ -97,6 +106,20 @@ def find_out(setting: Setting, model: str, documents: str | None, pilot: str | N
     except ChildError as error:
         setting.say(f"not all is known before the race: {last_line(error)}")
     return Findings.of_json(found)
+
+
+def read_pilot(file: Path, model: str, tolerance: float) -> dict[str, Any]:
+    """The largest pilot at a tolerance of a result of `tests.benchmarks.pilot`.
+
+    Raises:
+        ValueError: it is of another network, or has no pilot at this tolerance.
+    """
+    content = json.loads(file.read_text())
+    pilots = [one for one in content["records"] if one.get("pilot") and one["tolerance"] == tolerance]
+    if content["model"] != Path(model).name or not pilots:
+        raise ValueError(f"{file} has no pilot of {Path(model).name} at {tolerance:g}")
+    largest = max(pilots, key=lambda one: one["pilot"])
+    return {"calibration": largest["calibration"], "rows": largest["pilot"], "evaluations": largest["pilot spent"]}
 
 
 def digest(documents: str) -> str:

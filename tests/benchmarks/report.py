@@ -72,10 +72,11 @@ def show_plain(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]
 
 def _pilot(found: Record) -> str:
     """What a pilot cost, which is no part of the times."""
+    seconds = f", {found['seconds']:.0f} s" if "seconds" in found else ""
     promise = "certified" if found["calibration"]["certified"] else "nothing is promised by so few"
     return (
         f"*ours, adaptive* goes by a pilot of {found['rows']} other reviews ({promise}), once for a run: "
-        f"{found['evaluations']:,.0f} evaluations, {found['seconds']:.0f} s."
+        f"{found['evaluations']:,.0f} evaluations{seconds}."
     )
 
 

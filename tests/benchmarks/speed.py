@@ -1,6 +1,7 @@
 """Speed, memory and accuracy beside alibi and captum, side by side on one machine in one run.
 
     python -m tests.benchmarks.speed --reviews DIR --model DIR      # the comparison (`make bench`)
+    python -m tests.benchmarks.speed --reviews DIR --model DIR --scout    # what the comparison does first, alone
     python -m tests.benchmarks.speed --savings                      # what each exact saving is worth
     python -m tests.benchmarks.speed --choices                      # oneDNN, XLA, threads, batch sizes
     python -m tests.benchmarks.speed --memory                       # peak memory against nodes and chunk size
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--chunk", type=int, default=24, help="ours explains each review so often that there are this many, as a chunk")
     add("--model-chunk", type=int, default=256, help="the same for each --model")
     add("--pilot", type=int, default=PILOT, help="rows of a --model's pilot, %(default)s by default; 0 for none")
+    add("--calibration", type=Path, metavar="JSON", help="of tests.benchmarks.pilot --json, instead of a pilot")
     add("--hindsight", type=int, default=48, help="reviews for which the best fixed rules are sought, %(default)s")
     add("--internal-batch", type=int, action="append", help="of alibi and captum; again; all that fit are tried")
     add("--threads", type=int, default=os.cpu_count(), help="threads of every process, all cores by default")
@@ -151,9 +153,13 @@ def _compare(
 
 def _find_out(options: argparse.Namespace, setting: Setting, model: str) -> ours.Findings:
     """What a night would know of a network, and what it would not."""
-    pilot = make_pilot(setting, model, options.pilot)
+    try:
+        run = ours.read_pilot(options.calibration, model, options.tolerance) if options.calibration else None
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: --calibration: {error}") from error
+    pilot = None if run else make_pilot(setting, model, options.pilot)
     documents = make_documents(setting, model, options.hindsight)[0] if options.hindsight else None
-    return ours.find_out(setting, model, documents, pilot, options.tolerance)
+    return ours.find_out(setting, model, documents, pilot, options.tolerance, run)
 
 
 def _reviews(lengths: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
@@ -188,6 +189,22 @@ def test_the_scout_finds_the_fewest_nodes_that_do_and_what_a_pilot_says(tiny_mod
             worst.append(errors(other, reference).max())
         assert worst[1] <= 0.01
         assert worst[0] > 0.01 or found["nodes"] in (FEWEST, ours.LADDER[0])
+
+
+def test_a_race_takes_the_largest_pilot_of_an_earlier_measurement(tmp_path: Path) -> None:
+    known = Calibration(rows=154).to_json()
+    records = [
+        {"tolerance": 0.005, "pilot": 12, "pilot spent": 500.0, "calibration": Calibration(rows=12).to_json()},
+        {"tolerance": 0.005, "pilot": 154, "pilot spent": 5500.0, "calibration": known},
+        {"tolerance": 0.01, "pilot": 400, "pilot spent": 9000.0, "calibration": known},
+        {"tolerance": 0.005, "fewest for each": 12.0, "always so many": 18.0},
+    ]
+    file = tmp_path / "pilot.json"
+    file.write_text(json.dumps({"model": "minilm", "records": records}))
+    run = ours.read_pilot(file, "/models/minilm", 0.005)
+    assert run == {"calibration": known, "rows": 154, "evaluations": 5500.0}
+    with pytest.raises(ValueError, match="no pilot of other"):
+        ours.read_pilot(file, "/models/other", 0.005)
 
 
 def test_what_was_found_is_kept_for_the_next_race_of_the_same(tiny_models, documents, tmp_path: Path) -> None:

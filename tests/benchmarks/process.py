@@ -60,7 +60,11 @@ class Child:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.ask(target, threads=threads, **arguments)
+        try:
+            self.ask(target, threads=threads, **arguments)
+        except ChildError:
+            self.close()
+            raise
 
     def begin(self, method: str, **arguments: Any) -> None:
         """Send a call without waiting for its answer, which `finish` gives."""

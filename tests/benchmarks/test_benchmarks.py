@@ -22,6 +22,7 @@ from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
 from tests.benchmarks.compare import Setting, errors
 from tests.benchmarks.hindsight import Enough, enough_nodes, look_back
 from tests.benchmarks.peers import Ours
+from tests.benchmarks.process import Child, ChildError
 from tests.benchmarks.replay import extrapolate, in_precision
 from tests.benchmarks.savings import SAVINGS
 from tests.benchmarks.workload import IMDB_LENGTHS, load_documents, quantiles, save_documents
@@ -58,6 +59,11 @@ def test_documents_come_back_as_they_were_saved(tmp_path: Path) -> None:
 def test_documents_are_made_in_a_process_of_their_own(tiny_models, tmp_path: Path) -> None:
     path, lengths = speed.make_documents(alone(tmp_path), str(tiny_models["distilbert"]), 3)
     assert [problem.tokens for problem in load_documents(path)] == lengths
+
+
+def test_a_child_that_cannot_be_made_leaves_no_process() -> None:
+    with pytest.raises(ChildError, match="no_such_package"):  # a process or a pipe that is left is an error here
+        Child("no_such_package:Peer", threads=1)
 
 
 def alone(out: Path, reviews: str | None = None) -> Setting:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
-from ig_worker.explain.explanation import FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
-from ig_worker.explain.integrals import ENDS, Integral, PathEnds, integrals, open_paths
+from ig_worker.explain.explanation import ENDS, FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
+from ig_worker.explain.integrals import Integral, PathEnds, integrals, open_paths
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, scalar

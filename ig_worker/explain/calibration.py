@@ -306,7 +306,8 @@ def certify(fitted: Calibration, seen: Sequence[Observation], tolerance: float, 
 
 def unjudged(fitted: Calibration, risk: float) -> Calibration:
     """Where all rows were fitted and none can judge: a normal law says what is written, too."""
-    again, raised = guess(risk, fitted.rows), guess(1 - COVERED, fitted.rows)
+    unknown = math.sqrt(1 + len(fitted.told) / max(fitted.rows, 1))  # of the coefficients
+    again, raised = (unknown * guess(share, fitted.rows) for share in (risk, 1 - COVERED))
     return replace(fitted, again=again, raised=raised, certified=None)
 
 

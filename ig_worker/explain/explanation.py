@@ -11,6 +11,8 @@ Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 
 FLOOR = 0.01  # of attributions' L1 norm: saturated texts, whose attributions are all near 0, do not count as wrong
+# Evaluations of product integration besides its nodes: a forward pass at the text. That at the baseline is shared.
+ENDS = 0.5
 STATUS_FIXED, STATUS_CONVERGED, STATUS_LIMIT = "fixed", "converged", "evaluation_limit"
 
 

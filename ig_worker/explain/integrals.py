@@ -15,8 +15,6 @@ from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, chosen_classes, scalar
 from ig_worker.explain.product import Float64, Spread, error_series, grid_error
 
-ENDS = 0.5  # evaluations: a forward pass at the text. The one at the baseline is shared by all that have the same.
-
 
 @dataclass(frozen=True)
 class PathEnds:

@@ -26,8 +26,8 @@ from ig_worker.explain.calibration import (
     survey_rows,
     unjudged,
 )
-from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, Explanation, relative_l1
-from ig_worker.explain.integrals import ENDS, PathEnds, integrals, open_paths
+from ig_worker.explain.explanation import ENDS, STATUS_CONVERGED, STATUS_LIMIT, Explanation, relative_l1
+from ig_worker.explain.integrals import PathEnds, integrals, open_paths
 from ig_worker.explain.node_map import CELLS, SURVEYED, Survey, choose_map
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms

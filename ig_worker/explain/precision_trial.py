@@ -10,8 +10,7 @@ from statistics import median
 from typing import Any
 
 from ig_worker.explain.by_nodes import by_nodes
-from ig_worker.explain.explanation import relative_l1
-from ig_worker.explain.integrals import ENDS
+from ig_worker.explain.explanation import ENDS, relative_l1
 from ig_worker.explain.packing import BatchShape, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.precision import FLOAT32, LAPS, NODES, ROWS, Choice, Tried, choose, judge, worth_trying

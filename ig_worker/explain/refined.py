@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ig_worker.explain.explanation import STATUS_FIXED, Explanation, relative_l1
-from ig_worker.explain.integrals import ENDS
+from ig_worker.explain.explanation import ENDS, STATUS_FIXED, Explanation, relative_l1
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, chosen_classes, scalar

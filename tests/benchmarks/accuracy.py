@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ig_worker.explain.explanation import ENDS
 from tests.benchmarks import accuracy_judge, accuracy_paths, accuracy_report, accuracy_rules, hindsight, machine
 from tests.benchmarks.accuracy_judge import TOLERANCE, Arrays, error_of, judge_estimates, quantiles, trap
 from tests.benchmarks.accuracy_paths import BATCH_TOKENS, Paths, together
-from tests.benchmarks.accuracy_rules import ENDS, Outcome, Procedure
+from tests.benchmarks.accuracy_rules import Outcome, Procedure
 from tests.benchmarks.hindsight import calibrate, look_back, product_errors
 from tests.benchmarks.minilm import LackingError, fine_tuned
 from tests.benchmarks.workload import LONGEST, PILOT, REVIEWS_FILE

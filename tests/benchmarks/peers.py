@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ig_worker.explain.explanation import ENDS
 from tests.benchmarks import pytorch
 from tests.benchmarks.hindsight import by_nodes
 from tests.benchmarks.process import peak_memory
@@ -153,7 +154,7 @@ class ProductRule:
 
     def explain(self, problems: Sequence[Any]) -> list[Attributed]:
         found = by_nodes(self._programs, problems, self._nodes, self._spread, self._shape)
-        return [Attributed(values, self._nodes + 1.0) for values in found]
+        return [Attributed(values, self._nodes + ENDS) for values in found]
 
 
 class Alibi(Peer):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
-from ig_worker.explain.integrals import ENDS
+from ig_worker.explain.explanation import ENDS
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.problems import Problem
 from ig_worker.explain.product import Spread

@@ -270,17 +270,21 @@ def by_law(fitted: Calibration, ends: Sequence[Ends], tolerance: float, risk: fl
         risk: the share of rows that may be beyond the tolerance.
         rows: that were fitted.
     """
-    from scipy.special import stdtr  # a tenth of a second, which what only reads a calibration need not cost
-
     most = 2 * guess(risk, rows)
     scale = fitted.level_spread * math.sqrt(1 + len(fitted.level) / max(rows, 1))  # coefficients are not known either
     for start in np.arange(0.0, most, _STEP):
         found = replace(fitted, start=float(start))
         levels = [float(np.dot(fitted.level, one.features(found.first(one, tolerance)))) for one in ends]
-        spare = (math.log(tolerance) - np.array(levels)) / scale
-        if ends and stdtr(rows + _PRIOR_ROWS, -spare).mean() <= risk:
+        chances = [_tail((math.log(tolerance) - level) / scale, rows + _PRIOR_ROWS) for level in levels]
+        if chances and np.mean(chances) <= risk:
             return found
     return replace(fitted, start=most)
+
+
+def _tail(t: float, freedom: int) -> float:
+    """The chance that Student's t is above a value, to a hundredth of it (Wallace 1959, doi:10.1214/aoms/1177706080)."""
+    z = math.sqrt(freedom * math.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
+    return NormalDist().cdf(-math.copysign(z, t))
 
 
 def certify(fitted: Calibration, seen: Sequence[Observation], tolerance: float, risk: float) -> Calibration:

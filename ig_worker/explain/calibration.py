@@ -282,7 +282,7 @@ def by_law(fitted: Calibration, ends: Sequence[Ends], tolerance: float, risk: fl
 
 
 def _tail(t: float, freedom: int) -> float:
-    """The chance that Student's t is above a value, to a hundredth of it (Wallace 1959, doi:10.1214/aoms/1177706080)."""
+    """The chance that Student's t is above a value, or nearly (Wallace 1959, doi:10.1214/aoms/1177706080)."""
     z = math.sqrt(freedom * math.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
     return NormalDist().cdf(-math.copysign(z, t))
 

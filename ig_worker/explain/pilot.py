@@ -10,27 +10,14 @@ from itertools import groupby
 import numpy as np
 
 from ig_worker.explain.by_nodes import by_nodes
-from ig_worker.explain.calibration import (
-    CAUTIOUS,
-    JUDGED_AT,
-    SCOUTS,
-    Calibration,
-    Ends,
-    Known,
-    Observation,
-    by_law,
-    certify,
-    enough,
-    fit,
-    judge_rows,
-    survey_rows,
-    unjudged,
-)
+from ig_worker.explain.calibration import CAUTIOUS, Calibration, Ends, Known, Observation
 from ig_worker.explain.explanation import ENDS, STATUS_CONVERGED, STATUS_LIMIT, Explanation, relative_l1
 from ig_worker.explain.integrals import PathEnds, integrals, open_paths
+from ig_worker.explain.learning import JUDGED_AT, by_law, certify, enough, fit, unjudged
 from ig_worker.explain.node_map import CELLS, SURVEYED, Survey, choose_map
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms
+from ig_worker.explain.pilot_plan import SCOUTS, judge_rows, survey_rows
 from ig_worker.explain.problems import Problem
 from ig_worker.explain.product import MOST, ROUNDING, Float64, Spread
 from ig_worker.models.network import SplitNetwork

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ig_worker.explain.calibration import TINY, guess
+from ig_worker.explain.calibration import TINY
+from ig_worker.explain.learning import guess
 
 FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
 AUTO = "auto"  # the pilot says which

@@ -9,20 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ig_worker.explain.calibration import (
-    CAUTIOUS,
-    COVERED,
-    Calibration,
-    Ends,
-    Known,
-    Observation,
-    by_law,
-    certify,
-    fit,
-    guess,
-    pilot_rows,
-    unjudged,
-)
+from ig_worker.explain.calibration import CAUTIOUS, Calibration, Ends, Known, Observation
+from ig_worker.explain.learning import COVERED, by_law, certify, fit, guess, unjudged
+from ig_worker.explain.pilot_plan import pilot_rows
 from ig_worker.explain.product import FEWEST, MOST, ROUNDING
 
 TOLERANCE, RISK = 0.005, 0.01

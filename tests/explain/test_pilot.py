@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.polynomial import legendre
 
-from ig_worker.explain.calibration import CAUTIOUS, SCOUTS
+from ig_worker.explain.calibration import CAUTIOUS
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, relative_l1
 from ig_worker.explain.node_map import SURVEYED
+from ig_worker.explain.pilot_plan import SCOUTS
 from ig_worker.explain.product import Spread
 from tests.explain.engines import SHAPE, adaptive, load, problems, refined
 
@@ -90,14 +91,14 @@ def _derivative(spread: Spread, t: np.ndarray) -> np.ndarray:
 def test_a_large_pilot_finds_where_the_nodes_lie_and_counts_what_that_costs(
     tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ig_worker.explain import calibration, pilot
+    from ig_worker.explain import pilot, pilot_plan
 
     model = tiny_models["bert"]
     cases, programs = problems(load(model)), adaptive(model, "embeddings").programs
     engine = pilot.PilotEngine(load(model).split("embeddings"), TOLERANCE, SHAPE, RISK, programs=programs)
     monkeypatch.setattr(pilot, "choose_map", lambda seen, _: Spread(0.55, 0.3) if len(seen) == 8 else Spread())
     _, plain = engine.calibrate(cases)
-    monkeypatch.setattr(calibration, "_SURVEYS_FROM", 4)
+    monkeypatch.setattr(pilot_plan, "_SURVEYS_FROM", 4)
     known, found = engine.calibrate(cases)
     assert known.spread == Spread(0.55, 0.3)
     more = [one.evaluations - before.evaluations for one, before in zip(found, plain, strict=True)]

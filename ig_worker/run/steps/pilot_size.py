@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ig_worker.explain.calibration import pilot_rows
 from ig_worker.explain.methods import ADAPTIVE, AUTO
+from ig_worker.explain.pilot_plan import pilot_rows
 from ig_worker.run.config import ExplainConfig
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.packing import BatchShape
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
+from tests.benchmarks.machine import tensorflows_own_choice
 from tests.benchmarks.peers import N_STEPS
 from tests.benchmarks.process import Child, ChildError, last_line
 from tests.benchmarks.workload import read_sizes
@@ -97,8 +98,11 @@ class Setting:
 def peers(setting: Setting, model: str, documents: str) -> list[Contestant]:
     """alibi as its tutorials call it, and alibi and captum at the settings that a short sweep found best here."""
     common = {"model": model, "documents": documents}
+    # This project asks TensorFlow for oneDNN, for alibi at its best, too. A tutorial does not.
+    own = tensorflows_own_choice()
+    note = f"padded to 256, internal batch 5, oneDNN as TensorFlow chooses: {'no' if '0' in own.values() else 'yes'}"
     return [
-        Contestant(TUTORIAL, "Alibi", common | {"internal_batch": 5}, note="padded to 256, internal batch 5"),
+        Contestant(TUTORIAL, "Alibi", common | {"internal_batch": 5}, own, note=note),
         *(_best(setting, "alibi", padding, [("Alibi", common)]) for padding in _PADDING),
         *_best_captum(setting, common),
     ]

@@ -6,12 +6,15 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 # [rows, inner] x [inner, columns]: the products of a distilbert-base block on 2,048 tokens, and a square one.
 _PRODUCTS = ((2048, 768, 768), (2048, 768, 3072), (2048, 3072, 768), (1536, 1536, 1536))
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 _PACKAGES = ("tensorflow", "transformers", "alibi", "numpy", "torch", "captum")
 
 
@@ -26,6 +29,14 @@ def describe(packages: Path | None = None) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {name: _version(name, packages) for name in _PACKAGES},
     }
+
+
+def tensorflows_own_choice() -> dict[str, str]:
+    """The variable that says whether TensorFlow uses oneDNN, as TensorFlow decides on this machine where it is not set."""
+    ask = "from tensorflow.python.util import _pywrap_util_port as port; print(int(port.IsMklEnabled()))"
+    clean = {name: value for name, value in os.environ.items() if name != _ONEDNN}
+    answer = subprocess.run([sys.executable, "-c", ask], env=clean, capture_output=True, text=True, check=True)
+    return {_ONEDNN: answer.stdout.split()[-1]}
 
 
 def _cpu_model() -> str:

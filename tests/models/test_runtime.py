@@ -1,11 +1,14 @@
-"""A process says nothing on stderr but what this project writes there."""
+"""A process says nothing on stderr but what this project writes there, and multiplies as fast as the processor can."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,3 +62,20 @@ def test_nothing_native_reaches_stderr() -> None:
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, timeout=300, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="the processor is no x86-64")
+@pytest.mark.parametrize(("wish", "used"), [(None, True), ("0", False)])
+def test_products_are_those_of_onednn_unless_the_user_does_not_want_them(wish: str | None, used: bool) -> None:
+    ask = """
+import ig_worker.models.runtime
+from tensorflow.python.util import _pywrap_util_port as port
+print(port.IsMklEnabled())
+"""
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    environment = {key: value for key, value in os.environ.items() if key != name} | {"PYTHONPATH": str(ROOT)}
+    environment |= {} if wish is None else {name: wish}
+    ended = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, env=environment, timeout=120, check=True
+    )
+    assert ended.stdout.split() == [str(used)]

@@ -17,6 +17,7 @@ import numpy as np
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import ENDS, FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
 from ig_worker.explain.integrals import Integral, PathEnds, integrals, open_paths
+from ig_worker.explain.lanes import Lanes
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, scalar
@@ -87,6 +88,7 @@ class AdaptiveEngine:
         keep_hidden: also give the attributions of every hidden unit.
         programs: of the same network and `keep_hidden`, which need not be traced again.
         calibration: of the network's paths.
+        lanes: groups of texts that are worked on at a time; how many does not change a bit of any result.
     """
 
     def __init__(
@@ -99,13 +101,14 @@ class AdaptiveEngine:
         keep_hidden: bool = False,
         programs: PathPrograms | None = None,
         calibration: Calibration = CAUTIOUS,
+        lanes: int = 1,
     ) -> None:
-        self._tolerance, self._most = tolerance, max_evaluations
         self._shape = shape or BatchShape()
-        self._keep_hidden, self._calibration = keep_hidden, calibration
         self._programs = (
             programs.shared(self._shape) if programs else PathPrograms(network, self._shape, keep_hidden=keep_hidden)
         )
+        every = [self._programs, *(self._programs.shared(self._shape) for _ in range(lanes - 1))]
+        self._lanes = Lanes([_Lane(own, tolerance, max_evaluations, calibration, keep_hidden) for own in every])
 
     @property
     def programs(self) -> PathPrograms:
@@ -115,12 +118,28 @@ class AdaptiveEngine:
     def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
         """Explain problems; results come in their order."""
         results: dict[int, Explanation] = {}
-        for group in group_by_length([problem.tokens for problem in problems], self._shape):
-            opened = open_paths(self._programs, [problems[i] for i in group.members], group.length)
-            paths = [_Path.of(ends) for ends in opened]
-            self._run(paths, group)
-            results.update(zip(group.members, map(self._result, paths), strict=True))
+        groups = group_by_length([problem.tokens for problem in problems], self._shape)
+        every = [([problems[i] for i in group.members], group) for group in groups]
+        for group, found in zip(groups, self._lanes.map(_Lane.explain, every), strict=True):
+            results.update(zip(group.members, found, strict=True))
         return [results[i] for i in range(len(problems))]
+
+
+class _Lane:
+    """Explains a group of texts at a time, by programs that no other lane uses."""
+
+    def __init__(
+        self, programs: PathPrograms, tolerance: float, most: int, calibration: Calibration, keep_hidden: bool
+    ) -> None:
+        self._programs, self._tolerance, self._most = programs, tolerance, most
+        self._calibration, self._keep_hidden = calibration, keep_hidden
+
+    def explain(self, texts: tuple[Sequence[Problem], Group]) -> list[Explanation]:
+        """Explain a group's problems; results come in their order."""
+        problems, group = texts
+        paths = [_Path.of(ends) for ends in open_paths(self._programs, problems, group.length)]
+        self._run(paths, group)
+        return [self._result(path) for path in paths]
 
     def _run(self, paths: list[_Path], group: Group) -> None:
         most = int(self._most - ENDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -27,11 +28,13 @@ class BaselineEnds:
         self._encode, self._kind = encode, kind
         self._known: dict[Key, Float32] = {}
         self.encoded = 0  # baselines, so far
+        self._lock = Lock()  # lanes share what is known
 
     def __call__(self, problems: Sequence[Problem], length: int) -> Float32:
         """z at the baselines of problems, float32 [problems, units], where texts are padded to `length`."""
         kind = self._kind()
-        return np.stack([self._of(problem, length, kind) for problem in problems])
+        with self._lock:
+            return np.stack([self._of(problem, length, kind) for problem in problems])
 
     def _of(self, problem: Problem, length: int, kind: object) -> Float32:
         fields = problem.text._replace(ids=problem.baseline)

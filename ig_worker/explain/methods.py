@@ -154,13 +154,15 @@ def _check_adaptive(settings: Settings) -> None:
 def _adaptive(settings: Settings, classifier: Classifier, shape: BatchShape, given: Known) -> Engine:
     from ig_worker.explain.adaptive import AdaptiveEngine
     from ig_worker.explain.calibration import CAUTIOUS
+    from ig_worker.models.runtime import lanes
 
     network = classifier.split(settings.layer, settings.precision)
     tolerance, most, known = settings.tolerance, settings.max_evaluations, given.calibration or CAUTIOUS
     programs = None if settings.keep_hidden else given.programs
     return AdaptiveEngine(
-        network, tolerance, most, shape, keep_hidden=settings.keep_hidden, programs=programs, calibration=known
-    )
+        network, tolerance, most, shape,
+        keep_hidden=settings.keep_hidden, programs=programs, calibration=known, lanes=lanes(),
+    )  # fmt: skip
 
 
 def _check_fixed(name: str, settings: Settings) -> None:

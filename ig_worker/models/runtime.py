@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ig_worker.errors import ModelError
@@ -48,7 +49,7 @@ with _quiet_stderr():
     quiet_transformers()
 
 __all__ = [
-    "configure", "device_kind", "faster_products", "gpus_multiply_bfloat16", "has_gpu", "one_pass", "products",
+    "configure", "device_kind", "faster_products", "gpus_multiply_bfloat16", "has_gpu", "lanes", "one_pass", "products",
     "require_gpu", "tf",
 ]  # fmt: skip
 
@@ -59,15 +60,24 @@ def configure(threads: int | None = None) -> None:
     GPUs multiply float32 as float32, but within `products`.
 
     Args:
-        threads: CPU threads within one operation. Operations run one after another, so that an actor keeps to its
-            share of the machine and sums in one order. None leaves TensorFlow's own choice.
+        threads: CPU threads within one operation. As many operations run at a time as there are `lanes`, so that an
+            actor keeps to its share of the machine. None leaves TensorFlow's own choice.
     """
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(lanes())
     tf.config.experimental.enable_tensor_float_32_execution(False)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def lanes() -> int:
+    """How many groups of texts this process works on at a time.
+
+    Two: one keeps the device busy while the other is on the host. A CPU of one thread is always busy with one.
+    """
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    return 2 if has_gpu() else min(2, threads)
 
 
 @contextmanager
@@ -75,14 +85,28 @@ def products(precision: str) -> Iterator[None]:
     """What runs within multiplies float32 in `precision` on GPUs.
 
     ``tf32`` rounds the factors to 10 bits; any other does not. What ``bfloat16`` does is up to `Classifier.split`.
+    TensorFlow knows one way for the whole process: so threads may be within at a time, but all in one precision.
     """
-    config = tf.config.experimental
-    before = config.tensor_float_32_execution_enabled()
-    config.enable_tensor_float_32_execution(precision == "tf32")
+    rounds = precision == "tf32"
+    with _switch:
+        if not _within:
+            _within.append(rounds_products())  # as it was before
+            tf.config.experimental.enable_tensor_float_32_execution(rounds)
+        elif rounds != rounds_products():
+            raise RuntimeError(f"products in {precision} within others: TensorFlow knows one precision at a time")
+        else:
+            _within.append(rounds)
     try:
         yield
     finally:
-        config.enable_tensor_float_32_execution(before)
+        with _switch:
+            last = _within.pop()
+            if not _within:
+                tf.config.experimental.enable_tensor_float_32_execution(last)
+
+
+_switch = Lock()
+_within: list[bool] = []  # what is within `products` just now; first, what holds outside
 
 
 def rounds_products() -> bool:

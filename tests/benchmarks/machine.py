@@ -32,7 +32,7 @@ def describe(packages: Path | None = None) -> dict[str, Any]:
 
 
 def tensorflows_own_choice() -> dict[str, str]:
-    """The variable that says whether TensorFlow uses oneDNN, as TensorFlow decides on this machine where it is not set."""
+    """The variable that says whether TensorFlow uses oneDNN, as TensorFlow decides here where it is not set."""
     ask = "from tensorflow.python.util import _pywrap_util_port as port; print(int(port.IsMklEnabled()))"
     clean = {name: value for name, value in os.environ.items() if name != _ONEDNN}
     answer = subprocess.run([sys.executable, "-c", ask], env=clean, capture_output=True, text=True, check=True)

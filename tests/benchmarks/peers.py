@@ -122,8 +122,9 @@ def make_engine(
     known = Calibration.of_json(calibration) if calibration else CAUTIOUS
     if kind == "adaptive":
         from ig_worker.explain.adaptive import AdaptiveEngine
+        from ig_worker.models.runtime import lanes
 
-        return AdaptiveEngine(network, tolerance, max_evaluations, shape, calibration=known)
+        return AdaptiveEngine(network, tolerance, max_evaluations, shape, calibration=known, lanes=lanes())
     if kind == "product":
         return ProductRule(network, shape, nodes, known.spread)
     if kind == "refined":

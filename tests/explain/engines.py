@@ -50,13 +50,15 @@ def _programs(directory: Path, layer: str, keep_hidden: bool) -> Any:
     return PathPrograms(load(directory).split(layer), SHAPE, keep_hidden=keep_hidden)
 
 
-def adaptive(directory: Path, layer: str, *settings: Any, shape: BatchShape = SHAPE, keep_hidden: bool = False) -> Any:
+def adaptive(
+    directory: Path, layer: str, *settings: Any, shape: BatchShape = SHAPE, keep_hidden: bool = False, lanes: int = 1
+) -> Any:
     """An adaptive engine; `settings` are its tolerance and its limit of evaluations."""
     from ig_worker.explain.adaptive import AdaptiveEngine
 
     programs = _programs(directory, layer, keep_hidden)
     return AdaptiveEngine(
-        load(directory).split(layer), *settings, shape=shape, keep_hidden=keep_hidden, programs=programs
+        load(directory).split(layer), *settings, shape=shape, keep_hidden=keep_hidden, programs=programs, lanes=lanes
     )
 
 

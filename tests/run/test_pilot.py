@@ -386,6 +386,26 @@ def test_one_actor_and_two_give_the_same_bytes(config, tmp_path: Path, address: 
     assert (tmp_path / "1" / "pilot.parquet").exists()
 
 
+@pytest.mark.heavy
+def test_a_pilot_that_surveys_and_certifies_gives_the_same_bytes_however_it_runs(config, tmp_path, address) -> None:
+    path = tmp_path / "more.jsonl"
+    texts = [f"{TEXTS[i % 5]} {TEXTS[i // 5 % 5]} {TEXTS[i // 25 % 5]}" for i in range(125)]
+    rows = [{"id": f"r{i}", "text": text, "label": i % 2} for i, text in enumerate(texts)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(config, dataset=str(path), pilot="80", risk=0.1, chunk_rows=16, address=address)
+    for actors in ("1", "2"):
+        explain_run(str(tmp_path / actors), replace(config, actors=actors), executor=ON_RAY)
+    for method, after in (("pilot", 0), ("explain", 2)):
+        with pytest.raises(RunStoppedError):
+            explain_here(tmp_path / method, config, interrupted(method, after))
+        explain_run(str(tmp_path / method), config, executor=ON_RAY)
+    first = files(tmp_path / "1")
+    assert [files(tmp_path / name) == first for name in ("2", "pilot", "explain")] == [True] * 3
+    manifest = manifest_of(tmp_path / "1")
+    assert manifest["pilot"]["certified"] == 0.1
+    assert Calibration.of_json(manifest["identity"]["calibration"]) != CAUTIOUS
+
+
 def test_a_pilot_that_ends_its_process_is_done_without(config, tmp_path, address, monkeypatch, capsys) -> None:
     from ig_worker.run.dispatch import explain_actor
     from tests.faults.poison import PilotEnds

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import ENDS, FLOOR, STATUS_CONVERGED, STATUS_LIMIT, Explanation, Float32
 from ig_worker.explain.integrals import Integral, PathEnds, integrals, open_paths
-from ig_worker.explain.lanes import Lanes
+from ig_worker.explain.lanes import Lanes, StoppedError
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, scalar
@@ -107,8 +108,10 @@ class AdaptiveEngine:
         self._programs = (
             programs.shared(self._shape) if programs else PathPrograms(network, self._shape, keep_hidden=keep_hidden)
         )
-        every = [self._programs, *(self._programs.shared(self._shape) for _ in range(lanes - 1))]
-        self._lanes = Lanes([_Lane(own, tolerance, max_evaluations, calibration, keep_hidden) for own in every])
+        stop, every = Event(), [self._programs, *(self._programs.beside() for _ in range(lanes - 1))]
+        self._lanes = Lanes(
+            [_Lane(own, tolerance, max_evaluations, calibration, keep_hidden, stop) for own in every], stop
+        )
 
     @property
     def programs(self) -> PathPrograms:
@@ -129,10 +132,16 @@ class _Lane:
     """Explains a group of texts at a time, by programs that no other lane uses."""
 
     def __init__(
-        self, programs: PathPrograms, tolerance: float, most: int, calibration: Calibration, keep_hidden: bool
+        self,
+        programs: PathPrograms,
+        tolerance: float,
+        most: int,
+        calibration: Calibration,
+        keep_hidden: bool,
+        stop: Event,
     ) -> None:
         self._programs, self._tolerance, self._most = programs, tolerance, most
-        self._calibration, self._keep_hidden = calibration, keep_hidden
+        self._calibration, self._keep_hidden, self._stop = calibration, keep_hidden, stop
 
     def explain(self, texts: tuple[Sequence[Problem], Group]) -> list[Explanation]:
         """Explain a group's problems; results come in their order."""
@@ -146,6 +155,8 @@ class _Lane:
         first = [min(self._calibration.first(path.ends.shown, self._tolerance), most) for path in paths]
         todo = [_Todo(i, 0.0, 1.0, n, None) for i, n in enumerate(first)]
         while todo:
+            if self._stop.is_set():
+                raise StoppedError
             self._integrate(paths, todo, group)
             todo = self._next(paths, sorted({item.path for item in todo}))
 

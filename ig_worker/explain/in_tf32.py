@@ -27,6 +27,10 @@ class _InTf32:
         """Programs of the same network: in TF32, too."""
         return _InTf32(self._inner.shared(*arguments))
 
+    def beside(self) -> Any:
+        """The same for another thread."""
+        return _InTf32(self._inner.beside())
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         if not callable(found):

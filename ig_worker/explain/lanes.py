@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from queue import SimpleQueue
+from threading import Event
 from typing import Generic, TypeVar
-
-from ig_worker.models.runtime import tf
 
 Lane = TypeVar("Lane")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class StoppedError(Exception):
+    """Raised by work that is no longer wanted."""
 
 
 class Lanes(Generic[Lane]):
@@ -19,41 +23,38 @@ class Lanes(Generic[Lane]):
 
     Args:
         lanes: at least one, all of which give the same results.
+        stop: set once what is at work is no longer wanted: it may raise StoppedError.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
-        self._count, self._first = len(lanes), lanes[0]
+    def __init__(self, lanes: Sequence[Lane], stop: Event) -> None:
+        self._count, self._stop = len(lanes), stop
         self._free: SimpleQueue[Lane] = SimpleQueue()
         for lane in lanes:
             self._free.put(lane)
 
-    def map(self, work: Callable[[Lane, Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Callable[[Lane, Item], Result], items: Sequence[Item]) -> list[Result]:
         """`work` of each item, in their order. When this ends, whichever way, nothing is at work any more.
-
-        Memory that does not suffice while others work may do for an item alone: so it is tried again, after the others.
 
         Raises:
             what `work` raises of the first item of which it does; of items behind it, some are not begun then.
         """
+        self._stop.clear()
         if self._count == 1 or len(items) < 2:
-            yield from (work(self._first, item) for item in items)
-            return
-
-        def attempt(item: Item) -> Result | None:
-            lane = self._free.get()
-            try:
-                return work(lane, item)
-            except (MemoryError, tf.errors.ResourceExhaustedError):
-                return None
-            finally:
-                self._free.put(lane)
-
+            return [self._one(work, item) for item in items]
         with ThreadPoolExecutor(self._count, "lane") as pool:
-            futures = [pool.submit(attempt, item) for item in items]
+            # In its caller's context, which says for the log what is being worked on.
+            futures = [pool.submit(copy_context().run, self._one, work, item) for item in items]
             try:
-                found = [future.result() for future in futures]
+                return [future.result() for future in futures]
             except BaseException:
+                self._stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
-        for item, result in zip(items, found, strict=True):
-            yield work(self._first, item) if result is None else result
+
+    def _one(self, work: Callable[[Lane, Item], Result], item: Item) -> Result:
+        # A thread that a second Ctrl-C has left behind may still have one: so each path takes its own from here.
+        lane = self._free.get()
+        try:
+            return work(lane, item)
+        finally:
+            self._free.put(lane)

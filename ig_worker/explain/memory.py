@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from threading import Condition
 from typing import TypeVar
 
 from ig_worker.models.runtime import tf
@@ -14,10 +15,17 @@ Result = TypeVar("Result")
 
 
 class Memory:
-    """The largest batch that is tried, in tokens. It is halved whenever one does not fit, and stays so."""
+    """The largest batch that is tried, in tokens. It is halved whenever one does not fit, and stays so.
+
+    Lanes share one. What does not fit beside another's batch is first tried alone, as large as it is; if that does,
+    batches run one after the other from then on. So lanes change the size of no batch.
+    """
 
     def __init__(self) -> None:
         self._tokens: int | None = None  # no batch was too large yet
+        self._turns = Condition()
+        self._inside = self._entered = 0  # batches at work, and begun so far
+        self._one_by_one = False
 
     def fit(self, run: Callable[[int], Result], most: int, length: int) -> Result:
         """`run(size)` with the largest size up to `most` that fits.
@@ -30,8 +38,40 @@ class Memory:
         Raises:
             tf.errors.ResourceExhaustedError, MemoryError: one evaluation alone does not fit.
         """
-        first = size = self._size(most, length)
+        size = self._size(most, length)
+        if self._one_by_one:
+            with self._turns:
+                return self._shrink(run, most, length, size)
+        with self._turns:
+            beside = self._inside > 0
+            self._inside += 1
+            self._entered += 1
+            number = self._entered
+        try:
+            return run(size)
+        except (tf.errors.ResourceExhaustedError, MemoryError):
+            beside = beside or self._entered > number
+            if size == 1 and not beside:
+                raise
+        finally:
+            with self._turns:
+                self._inside -= 1
+                self._turns.notify_all()
+        # Out here, where the error no longer holds on to the tensors of the batch that failed.
+        with self._turns:
+            self._turns.wait_for(lambda: self._inside == 0)
+            if not beside:
+                self._tokens = size // 2 * length
+            result = self._shrink(run, most, length, size)
+            if beside and not self._one_by_one and self._size(most, length) == size:
+                self._one_by_one = True
+                log.warning("out of memory with two batches at a time: from now on they run one after the other")
+            return result
+
+    def _shrink(self, run: Callable[[int], Result], most: int, length: int, first: int) -> Result:
+        """What `fit` gives, where nothing else is at work."""
         while True:
+            size = self._size(most, length)
             try:
                 result = run(size)
             except (tf.errors.ResourceExhaustedError, MemoryError):
@@ -39,9 +79,7 @@ class Memory:
                     raise
             else:
                 break
-            # Out here, where the error no longer holds on to the tensors of the batch that failed.
             self._tokens = size // 2 * length
-            size = self._size(most, length)
         if size < first:
             log.warning("out of memory: batches are now up to %d texts of %d tokens, not %d", size, length, first)
         return result

@@ -62,10 +62,12 @@ class Known:
         calibration: what a pilot has found, for `adaptive`; None: what goes without one.
         programs: of the same network in the same precision, without hidden attributions, for `adaptive`; they need
             not be traced again.
+        lanes: groups of texts that `adaptive` works on at a time; 0: as many as suit the device.
     """
 
     calibration: Calibration | None = None
     programs: PathPrograms | None = None
+    lanes: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _adaptive(settings: Settings, classifier: Classifier, shape: BatchShape, giv
     programs = None if settings.keep_hidden else given.programs
     return AdaptiveEngine(
         network, tolerance, most, shape,
-        keep_hidden=settings.keep_hidden, programs=programs, calibration=known, lanes=lanes(),
+        keep_hidden=settings.keep_hidden, programs=programs, calibration=known, lanes=given.lanes or lanes(),
     )  # fmt: skip
 
 

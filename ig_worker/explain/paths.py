@@ -83,6 +83,12 @@ class PathPrograms:
         other._shape, other._cells, other._memory, other._matrices, other._paths = shape, cells, Memory(), {}, None
         return other
 
+    def beside(self) -> PathPrograms:
+        """The same programs for another thread: with paths of its own, and the same memory to share."""
+        other = copy(self)
+        other._paths = None
+        return other
+
     def open(self, problems: Sequence[Problem], length: int) -> tuple[Float32, Float32]:
         """Take up a group of texts of padded `length`; returns z at inputs and at baselines, [texts, units]."""
         inputs = tf.nest.map_structure(tf.constant, batch(problems, len(problems), length))

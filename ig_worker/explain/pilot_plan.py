@@ -22,6 +22,13 @@ def judge_rows(pilot: int) -> int:
     return int(_JUDGED * max(0, pilot - SCOUTS))
 
 
+def worth(pilot: int) -> int:
+    """How many rows of the run cost about as much as a pilot of so many."""
+    scouts = min(SCOUTS, pilot)
+    more = scouts * _SCOUT_COST + survey_rows(pilot) * _SURVEY_COST + (pilot - scouts) * _ROW_COST
+    return pilot + round(more)
+
+
 def pilot_rows(total: int) -> int:
     """How many rows the pilot of a data set has; 0 where that would cost more than a fiftieth of the run.
 

@@ -18,6 +18,7 @@ from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.explain.product import Spread
+from ig_worker.models.environment import ONEDNN
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import NetworkShape
 from ig_worker.models.network import SplitNetwork
@@ -59,7 +60,8 @@ def suitable_batch(
         precision: of the network's matrix products.
         rows: of the run; None: it is worth measuring.
     """
-    key = hashlib.sha256(repr((device, os.cpu_count(), shape, longest, precision)).encode()).hexdigest()
+    kind = device, os.cpu_count(), os.environ.get(ONEDNN)
+    key = hashlib.sha256(repr((*kind, shape, longest, precision)).encode()).hexdigest()
     known = _read_cache()
     if key not in known:
         if rows is not None and not worth_measuring(rows):

@@ -6,6 +6,8 @@ import os
 import platform
 from typing import Any
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
 # transformers' TensorFlow classes and alibi are written against Keras 2.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,7 +16,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if platform.machine() in {"x86_64", "AMD64"}:
     # By itself TensorFlow takes oneDNN's products on processors with AVX512-VNNI only. They win with AVX2, too: its own
     # products of narrow matrices, as attention has them, run at a fifth of the machine's rate, oneDNN's at two thirds.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault(ONEDNN, "1")
 
 
 def quiet_transformers() -> Any:

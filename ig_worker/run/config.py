@@ -117,6 +117,13 @@ class ExplainConfig(DataConfig):
     length_multiple: int = setting(32, "lengths are rounded up to a multiple of this, in tokens", "cluster")
     batch_tokens: int = setting(0, "tokens in one batch of evaluations; 0 measures what suits the device", "cluster")
     cpus_per_actor: int = setting(1, "CPU threads of an actor", "cluster")
+    lanes: int = setting(
+        0,
+        "adaptive: groups of texts that an actor works on at a time; more need more memory; 0: two with a GPU or two "
+        "threads",
+        "cluster",
+        identity=False,
+    )
     gpus_per_actor: float | None = setting(
         None,
         "GPUs of an actor; fractions share one; none: 1 where this machine has one",
@@ -159,6 +166,7 @@ class ExplainConfig(DataConfig):
         _at_least("max_length", self.max_length, 3)
         _at_least("length_multiple", self.length_multiple, 1)
         _at_least("batch_tokens", self.batch_tokens, 0)
+        _at_least("lanes", self.lanes, 0)
         check_method(self, {name: type(self).__dataclass_fields__[name].default for name in UNSHARED})
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib import metadata
@@ -14,6 +15,7 @@ from ig_worker.data.files import without_secrets
 from ig_worker.data.sources import DataSpec
 from ig_worker.errors import RunMismatchError
 from ig_worker.explain.methods import unread, version
+from ig_worker.models.environment import ONEDNN
 from ig_worker.run.config import DataConfig, ExplainConfig
 
 # Packages whose version may change a digit of the result.
@@ -40,6 +42,7 @@ def run_identity(config: ExplainConfig, data: str, weights: str, tokenizer: str)
         "weights": weights,
         "tokenizer": tokenizer,
         "device": "gpu" if config.gpus_per_actor else "cpu",
+        ONEDNN: os.environ.get(ONEDNN, ""),  # its products differ from TensorFlow's own in their last bits
         "schema": schema.VERSION,
     }
 

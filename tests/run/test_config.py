@@ -21,6 +21,7 @@ NOT_IDENTITY |= {
     "audit",
     "max_audit_error",
     "address",
+    "lanes",
     "deadline",
     "chunk_timeout",
     "max_quarantined",
@@ -39,6 +40,19 @@ def test_a_setting_is_in_the_fingerprint_exactly_if_it_decides_the_result(name: 
     before, after = (fingerprint(run_identity(c, "d", "w", "t")) for c in (config, other))
     # GPUs do decide it, as the device kind.
     assert (before != after) == (name not in NOT_IDENTITY or name == "gpus_per_actor")
+
+
+def test_whose_matrix_products_they_are_is_in_the_fingerprint_and_known_to_the_actors(monkeypatch) -> None:
+    """A run that is resumed without oneDNN would have rows of both."""
+    from ig_worker.run.dispatch import cluster
+
+    found, sent = [], []
+    for value in ("1", "0"):
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", value)
+        found.append(fingerprint(run_identity(CONFIG, "d", "w", "t")))
+        sent.append(cluster._environment().get("TF_ENABLE_ONEDNN_OPTS"))
+    assert found[0] != found[1]
+    assert sent == [None, "0"]  # a machine of another kind decides for itself, but for a user's wish
 
 
 @pytest.mark.parametrize("part", ["data", "weights", "tokenizer"])

@@ -18,8 +18,10 @@ from ig_worker.explain import methods
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.methods import Known
 from ig_worker.explain.pilot import PilotEngine
+from ig_worker.explain.pilot_plan import worth
 from ig_worker.explain.problems import Target, expand
 from ig_worker.models.inputs import ModelInput
+from ig_worker.run import progress
 from ig_worker.run.chunk.pilot import calibrate as calibrate_rows
 from ig_worker.run.chunk.sampling import pilot_places
 from ig_worker.run.config import ExplainConfig
@@ -111,6 +113,8 @@ def test_an_automatic_pilot_costs_little_and_grows_with_the_data_set() -> None:
     assert sizes == sorted(sizes)
     assert sizes[-1] > 0
     assert all(size <= 0.02 * 10**power for power, size in enumerate(sizes))
+    assert all(worth(size) - size <= 0.02 * 10**power + 1 for power, size in enumerate(sizes))
+    assert worth(154) > 2 * 154  # what a certifying pilot takes is no secret
 
 
 @pytest.mark.parametrize(
@@ -375,7 +379,7 @@ def test_recomputing_checks_the_promise_on_rows_outside_the_pilot(config: Explai
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with one_node(cpus=3) as found:
+    with one_node(cpus=4) as found:
         yield found
 
 
@@ -392,18 +396,29 @@ def test_a_pilot_that_surveys_and_certifies_gives_the_same_bytes_however_it_runs
     texts = [f"{TEXTS[i % 5]} {TEXTS[i // 5 % 5]} {TEXTS[i // 25 % 5]}" for i in range(125)]
     rows = [{"id": f"r{i}", "text": text, "label": i % 2} for i, text in enumerate(texts)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config = replace(config, dataset=str(path), pilot="80", risk=0.1, chunk_rows=16, address=address)
-    for actors in ("1", "2"):
-        explain_run(str(tmp_path / actors), replace(config, actors=actors), executor=ON_RAY)
+    config = replace(
+        config, dataset=str(path), pilot="80", risk=0.1, chunk_rows=16, address=address, batch_tokens=128,
+        length_multiple=4, cpus_per_actor=2,
+    )  # fmt: skip
+    for name, crew in {"1": {"actors": "1", "lanes": 2}, "2": {"actors": "2"}, "lane": {"lanes": 1}}.items():
+        explain_run(str(tmp_path / name), replace(config, **crew), executor=ON_RAY)
     for method, after in (("pilot", 0), ("explain", 2)):
         with pytest.raises(RunStoppedError):
             explain_here(tmp_path / method, config, interrupted(method, after))
         explain_run(str(tmp_path / method), config, executor=ON_RAY)
     first = files(tmp_path / "1")
-    assert [files(tmp_path / name) == first for name in ("2", "pilot", "explain")] == [True] * 3
+    assert [files(tmp_path / name) == first for name in ("2", "lane", "pilot", "explain")] == [True] * 4
     manifest = manifest_of(tmp_path / "1")
     assert manifest["pilot"]["certified"] == 0.1
     assert Calibration.of_json(manifest["identity"]["calibration"]) != CAUTIOUS
+
+
+def test_a_pilot_says_that_it_is_at_work_and_how_much_that_is(config, tmp_path, address, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.5)
+    explain_run(str(tmp_path / "run"), replace(config, address=address), executor=ON_RAY)
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pilot, reviews 0/5")]
+    assert told[0].endswith("waiting for the first actor")
+    assert told[-1].endswith("one actor is at it, as much work as with 17 others")
 
 
 def test_a_pilot_that_ends_its_process_is_done_without(config, tmp_path, address, monkeypatch, capsys) -> None:

@@ -70,7 +70,9 @@ class Engines:
             )  # fmt: skip
         own = config.method == ADAPTIVE and not config.keep_hidden
         programs = self.programs(config.precision) if own else None
-        return build_engine(config, self._classifier, shape, known=Known(binding.calibration, programs))
+        return build_engine(
+            config, self._classifier, shape, known=Known(binding.calibration, programs, self._config.lanes)
+        )
 
     def programs(self, precision: str) -> PathPrograms:
         """What multiplies in a precision; those in float32 are the refined reference's, too."""

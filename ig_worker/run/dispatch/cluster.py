@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 
 from ig_worker.data.files import brief
 from ig_worker.errors import IgWorkerError, RunStoppedError, UsageError
+from ig_worker.models.environment import ONEDNN
 from ig_worker.run import logs
 from ig_worker.run.config import ActorSettings, actor_range
 from ig_worker.run.deadline import AGAIN, Deadline
@@ -94,7 +95,9 @@ def own_seat() -> str:
 
 
 def _environment() -> dict[str, str]:
-    return _ENVIRONMENT | logs.environment()
+    # A user's wish to do without. What is set by itself is for each machine to decide.
+    without = {ONEDNN: "0"} if os.environ.get(ONEDNN) == "0" else {}
+    return _ENVIRONMENT | without | logs.environment()
 
 
 def _disconnect() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from ig_worker.errors import RunStoppedError
 from ig_worker.explain.calibration import CAUTIOUS
 from ig_worker.explain.methods import ADAPTIVE
+from ig_worker.explain.pilot_plan import worth
 from ig_worker.explain.precision import AUTO, FLOAT32, concrete
 from ig_worker.run import logs
 from ig_worker.run.chunk.pilot import PilotRecord
@@ -84,7 +85,13 @@ def run_pilot(run: ActiveRun, crew: Crew) -> None:
     step = Step(order=lambda _: ("pilot", count, run.binding, rows_each), failed="the pilot failed")
     try:
         with meter("pilot, reviews", count) as shown:
-            for event in work_through(crew, ledger, step, run.check):
+
+            def look() -> None:
+                run.check()
+                work = f"one actor is at it, as much work as with {worth(count)} others"
+                shown.update(0, work if crew.ready else "waiting for the first actor")
+
+            for event in work_through(crew, ledger, step, look):
                 shown.update(event.record.rows)
                 run.calibrate(event.record, _told(event.record))
         if run.identity[PRECISION] != FLOAT32:

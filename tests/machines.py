@@ -34,7 +34,8 @@ MACHINES: dict[str, dict[str, str]] = {
         "TF_NUM_INTRAOP_THREADS": "1",
     },
 }
-# Those whose bits differ, on a processor with AVX-512. The other switches change none, the number of threads included.
+# Those whose bits differ, on a processor with AVX-512. The other switches change none of this one short text; where
+# products are larger, the number of threads may.
 OTHERS = (
     "oneDNN with SSE4.1",
     "oneDNN with AVX2",

@@ -379,7 +379,7 @@ def test_recomputing_checks_the_promise_on_rows_outside_the_pilot(config: Explai
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with one_node(cpus=4) as found:
+    with one_node(cpus=3) as found:
         yield found
 
 
@@ -398,16 +398,16 @@ def test_a_pilot_that_surveys_and_certifies_gives_the_same_bytes_however_it_runs
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = replace(
         config, dataset=str(path), pilot="80", risk=0.1, chunk_rows=16, address=address, batch_tokens=128,
-        length_multiple=4, cpus_per_actor=2,
+        length_multiple=4,
     )  # fmt: skip
-    for name, crew in {"1": {"actors": "1", "lanes": 2}, "2": {"actors": "2"}, "lane": {"lanes": 1}}.items():
+    for name, crew in {"1": {"actors": "1", "lanes": 1}, "2": {"actors": "2"}, "lanes": {"lanes": 2}}.items():
         explain_run(str(tmp_path / name), replace(config, **crew), executor=ON_RAY)
     for method, after in (("pilot", 0), ("explain", 2)):
         with pytest.raises(RunStoppedError):
             explain_here(tmp_path / method, config, interrupted(method, after))
         explain_run(str(tmp_path / method), config, executor=ON_RAY)
     first = files(tmp_path / "1")
-    assert [files(tmp_path / name) == first for name in ("2", "lane", "pilot", "explain")] == [True] * 4
+    assert [files(tmp_path / name) == first for name in ("2", "lanes", "pilot", "explain")] == [True] * 4
     manifest = manifest_of(tmp_path / "1")
     assert manifest["pilot"]["certified"] == 0.1
     assert Calibration.of_json(manifest["identity"]["calibration"]) != CAUTIOUS

@@ -128,6 +128,7 @@ def main() -> None:
     made.add_argument("--actors", type=int, nargs="*", default=[0], help="0 is this process, without Ray")
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--batch-tokens", type=int, default=16384)
+    made.add_argument("--lanes", type=int, default=0, help="groups of texts at a time; 0: as in a run")
     made.add_argument("--tolerance", type=float, default=0.005)
     made.add_argument("--profile", action="store_true", help="also by function, in this process")
     given = made.parse_args()
@@ -146,7 +147,7 @@ def main() -> None:
                 place / f"run-{number}", actors,
                 dataset=given.dataset or str(place / "texts.jsonl"), limit=given.rows, model=str(place / "model"),
                 chunk_rows=given.chunk_rows, batch_tokens=given.batch_tokens, tolerance=given.tolerance,
-                cpus_per_actor=given.threads // max(1, actors),
+                cpus_per_actor=given.threads // max(1, actors), lanes=given.lanes,
             )  # fmt: skip
             if profile:
                 profile.disable()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import UserDict
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -34,11 +36,22 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Directories of random 3-block networks of width 32, by architecture, as save_pretrained writes them."""
-    from ig_worker.models.encoders import ENCODERS
-    from tests.tiny import save_tiny_head_model, save_tiny_model
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """Directories of random 3-block networks of width 32, by architecture, as save_pretrained writes them.
 
-    folder = tmp_path_factory.mktemp("models")
-    made = {name: save_tiny_model(folder / name, name) for name in ENCODERS}
-    return made | {f"{name}-head": save_tiny_head_model(folder / f"{name}-head", name) for name in made}
+    Each is made when it is asked for first; ``bert-head`` and ``distilbert-head`` have a head on all positions.
+    """
+    return _Made(tmp_path_factory.mktemp("models"))
+
+
+class _Made(UserDict[str, Path]):
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, name: str) -> Path:
+        from tests.tiny import save_tiny_head_model, save_tiny_model
+
+        encoder, head = name.removesuffix("-head"), name.endswith("-head")
+        self[name] = (save_tiny_head_model if head else save_tiny_model)(self._folder / name, encoder)
+        return self[name]

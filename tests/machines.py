@@ -66,7 +66,7 @@ def digests() -> str:
     from tests.tiny import save_tiny_model
 
     ids = np.r_[2, np.arange(5, 35), 3].astype(np.int32)
-    problem = Problem(ModelInput(ids, np.ones_like(ids)), np.where(ids > 4, 0, ids).astype(np.int32))
+    problem = Problem(ModelInput.single(ids), np.where(ids > 4, 0, ids).astype(np.int32))
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for width, sizes in WIDTHS.items():

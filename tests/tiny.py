@@ -12,6 +12,7 @@ WORDS = (
     "the a an film movie was is not very good bad great dull awful joy plot act actor scene slow end un ##ly ##ing ##s "
     "never boring but and it i ; . , ! ? ' - / < > br"
 ).split()
+IN_TENSORFLOW = [name for name, encoder in ENCODERS.items() if encoder.tensorflow]  # whom transformers has there
 SIZES = {
     "vocabulary": len(SPECIAL + WORDS),
     "positions": 64,
@@ -30,7 +31,10 @@ def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Pat
     tf.keras.utils.set_random_seed(7)
     # Weights ten times the usual size make sharp networks, on which errors show.
     encoder = ENCODERS[architecture]
-    sizes = {encoder.sizes[name]: value for name, value in SIZES.items()} | {"initializer_range": 0.2}
+    if not encoder.tensorflow:
+        return _save_from_numbers(directory, architecture, overrides)
+    sizes = {encoder.sizes[name]: value for name, value in SIZES.items() if name in encoder.sizes}
+    sizes |= {"initializer_range": 0.2, "pad_token_id": 0}
     config = getattr(transformers, f"{encoder.classes}Config")(**(sizes | overrides))
     model = getattr(transformers, f"TF{encoder.classes}ForSequenceClassification")(config)
     model(tf.zeros([1, 2], tf.int32))
@@ -39,6 +43,16 @@ def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Pat
             weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
     directory.mkdir(parents=True)
     model.save_pretrained(directory)
+    save_tokenizer(directory)
+    return directory
+
+
+def _save_from_numbers(directory: Path, architecture: str, overrides: dict[str, Any]) -> Path:
+    """The same of an encoder that transformers does not have for TensorFlow."""
+    from tests.models.kinds import save_kind
+
+    sizes = {ENCODERS[architecture].sizes[name]: value for name, value in SIZES.items() if name != "types"}
+    save_kind(directory, architecture, logits=2, **(sizes | {"pad_token_id": 0} | overrides))
     save_tokenizer(directory)
     return directory
 

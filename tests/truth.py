@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ig_worker.explain.explanation import relative_l1
-from ig_worker.explain.problems import Problem
+from ig_worker.explain.problems import Problem, batch
 from ig_worker.explain.rules import Rule
 from ig_worker.models.inputs import ModelInput
 
@@ -64,9 +64,9 @@ class TruthEngine:
         network = true_network(classifier, layer)
         ids, points = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None, None], tf.float64)
 
-        def ends(ids: Any, base: Any, mask: Any) -> tuple[Any, ...]:
-            h, h0 = network.below(ModelInput(ids, mask)), network.below(ModelInput(base, mask))
-            return h, h0, network.above(h, mask), network.above(h0, mask)
+        def ends(text: ModelInput, base: Any) -> tuple[Any, ...]:
+            h, h0 = network.below(text), network.below(text._replace(ids=base))
+            return h, h0, network.above(h, text.mask), network.above(h0, text.mask)
 
         def slopes(points: Any, mask: Any, target: Any) -> Any:
             points = tf.ensure_shape(points, [None, None, classifier.shape.hidden])
@@ -75,7 +75,7 @@ class TruthEngine:
                 chosen = network.above(points, mask)[:, target]
             return tape.gradient(chosen, points)
 
-        self._ends = tf.function(ends, [ids, ids, ids], autograph=False)
+        self._ends = tf.function(ends, [ModelInput.every(ids), ids], autograph=False)
         self._slopes = tf.function(slopes, [points, ids, tf.TensorSpec([], tf.int32)], autograph=False)
 
     def explain(self, rule: Rule, problems: Sequence[Problem], targets: Iterable[int]) -> list[Truth]:
@@ -83,12 +83,10 @@ class TruthEngine:
         return [self._explain(rule, *pair) for pair in zip(problems, targets, strict=True)]
 
     def _explain(self, rule: Rule, problem: Problem, target: int) -> Truth:
-        ids, base, mask = (
-            part[None].astype(np.int32) for part in (problem.text.ids, problem.baseline, problem.text.mask)
-        )
-        h, h0, at_input, at_baseline = (tensor.numpy() for tensor in self._ends(ids, base, mask))
+        text, base = batch([problem], 1, problem.tokens)
+        h, h0, at_input, at_baseline = (tensor.numpy() for tensor in self._ends(text, base))
         points = h0 + rule.nodes[:, None, None] * (h - h0)
-        gradient = self._slopes(points, np.repeat(mask, len(points), axis=0), target).numpy()
+        gradient = self._slopes(points, np.repeat(text.mask, len(points), axis=0), target).numpy()
         hidden = (h - h0)[0] * np.einsum("s,std->td", rule.weights, gradient)
         return Truth(at_input[0], at_baseline[0], hidden.sum(axis=1), hidden, target)
 

@@ -40,14 +40,14 @@ def as_alibi(
     attributions = np.zeros((rows, length, kept[0].shape[1]), np.float32)  # type: ignore[union-attr]
     for row, hidden in enumerate(kept):
         attributions[row, : len(hidden)] = hidden  # type: ignore[arg-type]
-    (ids, mask), base = batch(problems, rows, length)
+    text, base = batch(problems, rows, length)
     present = stack([np.ones_like(problem.baseline) for problem in problems], rows, length)
     data = {
         **DEFAULT_DATA_INTGRAD,
         "attributions": [attributions],
-        "X": np.where(present, ids, pad),
+        "X": np.where(present, text.ids, pad),
         "baselines": np.where(present, base, pad),
-        "forward_kwargs": {"attention_mask": mask},
+        "forward_kwargs": {"attention_mask": text.mask},
         "predictions": np.stack([explanation.probabilities for explanation in explanations]),
         "deltas": np.array([explanation.delta for explanation in explanations]),
         "target": np.array([explanation.target for explanation in explanations]),

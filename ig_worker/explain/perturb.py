@@ -74,12 +74,13 @@ class Eraser:
         if self.kind != "delete":
             ids = text.ids.copy()
             ids[taken] = self._token
-            return ModelInput(ids, text.mask)
-        ids, mask = np.delete(text.ids, taken), np.delete(text.mask, taken)
+            return text._replace(ids=ids)
+        ids, mask, types = (np.delete(field, taken) for field in (text.ids, text.mask, text.types))
         if self.keep_length:
             behind = (0, len(text.ids) - len(ids))
             ids, mask = np.pad(ids, behind, constant_values=self.special.pad or 0), np.pad(mask, behind)
-        return ModelInput(ids, mask)
+            types = np.pad(types, behind)
+        return ModelInput(ids, mask, types, text.positions[: len(ids)])
 
 
 def ranked(scores: npt.ArrayLike, positions: Positions) -> Positions:

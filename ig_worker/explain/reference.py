@@ -14,6 +14,7 @@ from ig_worker.explain.packing import BatchShape, Group, group_by_length
 from ig_worker.explain.problems import Problem, at_fixed_rule, batch, chosen_classes
 from ig_worker.models import network
 from ig_worker.models.classifier import Classifier
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import layer_depth
 from ig_worker.models.runtime import tf
 
@@ -57,7 +58,7 @@ class AlibiEngine:
         self._scale = n_steps / (n_steps - 1) if method == "riemann_trapezoid" else 1.0
         self._nodes = n_steps
         self._keep_hidden = keep_hidden
-        self._shape = shape or BatchShape(batch_tokens=1024, longest=classifier.shape.positions)
+        self._shape = shape or BatchShape(batch_tokens=1024, longest=classifier.shape.longest)
 
     def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
         """Explain problems; results come in their order."""
@@ -69,8 +70,9 @@ class AlibiEngine:
 
     def _explain_group(self, group: Group, problems: list[Problem]) -> list[Explanation]:
         # Texts of a group are padded to one length and masked there, which is how alibi's tutorials batch them.
-        (ids, mask), base = batch(problems, len(problems), group.length)
-        kwargs = {"attention_mask": tf.constant(mask)}
+        # All but the ids is handed on as it is, and so the same at the baseline and on the way.
+        text, base = batch(problems, len(problems), group.length)
+        ids, kwargs = text.ids, {name: tf.constant(value) for name, value in text._asdict().items() if name != "ids"}
         at_input = self._model(ids, **kwargs).numpy()
         at_baseline = self._model(base, **kwargs).numpy()
         targets = chosen_classes(problems, at_input)
@@ -99,9 +101,10 @@ class _KerasShell(tf.keras.Model):
         super().__init__()
         w, shape = classifier.weights, classifier.shape
         self._classes = shape.classes
-        self.embeddings = _Layer(partial(network.embed, w, shape))
+        self.embeddings = _Layer(lambda *fields: network.embed(w, shape, ModelInput(*fields)))
         self.blocks = [_Layer(partial(network.block, w, shape, k)) for k in range(shape.blocks)]
-        self._logits = lambda h: network.logits(w, shape, network.head_input(w, shape, h))
+        self._surroundings = partial(network.surroundings, w, shape)
+        self._logits = lambda h, mask: network.logits(w, shape, network.head_input(w, shape, h, mask))
 
     @property
     def output_shape(self) -> tuple[None, int]:
@@ -112,11 +115,11 @@ class _KerasShell(tf.keras.Model):
         """The layer that `name` says: ``embeddings`` or ``block:K``."""
         return [self.embeddings, *self.blocks][layer_depth(name, len(self.blocks))]
 
-    def call(self, input_ids: Any, attention_mask: Any, training: bool = False) -> Any:
-        h, bias = self.embeddings(input_ids), network.attention_bias(attention_mask)
+    def call(self, ids: Any, mask: Any, types: Any, positions: Any, training: bool = False) -> Any:
+        h, around = self.embeddings(ids, mask, types, positions), self._surroundings(mask)
         for block in self.blocks:
-            h = block(h, bias)
-        logits = self._logits(h)
+            h = block(h, around)
+        logits = self._logits(h, mask)
         # Not network.probabilities: alibi's users have the plain ones.
         if logits.shape[-1] == 1:
             return tf.concat([tf.nn.sigmoid(-logits), tf.nn.sigmoid(logits)], axis=-1)

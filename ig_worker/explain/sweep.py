@@ -18,6 +18,7 @@ from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.paths import PathPrograms, Section
 from ig_worker.explain.problems import Problem, Target
 from ig_worker.explain.product import Spread
+from ig_worker.models.encoders import counting_of
 from ig_worker.models.environment import ONEDNN
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import NetworkShape
@@ -98,7 +99,7 @@ def choose(candidates: Sequence[int], seconds: Callable[[int], float]) -> int:
 def _seconds(programs: PathPrograms, shape: NetworkShape, length: int, tokens: int) -> float:
     """Time of one evaluation, the better of two tries after one that warms up."""
     ids = np.random.default_rng(0).integers(0, shape.vocabulary, length).astype(np.int32)
-    problem = Problem(ModelInput(ids, np.ones_like(ids)), np.zeros_like(ids), Target(0))
+    problem = Problem(ModelInput.single(ids, counting=counting_of(shape)), np.zeros_like(ids), Target(0))
     programs = programs.shared(BatchShape(1, max(tokens, _NODES * length)))
     at_input, at_baseline = programs.open([problem], length)
     texts = max(1, tokens // (_NODES * length))

@@ -17,6 +17,7 @@ import numpy as np
 from ig_worker.data.access import cache_folder
 from ig_worker.errors import ModelError, UsageError
 from ig_worker.models import network
+from ig_worker.models.encoders import ENCODERS, counting_of
 from ig_worker.models.files import ModelFiles
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.layers import NetworkShape, Weights
@@ -38,6 +39,10 @@ def require_agreement_once(files: ModelFiles, weights: Weights) -> None:
     Raises:
         ModelError: as `require_agreement`, or transformers cannot make the network.
     """
+    encoder = ENCODERS[files.shape.architecture]
+    if not encoder.tensorflow:
+        log.info("transformers has no TensorFlow network of %s to hold this one against", encoder.title)
+        return
     try:
         mark = cache_folder() / "agreed" / _key(files)
         if mark.is_file():
@@ -69,14 +74,17 @@ def require_agreement(keras_model: Any, weights: Weights, shape: NetworkShape) -
     Raises:
         ModelError: their logits differ by more than rounding.
     """
-    length = min(_TOKENS, shape.positions) if shape.head is None else shape.head.length
+    length = min(_TOKENS, shape.longest) if shape.head is None else shape.head.length
     ids = np.random.default_rng(0).integers(0, shape.vocabulary, (2, length), np.int32)
     mask = np.ones_like(ids)
     mask[1, max(length // 2, 1) :] = 0
+    text = ModelInput.single(ids, mask, counting_of(shape))
     with products("float32"):
-        theirs = keras_model(input_ids=tf.constant(ids), attention_mask=tf.constant(mask)).logits.numpy()
+        # transformers' TensorFlow RoBERTa takes 1 for the padding id, whatever config.json says; PyTorch's does not.
+        further = {"position_ids": tf.constant(text.positions)} if shape.unused_positions and shape.padding != 1 else {}
+        theirs = keras_model(input_ids=tf.constant(ids), attention_mask=tf.constant(mask), **further).logits.numpy()
         halves = network.split(weights, shape, depth=0)
-        h = halves.below(ModelInput(tf.constant(ids), tf.constant(mask)))
+        h = halves.below(ModelInput(*map(tf.constant, text)))
         z = halves.encode(halves.project(h), tf.constant(mask))
         ours = network.logits(weights, shape, z).numpy()
     difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1.0))

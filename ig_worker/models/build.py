@@ -51,9 +51,9 @@ def find_base(base: str, recipe: Recipe) -> ModelFiles:
             expected=f"a {recipe.architecture} encoder for --recipe {recipe.name}",
             remedy=f"give --recipe {shape.architecture}, or another --base",
         )
-    if recipe.max_length > shape.positions:
+    if recipe.max_length > shape.longest:
         raise UsageError(
-            f"--max-length is {recipe.max_length}", expected=f"at most the {shape.positions} positions of {base}"
+            f"--max-length is {recipe.max_length}", expected=f"at most the {shape.longest} positions of {base}"
         )
     return files
 

@@ -12,12 +12,15 @@ import numpy as np
 from ig_worker.errors import ModelError
 from ig_worker.models import network
 from ig_worker.models.agreement import require_agreement_once
+from ig_worker.models.encoders import counting_of
 from ig_worker.models.files import ModelFiles
+from ig_worker.models.inputs import Counting
 from ig_worker.models.layers import NetworkShape, Weights, layer_depth
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.network_weights import classifier_values
 from ig_worker.models.runtime import tf
 from ig_worker.models.tokenize import load_tokenizer
+from ig_worker.models.weights import with_shared
 
 # Without these, a text does not reach the classes. Disks and downloads that were cut off leave zeros.
 _DECISIVE = ("embeddings/word", "head/hidden/kernel", "head/logits/kernel")
@@ -30,6 +33,11 @@ class Classifier:
     shape: NetworkShape
     weights: Weights
     tokenizer: Any
+
+    @property
+    def counting(self) -> Counting:
+        """How the network counts the positions of a text's tokens."""
+        return counting_of(self.shape)
 
     def split(self, layer: str, precision: str = "float32") -> SplitNetwork:
         """The network cut behind `layer`: ``embeddings`` or ``block:K``.
@@ -50,6 +58,7 @@ def load_classifier(files: ModelFiles) -> Classifier:
     tokenizer = load_tokenizer(files.directory, files.shape.vocabulary)
     weights = as_variables(classifier_values(files.name, Path(files.directory), files.shape))
     _refuse_unsound(files.name, weights)
+    weights = with_shared(weights, files.shape)
     require_agreement_once(files, weights)
     return Classifier(files.shape, weights, tokenizer)
 

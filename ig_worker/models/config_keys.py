@@ -15,7 +15,7 @@ from typing import Any
 from ig_worker.errors import ModelError
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.encoders.encoder import Encoder
-from ig_worker.models.keys import Key, Use, fixed, harmless, honoured
+from ig_worker.models.keys import Key, Use, fixed, harmless, honoured, json_name
 
 _SHOWN = 5  # names in a line
 
@@ -139,11 +139,6 @@ def _notes(config: Mapping[str, Any], known: Mapping[str, Key], architecture: st
         twice = [name for i, name in names.items() if str(numbers.get(str(name), i)) != str(i)]
         if twice:
             yield f"config.json gives {twice[0]!r} two numbers, in id2label and in label2id; id2label counts"
-
-
-def json_name(value: Any) -> str:
-    """A value as JSON writes it."""
-    return {None: "null", False: "false", True: "true"}.get(value, repr(value)) if value != {} else "{}"
 
 
 def _short(value: Any) -> str:

@@ -67,7 +67,8 @@ def sigmoids(logit: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
 
 def normalise(w: Weights, name: str, parts: Sequence[Tensor], epsilon: float) -> Tensor:
     """Layer normalisation of the sum of `parts` over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
-    gamma, beta = tf.convert_to_tensor(w[f"{name}/gamma"]), tf.convert_to_tensor(w[f"{name}/beta"])
+    gamma = tf.convert_to_tensor(w[f"{name}/gamma"])
+    beta = tf.convert_to_tensor(w[f"{name}/beta"]) if f"{name}/beta" in w else tf.zeros_like(gamma)
     wide = gamma.shape[0] >= _FUSE_FROM
     value, slope = (_norm_value_fused, _norm_gradient_fused) if wide else (_norm_value, _norm_gradient)
 
@@ -109,6 +110,15 @@ def _standardised(
 
 
 _norm_value_fused, _norm_gradient_fused = one_pass(_norm_value), one_pass(_norm_gradient)
+
+
+ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {  # of the names in `layers.ACTIVATIONS`
+    "gelu": gelu,
+    "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
+    "relu": tf.nn.relu,
+    "tanh": tf.math.tanh,
+    "silu": tf.nn.silu,
+}
 
 
 def size(x: Tensor) -> list[Any]:

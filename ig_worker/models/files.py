@@ -15,8 +15,9 @@ from ig_worker.data.access import reason_of
 from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
-from ig_worker.models.config_keys import check_keys, json_name
+from ig_worker.models.config_keys import check_keys
 from ig_worker.models.encoders import ENCODERS
+from ig_worker.models.keys import json_name
 from ig_worker.models.layers import HEAD_KEY, NetworkShape
 from ig_worker.models.network_weights import HEAD_WEIGHTS, choice_of_files, find_head, find_weights
 from ig_worker.models.shape import read_shape

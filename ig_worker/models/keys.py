@@ -37,3 +37,8 @@ def harmless(why: str, *names: str) -> dict[str, Key]:
 def fixed(why: str, only: tuple[Any, ...], *names: str) -> dict[str, Key]:
     """Keys that are refused but for the values in `only`."""
     return dict.fromkeys(names, Key(Use.FIXED, why, only))
+
+
+def json_name(value: Any) -> str:
+    """A value as JSON writes it."""
+    return {None: "null", False: "false", True: "true"}.get(value, repr(value)) if value != {} else "{}"

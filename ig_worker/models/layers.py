@@ -12,6 +12,7 @@ from ig_worker.errors import UsageError
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "tanh", "silu")  # `models.network` has them
 Tensor = Any  # TensorFlow carries no types
 Weights = Mapping[str, Tensor]  # by the names in `weights`
+AFFINE = ("kernel", "bias")  # parts of a dense layer
 _LAYER = re.compile(r"block:(\d+)")
 
 HEAD_KEY = "ig_worker_head"  # in config.json, where the head is not transformers' own
@@ -38,19 +39,33 @@ class NetworkShape:
     blocks: int
     heads: int
     vocabulary: int
-    positions: int  # longest input, in tokens
+    positions: int  # rows of the table of positions, or the longest input where there is no table
     activation: str
     epsilon: float  # of the layer normalisations
     logits: int  # 1: a sigmoid, otherwise a softmax over that many classes
     labels: tuple[str, ...]  # class names
     head: FlattenHead | None = None  # None: transformers' own, which reads [CLS]
     intermediate: int = field(kw_only=True)  # units between the two dense layers of a block
-    types: int = field(default=0, kw_only=True)  # rows of token type embeddings, of which the first is used
+    types: int = field(default=0, kw_only=True)  # rows of token type embeddings; 0: there are none
+    embedding: int = field(default=0, kw_only=True)  # width of the word embeddings; 0: that of the hidden states
+    padding: int = field(default=0, kw_only=True)  # id of [PAD], where positions are counted by it
+    unused_positions: int = field(default=0, kw_only=True)  # rows of the table of positions that no text's token has
+    own: Any = field(default=None, kw_only=True)  # what only this encoder has: see its file
 
     @property
     def transformers_own(self) -> NetworkShape:
         """The same with transformers' head, which reads [CLS]."""
         return replace(self, head=None)
+
+    @property
+    def longest(self) -> int:
+        """The longest input, in tokens."""
+        return self.positions - self.unused_positions
+
+    @property
+    def word_width(self) -> int:
+        """Width of the word embeddings."""
+        return self.embedding or self.hidden
 
     @property
     def classes(self) -> int:

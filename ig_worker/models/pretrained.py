@@ -63,8 +63,10 @@ def reference_network(files: ModelFiles, weights: Weights) -> Any:
         model = build_network(factory, read_config(files), files)
     head = {name: value for name, value in weights.items() if shape.head is not None and name.startswith("head/")}
     own = {name: value for name, value in weights.items() if name not in head}
-    lacking = _assign(model, own, weight_paths(shape.transformers_own))
-    lacking = [name for name in lacking if not head or "pooler" not in name]  # which no such head reads
+    paths = weight_paths(shape.transformers_own)
+    lacking = _assign(model, own, paths)
+    if not any("pooler" in paths[name] for name in own if name in paths):  # no such head reads it
+        lacking = [name for name in lacking if "pooler" not in name]
     if lacking:
         raise ModelError(f"nothing in the weights of {files.name} is {lacking[0]}", expected="all of the network")
     if shape.head is None:
@@ -76,7 +78,7 @@ def reference_network(files: ModelFiles, weights: Weights) -> Any:
 def _assign(model: Any, weights: Weights, paths: Mapping[str, str]) -> list[str]:
     """Give the network's variables their values; the names of those for which there is none."""
     by_name = _variables(model)
-    variables = {name: find_variable(by_name, paths[name]) for name in weights}
+    variables = {name: find_variable(by_name, path) for name, path in paths.items() if name in weights}
     for name, variable in variables.items():
         variable.assign(weights[name])
     filled = {variable.ref() for variable in variables.values()}

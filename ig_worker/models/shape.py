@@ -7,7 +7,7 @@ from typing import Any
 
 from ig_worker.errors import ModelError
 from ig_worker.models.encoders import ENCODERS, TITLES
-from ig_worker.models.encoders.encoder import Encoder
+from ig_worker.models.encoders.encoder import Encoder, whole
 from ig_worker.models.layers import ACTIVATIONS, HEAD_KEY, FlattenHead, NetworkShape
 
 _EPSILON = 1e-12  # of layer normalisations, where config.json has none
@@ -21,11 +21,11 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
         ModelError: another architecture, a multi-label or regression model, or a value is missing or none that can be.
     """
     architecture = config.get("model_type")
-    if architecture not in ENCODERS:
+    if not isinstance(architecture, str) or architecture not in ENCODERS:
         raise ModelError(
             f"the model's type is {architecture!r}",
             expected=f"one of {', '.join(ENCODERS)}",
-            remedy=f"give a {' or '.join(TITLES)} sequence classifier",
+            remedy=f"give a sequence classifier of {', '.join(TITLES[:-1])} or {TITLES[-1]}",
         )
     encoder = ENCODERS[architecture]
     if config.get("problem_type") not in (None, "single_label_classification"):
@@ -33,8 +33,8 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
             f"the model's problem_type is {config['problem_type']!r}",
             expected="a classifier with one probability distribution over its classes",
         )
-    config = _with_first_names(config, encoder)
-    sizes = {key: _size(config, name) for key, name in encoder.sizes.items()}
+    config = {**encoder.usual, **_with_first_names(config, encoder)}
+    sizes = {key: whole(config, name) for key, name in encoder.sizes.items()}
     if sizes["hidden"] % sizes["heads"]:
         raise ModelError(
             f"the model's config.json has {sizes['hidden']} hidden units and {sizes['heads']} heads",
@@ -52,6 +52,7 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
         labels=labels if len(labels) > 1 else ("0", "1"),
         head=_flatten_head(config.get(HEAD_KEY)),
         **sizes,
+        **encoder.further(config),
     )
 
 
@@ -67,13 +68,6 @@ def _with_first_names(config: Mapping[str, Any], encoder: Encoder) -> dict[str, 
         if second in config:
             named[first] = config[second]
     return named
-
-
-def _size(config: Mapping[str, Any], name: str) -> int:
-    value = config.get(name)
-    if type(value) is not int or value < 1:
-        raise ModelError(f"the model's config.json has {name} {value!r}", expected="a whole number of at least 1")
-    return value
 
 
 def _epsilon(config: Mapping[str, Any], name: str | None) -> float:
@@ -96,7 +90,7 @@ def _flatten_head(sizes: Any) -> FlattenHead | None:
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Class names, by class number; transformers leaves them out where there are two without names."""
-    count = min(_size({"num_labels": 2, **config}, "num_labels"), _MOST_CLASSES)
+    count = min(whole({"num_labels": 2, **config}, "num_labels"), _MOST_CLASSES)
     named = config.get("id2label")
     if named is None:
         named = {str(i): str(i) for i in range(count)}

@@ -23,7 +23,7 @@ _SHOWN = 3  # names in a message
 # DistributedDataParallel, torch.compile, FullyShardedDataParallel and activation checkpointing; Lightning's is first.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _OUTER_WRAPPER = "model"
-_ENCODER_PARTS = {"embeddings", "encoder", "transformer", "pooler"}
+_ENCODER_PARTS = {"embeddings", "embeddings_project", "encoder", "transformer", "pooler", "layers", "final_norm"}
 # What PyTorch calls each part of a weight; early checkpoints kept TensorFlow's gamma and beta.
 _LEAVES = {
     "kernel": ("weight", "kernel"),
@@ -34,11 +34,9 @@ _LEAVES = {
     "embeddings": ("weight", "embeddings"),
 }
 # No part of a classifier: buffers of position and token type numbers, the heads of pretraining, states of optimizers.
-_PRETRAINING = "|".join(encoder.pretraining for encoder in ENCODERS.values())
-_UNUSED = re.compile(
-    rf"embeddings\.(position_ids|token_type_ids)|{_PRETRAINING}"
-    r"|(.+\.)?(adam_[mv]|lamb_[mv]|AdamWeightDecayOptimizer(_1)?|global_step)|optimizer_weights\..+"
-)
+_BUFFERS = r"embeddings\.(position_ids|token_type_ids)"
+_OPTIMIZERS = r"(.+\.)?(adam_[mv]|lamb_[mv]|AdamWeightDecayOptimizer(_1)?|global_step)|optimizer_weights\..+"
+_UNUSED = {name: re.compile(rf"{_BUFFERS}|{one.leftovers}|{_OPTIMIZERS}") for name, one in ENCODERS.items()}
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def _match(
     for tensor in stored:
         canonical = _canonical(tensor, architecture)
         if canonical not in known:
-            strange += [] if _UNUSED.fullmatch(canonical) else [tensor]
+            strange += [] if _UNUSED[architecture].fullmatch(canonical) else [tensor]
             continue
         weight, turned = known[canonical]
         if weight in found:
@@ -128,11 +126,11 @@ def _match(
 
 def _canonical(tensor: str, architecture: str) -> str:
     """A tensor's name with dots, without what wraps the network and without the encoder's own name."""
-    parts = tensor.removesuffix(":0").replace("layer_._", "layer.").replace("/", ".").split(".")
+    parts = tensor.removesuffix(":0").replace("_._", ".").replace("/", ".").split(".")
     parts = [part for part in parts if part not in _WRAPPERS]
     if parts[0] == _OUTER_WRAPPER:
         del parts[0]
-    if len(parts) > 1 and parts[0] == architecture and parts[1] in _ENCODER_PARTS:
+    if len(parts) > 1 and parts[0] == ENCODERS[architecture].prefix and parts[1] in _ENCODER_PARTS:
         del parts[0]
     return ".".join(parts)
 
@@ -141,7 +139,7 @@ def _known_names(shape: NetworkShape) -> dict[str, tuple[str, bool]]:
     """Canonical name -> (weight, whether the tensor is its transpose)."""
     known = {}
     for weight, path in weight_paths(shape).items():
-        *layer, leaf = path.replace("layer_._", "layer.").split("/")
+        *layer, leaf = path.replace("_._", ".").split("/")
         for own in _LEAVES[leaf]:
             known[".".join([*layer, own])] = (weight, leaf == "kernel" and own == "weight")
     return known

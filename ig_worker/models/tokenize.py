@@ -17,7 +17,7 @@ from ig_worker.data.style import apply_style
 from ig_worker.errors import ModelError
 from ig_worker.models.environment import quiet_transformers
 from ig_worker.models.files import refuse_token_ids
-from ig_worker.models.inputs import ModelInput
+from ig_worker.models.inputs import Counting, ModelInput, from_zero
 from ig_worker.models.vocabulary import declare_special_tokens, unknown_words
 from ig_worker.models.word_cache import WordCache, cuts_at_words
 
@@ -60,10 +60,12 @@ class TextEncoder:
         tokenizer: a fast transformers tokenizer.
         style: ``bert`` adds special tokens; ``plain`` cleans the text, adds none, and pads to `max_length`.
         max_length: longest result, in tokens.
+        counting: how a network counts the positions of tokens; None: from 0.
     """
 
-    def __init__(self, tokenizer: Any, style: str, max_length: int) -> None:
+    def __init__(self, tokenizer: Any, style: str, max_length: int, counting: Counting | None = None) -> None:
         self.tokenizer = tokenizer
+        self.counting = counting or from_zero
         self.style = style
         self.max_length = max_length
         self._lock = threading.Lock()  # how it cuts and pads is part of a tokenizer's state
@@ -108,11 +110,14 @@ class TextEncoder:
         mask[len(mask) - padding :] = 0
         pads = ([self.tokenizer.pad_token_id] * padding, [self.tokenizer.pad_token] * padding) if padding else ([], [])
         return Tokens(
-            inputs=ModelInput(np.array([*before.ids, *ids, *after.ids, *pads[0]], np.int32), mask),
+            inputs=self._input([*before.ids, *ids, *after.ids, *pads[0]], mask),
             word_ids=word_ids,
             tokens=[*before.tokens, *map(cache.names.__getitem__, ids), *after.tokens, *pads[1]],
             truncated=truncated,
         )
+
+    def _input(self, ids: Sequence[int], mask: npt.NDArray[np.int32]) -> ModelInput:
+        return ModelInput.single(np.array(ids, np.int32), mask, self.counting)
 
     def survey(self, texts: Sequence[str]) -> Survey:
         """How long texts are, and which of their words are unknown."""
@@ -138,7 +143,7 @@ class TextEncoder:
         )
         return [
             Tokens(
-                inputs=ModelInput(np.array(encoding.ids, np.int32), np.array(encoding.attention_mask, np.int32)),
+                inputs=self._input(encoding.ids, np.array(encoding.attention_mask, np.int32)),
                 word_ids=np.array([-1 if word is None else word for word in encoding.word_ids], np.int32),
                 tokens=list(encoding.tokens),
                 truncated=bool(encoding.overflowing),

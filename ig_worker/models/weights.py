@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ig_worker.errors import ModelError
 from ig_worker.models.encoders import ENCODERS, TITLES
+from ig_worker.models.encoders.encoder import Parts, dense
 from ig_worker.models.layers import NetworkShape
 
-AFFINE = ("kernel", "bias")
-_SCALED = ("gamma", "beta")  # of a normalisation
-_NORM = {"embeddings/norm": "embeddings/LayerNorm"}
-_FLATTEN_HEAD = {"head/hidden": "head_hidden", "head/logits": "head_logits"}
+
+def weight_parts(shape: NetworkShape) -> Parts:
+    """Path and shape of every weight of a network, by its name here; weights that blocks share once."""
+    parts = ENCODERS[shape.architecture].weights(shape)
+    if shape.head is None:
+        return parts
+    encoder = {name: weight for name, weight in parts.items() if not name.startswith("head/")}
+    read, units = shape.head.length * shape.hidden, shape.head.hidden
+    head = dense("head/hidden", "head_hidden", read, units) | dense("head/logits", "head_logits", units, shape.logits)
+    return encoder | head
 
 
 def weight_paths(shape: NetworkShape) -> dict[str, str]:
     """The name here -> the end of transformers' TensorFlow name, of every weight of a network."""
-    encoder = ENCODERS[shape.architecture]
-    norms, dense = dict(_NORM), dict(encoder.head if shape.head is None else _FLATTEN_HEAD)
-    for k in range(shape.blocks):
-        norms |= {f"{k}/{name}": path.format(k=k) for name, path in encoder.norms.items()}
-        dense |= {f"{k}/{name}": path.format(k=k) for name, path in encoder.dense.items()}
-    table = {name: path for name, (path, _) in encoder.tables.items()}
-    table |= {f"{name}/{part}": f"{path}/{part}" for name, path in norms.items() for part in _SCALED}
-    return table | {f"{name}/{part}": f"{path}/{part}" for name, path in dense.items() for part in AFFINE}
+    return {name: weight.path for name, weight in weight_parts(shape).items()}
 
 
 def weight_shapes(shape: NetworkShape) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of a network, by its name here; kernels are [units in, units out]."""
-    encoder, width, wide = ENCODERS[shape.architecture], shape.hidden, shape.intermediate
-    shapes: dict[str, tuple[int, ...]] = {
-        name: (getattr(shape, rows), width) for name, (_, rows) in encoder.tables.items()
-    }
-    norms = [*_NORM]
-    dense: dict[str, tuple[int, int]] = {}  # units in, units out
+    return {name: weight.shape for name, weight in weight_parts(shape).items()}
+
+
+def with_shared(weights: Mapping[str, Any], shape: NetworkShape) -> dict[str, Any]:
+    """The weights, under the name of every block that has them."""
+    owner, whole = ENCODERS[shape.architecture].owner, dict(weights)
     for k in range(shape.blocks):
-        norms += [f"{k}/{name}" for name in encoder.norms]
-        dense |= {f"{k}/{name}": (width, width) for name in encoder.dense}
-        dense |= {f"{k}/widen": (width, wide), f"{k}/narrow": (wide, width)}
-    read, units = (width, width) if shape.head is None else (shape.head.length * width, shape.head.hidden)
-    dense |= {"head/hidden": (read, units), "head/logits": (units, shape.logits)}
-    shapes |= {f"{name}/{part}": (width,) for name in norms for part in _SCALED}
-    for name, (into, out) in dense.items():
-        shapes |= {f"{name}/kernel": (into, out), f"{name}/bias": (out,)}
-    return shapes
+        if (first := owner(shape, k)) != k:
+            own = {name.partition("/")[2]: value for name, value in weights.items() if name.startswith(f"{first}/")}
+            whole |= {f"{k}/{rest}": value for rest, value in own.items()}
+    return whole
+
+
+def block_kernels(shape: NetworkShape, blocks: Iterable[int]) -> list[str]:
+    """The names of what blocks multiply their input with."""
+    kernels = [name for name in weight_shapes(shape) if name.endswith("/kernel")]
+    return [name for k in blocks for name in with_shared(dict.fromkeys(kernels), shape) if name.startswith(f"{k}/")]
 
 
 def find_variable(by_name: Mapping[str, Any], path: str) -> Any:

@@ -224,8 +224,7 @@ def _documents(vocabulary: int, length: int, count: int) -> list[Problem]:
     random = np.random.default_rng(7)
     ids = random.integers(1000, vocabulary, [count, length]).astype(np.int32)
     return [
-        Problem(ModelInput(row, np.ones_like(row)), np.where(np.arange(length) % (length - 1), 0, row), Target(1))
-        for row in ids
+        Problem(ModelInput.single(row), np.where(np.arange(length) % (length - 1), 0, row), Target(1)) for row in ids
     ]
 
 

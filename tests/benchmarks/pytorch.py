@@ -72,7 +72,7 @@ class CaptumEngine:
         torch = self._torch
         longest = max(problem.tokens for problem in problems)
         length = -(-longest // self._multiple) * self._multiple
-        (ids, mask), base = batch(problems, len(problems), length)
+        (ids, mask, *_), base = batch(problems, len(problems), length)
         ids, base, mask = (torch.from_numpy(array).long().to(self._device) for array in (ids, base, mask))
         with torch.no_grad():
             target = self._forward(ids, mask).argmax(-1)

@@ -229,7 +229,7 @@ def captum(
     lengths = [manifest["lengths"][(2 * i + 1) * len(manifest["lengths"]) // (2 * count)] for i in range(count)]
     ids = [random.integers(1000, config.vocab_size, length).astype(np.int32) for length in lengths]
     problems = [
-        Problem(ModelInput(row, np.ones_like(row)), np.where(np.arange(len(row)) % (len(row) - 1), 0, row), Target(1))
+        Problem(ModelInput.single(row), np.where(np.arange(len(row)) % (len(row) - 1), 0, row), Target(1))
         for row in ids
     ]
     best: dict[str, Any] = {"median": float("inf")}

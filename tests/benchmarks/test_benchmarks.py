@@ -51,7 +51,7 @@ def test_quantiles_cover_the_distribution_evenly() -> None:
 
 def test_documents_come_back_as_they_were_saved(tmp_path: Path) -> None:
     ids = [np.arange(n, dtype=np.int32) for n in (3, 5)]
-    save_documents(tmp_path / "problems.npz", [Problem(ModelInput(x, np.ones_like(x)), x * 2) for x in ids])
+    save_documents(tmp_path / "problems.npz", [Problem(ModelInput.single(x), x * 2) for x in ids])
     found = load_documents(tmp_path / "problems.npz")
     assert [list(problem.baseline) for problem in found] == [[0, 2, 4], [0, 2, 4, 6, 8]]
 
@@ -82,7 +82,7 @@ def test_a_saving_that_is_taken_away_changes_no_number(tiny_models, architecture
 
     classifier = load_classifier(find_model(str(tiny_models[architecture])))
     ids = np.array([2, 9, 12, 20, 3], np.int32)
-    problem = Problem(ModelInput(ids, np.ones_like(ids)), np.zeros_like(ids))
+    problem = Problem(ModelInput.single(ids), np.zeros_like(ids))
     rule = fixed_rule("gausslegendre", 4)
     (ours,) = FusedEngine(classifier.split("embeddings"), rule).explain([problem])
     (other,) = FusedEngine(take_away(classifier, [saving]), rule).explain([problem])
@@ -165,7 +165,7 @@ def documents(tiny_models, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of four short problems for the tiny networks."""
     random, path = np.random.default_rng(5), tmp_path_factory.mktemp("documents") / "four.npz"
     ids = [np.array([2, *random.integers(5, 20, n), 3], np.int32) for n in (3, 6, 9, 12)]
-    save_documents(path, [Problem(ModelInput(x, np.ones_like(x)), np.where(x < 5, x, 0)) for x in ids])
+    save_documents(path, [Problem(ModelInput.single(x), np.where(x < 5, x, 0)) for x in ids])
     return path
 
 

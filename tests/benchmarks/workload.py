@@ -46,7 +46,7 @@ def load_documents(path: str | Path) -> list[Problem]:
     with np.load(path) as saved:
         cuts = np.cumsum(saved["lengths"])[:-1]
         pairs = zip(np.split(saved["ids"], cuts), np.split(saved["base"], cuts), strict=True)
-        return [Problem(ModelInput(ids, np.ones_like(ids)), base) for ids, base in pairs]
+        return [Problem(ModelInput.single(ids), base) for ids, base in pairs]
 
 
 def read_sizes(directory: str | Path) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _save(path: Path, tokenizer: Any, ids: Sequence[Any]) -> list[int]:
     from ig_worker.explain.baselines import SpecialIds, baseline_ids
 
     special = SpecialIds.of(tokenizer)
-    save_documents(path, [Problem(ModelInput(x, np.ones_like(x)), baseline_ids(x, "pad", special)) for x in ids])
+    save_documents(path, [Problem(ModelInput.single(x), baseline_ids(x, "pad", special)) for x in ids])
     return [len(x) for x in ids]
 
 

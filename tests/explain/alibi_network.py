@@ -16,12 +16,14 @@ from ig_worker.models.runtime import tf
 class _Probabilities(tf.keras.Model):
     """alibi explains a Keras model that gives probabilities; transformers' gives an object with logits."""
 
-    def __init__(self, transformer: Any) -> None:
+    def __init__(self, transformer: Any, counted: bool) -> None:
         super().__init__()
         self.transformer = transformer
+        self._counted = counted  # whether it counts positions by the ids, which a baseline must not change
 
-    def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False) -> Any:
-        logits = self.transformer(input_ids=input_ids, attention_mask=attention_mask, training=training).logits
+    def call(self, ids: Any, mask: Any, types: Any, positions: Any, training: bool = False) -> Any:
+        further = {"position_ids": positions} if self._counted else {}
+        logits = self.transformer(input_ids=ids, attention_mask=mask, training=training, **further).logits
         if logits.shape[-1] == 1:
             return tf.concat([tf.nn.sigmoid(-logits), tf.nn.sigmoid(logits)], axis=-1)
         return tf.nn.softmax(logits, axis=-1)
@@ -38,8 +40,11 @@ class AlibiOverTransformers(AlibiEngine):
         owner = network if classifier.shape.head is None else network.encoder
         main = getattr(owner, owner.base_model_prefix)
         stack = main.encoder if hasattr(main, "encoder") else main.transformer
-        theirs = [main.embeddings, *stack.layer][layer_depth(layer, classifier.shape.blocks)]
-        self._model = _Probabilities(network)
+        projection = getattr(main, "embeddings_project", None) or getattr(stack, "embedding_hidden_mapping_in", None)
+        shared = hasattr(stack, "albert_layer_groups")  # the same Keras layer for each block: alibi cannot take one
+        theirs = [projection or main.embeddings, *([] if shared else stack.layer)]
+        theirs = theirs[layer_depth(layer, classifier.shape.blocks)]
+        self._model = _Probabilities(network, classifier.shape.unused_positions > 0)
         self._alibi = IntegratedGradients(
             self._model, layer=lambda _: theirs, method=method, n_steps=n_steps, internal_batch_size=100
         )

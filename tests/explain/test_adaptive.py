@@ -61,7 +61,7 @@ def test_a_network_known_only_as_two_halves_is_integrated_to_its_exact_value() -
 
     network = SplitNetwork.of(lambda text: tf.gather(table, text.ids), above)
     ids, base = rng.integers(0, 50, 9).astype("i4"), rng.integers(0, 50, 9).astype("i4")
-    case = Problem(ModelInput(ids, np.ones(9, "i4")), base, Target(1))
+    case = Problem(ModelInput.single(ids, np.ones(9, "i4")), base, Target(1))
     (found,) = adaptive_of(network, max_evaluations=200).explain([case])
     parts = (table[ids] - table[base]).astype("f8") @ u
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
@@ -81,7 +81,7 @@ def test_a_path_through_numbers_that_are_none_does_not_count_as_converged() -> N
 
     network = SplitNetwork.of(lambda text: tf.cast(text.ids, tf.float32)[:, :, None], above)
     (found,) = adaptive_of(network).explain(
-        [Problem(ModelInput(np.ones(2, "i4"), np.ones(2, "i4")), np.zeros(2, "i4"), Target(0))]
+        [Problem(ModelInput.single(np.ones(2, "i4"), np.ones(2, "i4")), np.zeros(2, "i4"), Target(0))]
     )
     assert np.isnan(found.error_estimate)
     assert found.status == "evaluation_limit"
@@ -99,7 +99,7 @@ def test_errors_that_cancel_in_the_sum_are_not_taken_for_accuracy() -> None:
         return tf.stack([p, 1.0 - p], axis=1)
 
     network = SplitNetwork.of(lambda text: tf.cast(text.ids, tf.float32)[:, :, None], above)
-    case = Problem(ModelInput(np.array([1, 1], "i4"), np.ones(2, "i4")), np.zeros(2, "i4"), Target(0))
+    case = Problem(ModelInput.single(np.array([1, 1], "i4"), np.ones(2, "i4")), np.zeros(2, "i4"), Target(0))
     exact = 0.1 * np.sin(20) * np.array([1, -1])
     (few,) = FusedEngine(network, fixed_rule("gausslegendre", 6), SHAPE).explain([case])
     assert abs(few.delta) < 1e-6

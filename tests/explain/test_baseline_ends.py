@@ -13,7 +13,7 @@ from tests.explain.engines import adaptive, load, problems
 
 def case(text: list[int], baseline: list[int], mask: list[int] | None = None) -> Problem:
     ids = np.array(text, np.int32)
-    return Problem(ModelInput(ids, np.array(mask or [1] * len(text), np.int32)), np.array(baseline, np.int32))
+    return Problem(ModelInput.single(ids, np.array(mask or [1] * len(text), np.int32)), np.array(baseline, np.int32))
 
 
 class Encoder:

@@ -163,7 +163,7 @@ def test_the_exact_integral_of_a_logistic_model_is_reached(method: str) -> None:
     network = SplitNetwork.of(lambda text: tf.gather(table, text.ids), above)
     ids, base = rng.integers(0, 50, 9).astype("i4"), rng.integers(0, 50, 9).astype("i4")
     found = FusedEngine(network, fixed_rule(method, 400), SHAPE).explain(
-        [Problem(ModelInput(ids, np.ones(9, "i4")), base, Target(1))]
+        [Problem(ModelInput.single(ids, np.ones(9, "i4")), base, Target(1))]
     )[0]
     parts = (table[ids] - table[base]).astype("f8") @ u
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731

@@ -23,7 +23,7 @@ NUMBER = {name: i for i, name in enumerate(GRID.names)}
 def text(n: int) -> ModelInput:
     """[CLS], n different ordinary tokens, [SEP]."""
     ids = np.array([CLS, *range(5, 5 + n), SEP], np.int32)
-    return ModelInput(ids, np.ones_like(ids))
+    return ModelInput.single(ids)
 
 
 def curves(
@@ -55,7 +55,7 @@ def test_only_the_ordinary_tokens_that_were_named_are_taken(n: int, kind: str, d
 
 
 def test_a_text_whose_padding_counts_keeps_its_length_and_hides_what_fills_it() -> None:
-    x = ModelInput(np.array([7, 8, 9, PAD], np.int32), np.array([1, 1, 1, 0], np.int32))
+    x = ModelInput.single(np.array([7, 8, 9, PAD], np.int32), np.array([1, 1, 1, 0], np.int32))
     found = Eraser("delete", SPECIAL, keep_length=True).without(x, np.array([1]))
     assert (found.ids.tolist(), found.mask.tolist()) == ([7, 9, PAD, PAD], [1, 1, 0, 0])
 

@@ -10,7 +10,7 @@ from ig_worker.explain.explanation import Explanation, relative_l1
 from ig_worker.explain.problems import Problem, Target, choose_target, chosen_classes, combine, expand, explain_rows
 from ig_worker.models.inputs import ModelInput
 
-TEXT = ModelInput(np.array([5, 6, 7], np.int32), np.ones(3, np.int32))
+TEXT = ModelInput.single(np.array([5, 6, 7], np.int32), np.ones(3, np.int32))
 BASE = np.zeros(3, np.int32)
 
 
@@ -91,7 +91,7 @@ def test_all_problems_go_through_the_engine_together_and_come_back_to_their_rows
             return [explanation([float(problem.text.ids[0])] * 3, (0.0, 1.0)) for problem in problems]
 
     def row(first: int, count: int):
-        text = ModelInput(np.array([first, 0, 0], np.int32), np.ones(3, np.int32))
+        text = ModelInput.single(np.array([first, 0, 0], np.int32), np.ones(3, np.int32))
         return [Problem(text, BASE, weight=1 / count)] * count
 
     rows = explain_rows(Engine(), [row(3, 2), row(8, 1), row(5, 3)])

@@ -175,7 +175,7 @@ def test_a_preset_gives_what_its_tutorial_gives(preset: str, real_data: Path, mo
     )
     attributions = theirs.attributions[0].sum(axis=2)
     ids, masks, baselines = (a.astype(np.int32) for a in (encoded["input_ids"], encoded["attention_mask"], baselines))
-    problems = [Problem(ModelInput(x, mask), base) for x, mask, base in zip(ids, masks, baselines, strict=True)]
+    problems = [Problem(ModelInput.single(x, mask), base) for x, mask, base in zip(ids, masks, baselines, strict=True)]
     rule = fixed_rule(config.method, config.n_steps)
     truth = TruthEngine(classifier, config.layer).explain(rule, problems, predictions)
     assert len(ours) == REVIEWS

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import find_model
+from ig_worker.models.layers import NetworkShape
 from ig_worker.models.network_weights import find_weights
 from ig_worker.models.tensors import Stored
 from ig_worker.models.weights import weight_paths
@@ -24,14 +26,22 @@ State = dict[str, Any]  # name -> array, or (safetensors' code, shape, bytes)
 def pytorch_state(model: Path) -> State:
     """The weights of a tiny model as PyTorch names and turns them."""
     shape = find_model(str(model)).shape
-    paths, own = weight_paths(shape), shape.architecture
-    state = {}
-    for weight, values in find_weights("tiny", model, shape).values():
-        *parts, leaf = paths[weight].replace("layer_._", "layer.").split("/")
-        prefix = [] if parts[0] in ("classifier", "pre_classifier") else [own]
-        name = ".".join([*prefix, *parts, _PYTORCH.get(leaf, leaf)])
-        state[name] = np.ascontiguousarray(values.T if leaf == "kernel" else values)
-    return state
+    names, paths = pytorch_names(shape), weight_paths(shape)
+    return {
+        names[weight]: np.ascontiguousarray(values.T if paths[weight].endswith("kernel") else values)
+        for weight, values in find_weights("tiny", model, shape).values()
+    }
+
+
+def pytorch_names(shape: NetworkShape) -> dict[str, str]:
+    """PyTorch's name of each weight of transformers' classifier."""
+    encoder, names = ENCODERS[shape.architecture], {}
+    for weight, path in weight_paths(shape).items():
+        *parts, leaf = path.replace("_._", ".").split("/")
+        # The poolers of BERT and ALBERT are the encoder's, DeBERTa's is the classifier's.
+        own = not weight.startswith("head/") or (parts[0] == "pooler" and encoder.name != "deberta-v2")
+        names[weight] = ".".join([*([encoder.prefix] if own else []), *parts, _PYTORCH.get(leaf, leaf)])
+    return names
 
 
 def write_safetensors(path: Path, state: State, metadata: dict[str, str] | None = None) -> None:
@@ -84,7 +94,7 @@ def as_pytorch(variables) -> dict[str, np.ndarray]:
     state = {}
     for variable in variables:
         path = variable.name.split(":")[0].replace("layer_._", "layer.").split("/")
-        path = path[1:] if path[0].startswith("tf_") else path
+        path = path[1:] if path[0].startswith("tf") else path
         values, last = variable.numpy(), path[-1]
         name = ".".join([*path[:-1], _PYTORCH.get(last, last)])
         state[name] = np.ascontiguousarray(values.T if last == "kernel" else values)

@@ -39,7 +39,7 @@ def test_a_head_is_learnt_and_its_classifier_loads(tmp_path: Path) -> None:
     ids, mask = _plain(TextEncoder(classifier.tokenizer, "plain", 12), ["the film was great", "the film was awful"])
     for layer in ("embeddings", "block:1"):
         halves = classifier.split(layer)
-        assert np.argmax(halves.above(halves.below(ModelInput(ids, mask)), mask), -1).tolist() == [1, 0]
+        assert np.argmax(halves.above(halves.below(ModelInput.single(ids, mask)), mask), -1).tolist() == [1, 0]
     before, after = load_file(base / "model.safetensors"), load_file(out / "model.safetensors")
     assert all(np.array_equal(before[name], after[name]) for name in before), "the encoder is frozen"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "model", "reviews.jsonl"]

@@ -83,7 +83,7 @@ def test_a_small_model_is_learnt_saved_and_loads_again(tmp_path: Path) -> None:
     (tokens,) = TextEncoder(classifier.tokenizer, "bert", 24).encode(["the film was great"])
     halves = classifier.split("embeddings")
     ids, mask = tokens.inputs.ids[None], tokens.inputs.mask[None]
-    assert np.argmax(halves.above(halves.below(ModelInput(ids, mask)), mask)) == 1
+    assert np.argmax(halves.above(halves.below(ModelInput.single(ids, mask)), mask)) == 1
     assert sorted(path.name for path in out.parent.iterdir()) == ["model"], "nothing half-made stays behind"
 
 

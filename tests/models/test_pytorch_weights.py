@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.files import find_model
 from tests.models.checkpoints import as_pytorch, pytorch_state
+from tests.tiny import IN_TENSORFLOW
 
 IDS = np.array([[2, 5, 8, 11, 3]], np.int32)
 MASK = np.ones_like(IDS)
 
 
 @pytest.mark.parametrize("beside", [[], ["tf_model.h5"]])
-@pytest.mark.parametrize("architecture", ENCODERS)
+@pytest.mark.parametrize("architecture", IN_TENSORFLOW)
 def test_pytorch_safetensors_give_the_same_network(tiny_models, tmp_path: Path, architecture, beside) -> None:
     from safetensors.numpy import save_file
 

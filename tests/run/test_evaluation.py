@@ -16,7 +16,7 @@ import pytest
 from ig_worker import schema
 from ig_worker.errors import RunStoppedError, UsageError
 from ig_worker.explain.baselines import SpecialIds
-from ig_worker.models.inputs import ModelInput
+from ig_worker.models.inputs import ModelInput, from_zero
 from ig_worker.run.chunk.evaluator import FaithfulnessTest, iter_curves, read_curves
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
@@ -49,7 +49,7 @@ def attributed(*ids: str, tokens: int = 10) -> pa.Table:
 
 
 def evaluated(table: pa.Table, config: EvaluateConfig = ALL) -> list[dict[str, Any]]:
-    test = FaithfulnessTest(OneToken(), SPECIAL, False, config)  # type: ignore[arg-type]
+    test = FaithfulnessTest(OneToken(), SPECIAL, False, config, from_zero)  # type: ignore[arg-type]
     return test.curves(test.subjects(table))
 
 

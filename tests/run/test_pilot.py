@@ -211,7 +211,7 @@ def test_rows_that_fail_in_the_pilot_make_way_for_the_next(bad: int) -> None:
 
 @pytest.mark.parametrize("bad", [POISON, STRANGE])
 def test_a_sick_device_blames_no_row_of_the_pilot(bad: int) -> None:
-    sick = expand(ModelInput(np.array([STRANGE], np.int32), np.ones(1, np.int32)), np.zeros(1, np.int32), Target())[0]
+    sick = expand(ModelInput.single(np.array([STRANGE], np.int32)), np.zeros(1, np.int32), Target())[0]
     with pytest.raises(RunStoppedError, match="no finite number"):
         calibrate_rows(ScriptedPilot(), ScriptedEngine(), scripted_rows(1, bad), 2, sick)
 

@@ -44,14 +44,14 @@ class ScriptedEngine:
         ]
 
 
-GOOD = Problem(ModelInput(np.array([9], np.int32), np.ones(1, np.int32)), np.array([0], np.int32))
+GOOD = Problem(ModelInput.single(np.array([9], np.int32), np.ones(1, np.int32)), np.array([0], np.int32))
 
 
 def rows(*first_ids: int) -> list[Row]:
     made = []
     for position, id in enumerate(first_ids):
         ids = np.array([id, 5], np.int32)
-        tokens = Tokens(ModelInput(ids, np.ones(2, np.int32)), np.zeros(2, np.int32), ["a", "b"], False)
+        tokens = Tokens(ModelInput.single(ids, np.ones(2, np.int32)), np.zeros(2, np.int32), ["a", "b"], False)
         made.append(Row(position, f"row-{position}", 0, tokens, expand(tokens.inputs, ids, Target())))
     return made
 

@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
-from ig_worker.models.encoders.encoder import Encoder
+from functools import partial
+
+from ig_worker.models.encoders.encoder import (
+    Encoder,
+    Parts,
+    activated,
+    norm,
+    post_norm_block,
+    table,
+    two_layer_head,
+)
+from ig_worker.models.inputs import ModelInput
 from ig_worker.models.keys import harmless
 from ig_worker.models.layers import NetworkShape, Tensor, Weights
 
+_LAYERS = {
+    "query": "attention/q_lin",
+    "key": "attention/k_lin",
+    "value": "attention/v_lin",
+    "mix": "attention/out_lin",
+    "attention_norm": "sa_layer_norm",
+    "widen": "ffn/lin1",
+    "narrow": "ffn/lin2",
+    "output_norm": "output_layer_norm",
+}
 
-def embed(w: Weights, shape: NetworkShape, ids: Tensor) -> Tensor:
+
+def embed(w: Weights, shape: NetworkShape, text: ModelInput) -> Tensor:
     """Words and positions, added and normalised."""
     from ig_worker.models.elementwise import normalise  # TensorFlow: seconds
-    from ig_worker.models.network import words_at_positions
+    from ig_worker.models.runtime import tf
 
-    return normalise(w, "embeddings/norm", [words_at_positions(w, ids)], shape.epsilon)
+    words, positions = tf.gather(w["embeddings/word"], text.ids), tf.gather(w["embeddings/position"], text.positions)
+    return normalise(w, "embeddings/norm", [words + positions], shape.epsilon)
+
+
+def _weights(shape: NetworkShape) -> Parts:
+    width = shape.hidden
+    parts = {
+        **table("embeddings/word", "embeddings/word_embeddings/weight", shape.vocabulary, width),
+        **table("embeddings/position", "embeddings/position_embeddings/embeddings", shape.positions, width),
+        **norm("embeddings/norm", "embeddings/LayerNorm", width),
+    }
+    for k in range(shape.blocks):
+        layers = {name: f"transformer/layer_._{k}/{path}" for name, path in _LAYERS.items()}
+        parts |= post_norm_block(k, shape, layers)
+    return parts | two_layer_head(shape, "pre_classifier", "classifier")
 
 
 DISTILBERT = Encoder(
     name="distilbert",
     title="DistilBERT",
     classes="DistilBert",
+    prefix="distilbert",
     sizes={
         "hidden": "dim",
         "blocks": "n_layers",
@@ -32,25 +69,9 @@ DISTILBERT = Encoder(
     epsilon=None,
     dropouts=("dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout"),
     keys=harmless("only how positions begin before training: their embeddings are the file's", "sinusoidal_pos_embds"),
-    tables={
-        "embeddings/word": ("embeddings/word_embeddings/weight", "vocabulary"),
-        "embeddings/position": ("embeddings/position_embeddings/embeddings", "positions"),
-    },
-    dense={
-        "query": "transformer/layer_._{k}/attention/q_lin",
-        "key": "transformer/layer_._{k}/attention/k_lin",
-        "value": "transformer/layer_._{k}/attention/v_lin",
-        "mix": "transformer/layer_._{k}/attention/out_lin",
-        "widen": "transformer/layer_._{k}/ffn/lin1",
-        "narrow": "transformer/layer_._{k}/ffn/lin2",
-    },
-    norms={
-        "attention_norm": "transformer/layer_._{k}/sa_layer_norm",
-        "output_norm": "transformer/layer_._{k}/output_layer_norm",
-    },
-    head={"head/hidden": "pre_classifier", "head/logits": "classifier"},
-    pretraining=r"vocab_(transform|layer_norm|projector)\..+",
+    weights=_weights,
+    leftovers=r"vocab_(transform|layer_norm|projector)\..+",
     embed=embed,
-    head_activation="relu",
+    logits=partial(activated, activation="relu"),
     adaptive_evaluations=8.0,  # IMDB reviews took 8.3 at the default tolerance: this head is piecewise linear
 )

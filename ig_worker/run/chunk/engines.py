@@ -86,7 +86,7 @@ class Engines:
     def shape(self, batch_tokens: int) -> BatchShape:
         """Of batches; 0 tokens leaves their number to the settings."""
         tokens = batch_tokens or self._config.batch_tokens or BatchShape.batch_tokens
-        return BatchShape(self._config.length_multiple, tokens, self._classifier.shape.positions)
+        return BatchShape(self._config.length_multiple, tokens, self._classifier.shape.longest)
 
     @cached_property
     def forward(self) -> Forward:

@@ -30,7 +30,7 @@ from ig_worker.data.plan import chunk_name
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.explanation import Float32
 from ig_worker.explain.perturb import Eraser, Positions, ranked, shuffled
-from ig_worker.models.inputs import ModelInput
+from ig_worker.models.inputs import Counting, ModelInput
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig
 from ig_worker.run.store import checksummed_parquet
@@ -78,12 +78,16 @@ class FaithfulnessTest:
         special: the tokenizer's special tokens.
         plain: whether texts are of style ``plain``, whose padding is part of them.
         config: what is evaluated, and how.
+        counting: how the network counts the positions of tokens.
     """
 
-    def __init__(self, forward: Forward, special: SpecialIds, plain: bool, config: EvaluateConfig) -> None:
+    def __init__(
+        self, forward: Forward, special: SpecialIds, plain: bool, config: EvaluateConfig, counting: Counting
+    ) -> None:
         self._forward, self._config, self._grid = forward, config, config.grid()
         self._plain, self._pad = plain, special.pad
         self._eraser = Eraser(config.replace, special, keep_length=plain)
+        self._counting = counting
         self._forwards = 0
 
     def measure_chunk(self, store: RunStore, index: int) -> FaithfulnessRecord:
@@ -103,7 +107,8 @@ class FaithfulnessTest:
             row = table.slice(position, 1).to_pylist()[0]
             tokens = np.array(row["input_ids"], np.int32)
             attended = tokens != self._pad if self._plain else np.ones(len(tokens), bool)
-            text, allowed = ModelInput(tokens, attended.astype(np.int32)), self._eraser.ordinary(tokens)
+            text = ModelInput.single(tokens, attended.astype(np.int32), self._counting)
+            allowed = self._eraser.ordinary(tokens)
             if len(allowed):
                 attributions = np.array(row["attributions"], np.float32)
                 found.append(Subject(row["id"], row["target"], text, attributions, allowed, position in also))

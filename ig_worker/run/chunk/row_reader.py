@@ -48,7 +48,7 @@ class RowReader:
     def __init__(self, config: ExplainConfig, classifier: Classifier) -> None:
         self._config = config
         self._classes = classifier.shape.classes
-        self.encoder = TextEncoder(classifier.tokenizer, config.text_style, config.max_length)
+        self.encoder = TextEncoder(classifier.tokenizer, config.text_style, config.max_length, classifier.counting)
         self.special = SpecialIds.of(classifier.tokenizer)
         baseline_ids(np.zeros(0, np.int32), config.baseline, self.special)  # refuses what the tokenizer lacks
         (tokens,) = self.encoder.encode(["a"])

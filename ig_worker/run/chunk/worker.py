@@ -199,7 +199,13 @@ class ChunkWorker:
 
     def faithfulness(self, config: EvaluateConfig) -> FaithfulnessTest:
         """What tests how faithful the attributions of chunks are."""
-        return FaithfulnessTest(self.engines.forward, self.reader.special, self.config.text_style == "plain", config)
+        return FaithfulnessTest(
+            self.engines.forward,
+            self.reader.special,
+            self.config.text_style == "plain",
+            config,
+            self.reader.encoder.counting,
+        )
 
 
 def peak_memory() -> int:

@@ -34,9 +34,9 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
             remedy=f"set --text-style plain --max-length {shape.head.length}",
         )
     layer_depth(config.layer, shape.blocks)
-    if config.max_length > shape.positions:
+    if config.max_length > shape.longest:
         raise UsageError(
-            f"--max-length is {config.max_length}", expected=f"at most {shape.positions}, the model's longest input"
+            f"--max-length is {config.max_length}", expected=f"at most {shape.longest}, the model's longest input"
         )
     if config.target.isdecimal() and int(config.target) >= shape.classes:
         raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")

@@ -117,7 +117,7 @@ def _try(classifier: Classifier, encoder: TextEncoder, config: ExplainConfig, ro
     from ig_worker.explain.packing import BatchShape
 
     chosen = spread(rows, _TRIAL_ROWS)
-    shape = BatchShape(config.length_multiple, BatchShape.batch_tokens, classifier.shape.positions)
+    shape = BatchShape(config.length_multiple, BatchShape.batch_tokens, classifier.shape.longest)
     predictions, seconds = _predict(classifier.split(config.layer), encoder.encode([text for text, _ in chosen]), shape)
     labelled = [(p, label) for p, (_, label) in zip(predictions, chosen, strict=True) if label is not None]
     counts = Counter(predictions)

@@ -10,11 +10,11 @@ class Character(IntEnum):
     """What a character is to the word that it stands in."""
 
     NONE = 0  # no character at all
-    WORD = 1  # letters and digits: words are made of them
-    ALONE = 2  # punctuation, signs, emoji: each stands by itself
-    UNSPACED = 3  # letters of a script written without spaces between words
-    INNER = 4  # marks above, below or behind a character, which go on with it
-    JOINER = 5  # goes on with a character, and so does the next
+    INNER = 1  # marks above, below or behind a character, which go on with it
+    JOINER = 2  # goes on with a character, and so does the next
+    WORD = 3  # letters and digits: words are made of them
+    ALONE = 4  # punctuation, signs, emoji: each stands by itself
+    UNSPACED = 5  # letters of a script written without spaces between words
 
 
 # Scripts that are written without spaces, as first and last code points.
@@ -69,3 +69,7 @@ def parts_words(before: Character, behind: Character) -> bool:
     if behind in (Character.INNER, Character.JOINER) or before is Character.JOINER:
         return False
     return not (before is Character.WORD and behind is Character.WORD)
+
+
+# `parts_words` by the numbers of both: asked of each token of each text.
+PARTS_WORDS = tuple(tuple(parts_words(before, behind) for behind in Character) for before in Character)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ig_worker.models.characters import Character, first_and_last, parts_words
+from ig_worker.models.characters import PARTS_WORDS, Character, first_and_last
 from ig_worker.models.words import UNKNOWN, as_inner
 
 _MOST_LOOKS = 100_000  # some 30 MB
+_LONGEST = 60  # characters; what is longer, such as a run of unknown letters, seldom comes twice
 _BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))  # how SentencePiece writes a byte of a character
 _whitespace = re.compile(r"\s")
 
@@ -98,7 +99,7 @@ class PieceReader:
             shown, inner, spaced, open_, first, behind = look
             if number == unknown:
                 shown = inner = UNKNOWN
-            parted = apart or spaced or (shown and parts_words(last, first))
+            parted = apart or spaced or (shown and PARTS_WORDS[last][first])
             if word < 0 or (parted and not inside and not bare):
                 word, bare = word + 1, not shown
                 tokens.append(shown)
@@ -107,7 +108,7 @@ class PieceReader:
                 tokens.append(inner)
             words.append(word)
             apart = open_ or (apart and not shown)
-            if behind not in (Character.NONE, Character.INNER):
+            if behind > Character.INNER:  # not of a mark, nor of nothing
                 last = behind
         if bare:
             _give_back(tokens, words)
@@ -117,7 +118,8 @@ class PieceReader:
         shown = text.strip()
         first, last = first_and_last(shown)
         look = _Look(shown, as_inner(shown), text[:1].isspace(), text[-1:].isspace(), first, last)
-        self._looks[name] = look
+        if len(name) <= _LONGEST:
+            self._looks[name] = look
         return look
 
 

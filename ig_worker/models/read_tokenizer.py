@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ig_worker.models.environment import quiet_transformers
 from ig_worker.models.tokenizer_files import SENTENCEPIECE, adds_space, layouts_in, newer_settings, refuse_token_ids
 
 _HARD = ("x" * 1000, "\U00016a40")  # longer than a word of BERT may be; a letter that hardly any vocabulary has
+_LONGEST = 300  # characters of a reason
 _REMEDY = "save it once more with tokenizer.save_pretrained, which writes tokenizer.json"
 
 
@@ -46,7 +48,7 @@ def read_tokenizer(directory: Path, embeddings: int) -> Any:
             tokenizer(word)
     except Exception as error:
         raise ModelError(
-            f"the tokenizer in {directory} cannot read an unknown word ({error})",
+            f"the tokenizer in {directory} cannot read an unknown word ({_short(error)})",
             expected="a tokenizer that can read any text",
         ) from error
     return tokenizer
@@ -111,10 +113,15 @@ def _unreadable(directory: Path, error: Exception) -> ModelError:
                     remedy="copy or download it once more",
                 )
     return ModelError(
-        f"the tokenizer in {directory} cannot be loaded ({error})",
+        f"the tokenizer in {directory} cannot be loaded ({_short(error)})",
         expected="a fast tokenizer of the model's own class",
         remedy=_REMEDY,
     )
+
+
+def _short(error: Exception) -> str:
+    """What an error of transformers says; it may go on with a list of all that it knows."""
+    return textwrap.shorten(str(error), _LONGEST, placeholder=" …") or type(error).__name__
 
 
 def _fault(path: Path) -> str:
@@ -126,7 +133,7 @@ def _fault(path: Path) -> str:
     try:
         SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:
-        return str(error) or type(error).__name__
+        return _short(error)
     return ""
 
 

@@ -199,6 +199,13 @@ def test_a_reader_gives_the_same_when_it_has_forgotten(monkeypatch: pytest.Monke
     assert len(reader._looks) <= 6
 
 
+def test_long_unknown_runs_are_not_kept() -> None:
+    reader = PieceReader(SPACES)
+    text = "象" * 5000
+    assert reader.read(text, [1, 99], ["▁", "<unk>"], [(0, 1), (0, 5000)], [0, 0]) == (["", UNKNOWN], [0, 0])
+    assert list(reader._looks) == ["▁"]
+
+
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [

@@ -60,9 +60,13 @@ def check_tokenizer(directory: Path, name: str, embeddings: int) -> list[str]:
     if not layouts:
         raise _no_tokenizer(directory, name)
     try:
-        vocabulary = _read_vocabulary(directory, layouts)
-        notes = list(_contradictions(directory, layouts))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if layouts[0] == ("tokenizer.json",):
+            content = json.loads((directory / "tokenizer.json").read_bytes())
+            vocabulary: _Vocabulary | None = _of_tokenizer_json(content)
+            notes = list(_contradictions(directory, content))
+        else:
+            vocabulary, notes = _of_other_files(directory, layouts)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(
             f"the tokenizer in {name} cannot be read ({type(error).__name__}: {error})",
             expected=f"{' with '.join(layouts[0])} as save_pretrained writes it",
@@ -136,19 +140,21 @@ def _no_tokenizer(directory: Path, name: str) -> ModelError:
     )
 
 
-def _read_vocabulary(directory: Path, layouts: list[tuple[str, ...]]) -> _Vocabulary | None:
-    """What the tokenizer's files say; None where only transformers knows, which may also number tokens anew."""
-    if layouts[0] == ("tokenizer.json",):
-        return _of_tokenizer_json(json.loads((directory / "tokenizer.json").read_bytes()))
-    if len(layouts) > 1:  # the model's class chooses
-        return None
-    if layouts[0] == ("vocab.txt",):
+def _of_other_files(directory: Path, layouts: list[tuple[str, ...]]) -> tuple[_Vocabulary | None, list[str]]:
+    """(what a tokenizer's files say without tokenizer.json, what to tell of them).
+
+    None where only transformers knows: the model's class chooses among several, and may number SentencePiece's anew.
+    """
+    if layouts == [("vocab.txt",)]:
+        lines = (directory / "vocab.txt").read_bytes().rstrip(b"\r\n").split(b"\n")
+        blank = next((number for number, line in enumerate(lines[:-1], 1) if not line.rstrip(b"\r")), None)
+        note = f"line {blank} of vocab.txt is blank; it counts as a token, as it does in transformers"
         # Blank lines count, but are no token that a text can have: some editors leave one at the end.
-        with (directory / "vocab.txt").open("rb") as stream:
-            return _Vocabulary(max((i for i, line in enumerate(stream) if line.rstrip(b"\r\n")), default=-1))
-    if "vocab.json" in layouts[0]:
-        return _Vocabulary(max(map(int, json.loads((directory / "vocab.json").read_bytes()).values()), default=-1))
-    return None
+        return _Vocabulary(len(lines) - 1 if lines[-1] else -1), [note] if blank is not None else []
+    if layouts == [("vocab.json", "merges.txt")]:
+        numbers = json.loads((directory / "vocab.json").read_bytes())
+        return _Vocabulary(max(map(int, numbers.values()), default=-1)), []
+    return None, []
 
 
 def _of_tokenizer_json(content: Mapping[str, Any]) -> _Vocabulary:
@@ -168,16 +174,8 @@ def _lost(model: Mapping[str, Any], pieces: Mapping[str, int]) -> str:
     return unknown if model.get("type") == "WordPiece" and unknown not in pieces else ""
 
 
-def _contradictions(directory: Path, layouts: list[tuple[str, ...]]) -> Iterator[str]:
-    """What a tokenizer's files say otherwise than each other, or than they may mean, each as one line."""
-    if layouts[0] != ("tokenizer.json",):
-        if layouts == [("vocab.txt",)]:
-            lines = (directory / "vocab.txt").read_bytes().rstrip(b"\r\n").splitlines()
-            blank = next((number for number, line in enumerate(lines, 1) if not line), None)
-            if blank is not None:
-                yield f"line {blank} of vocab.txt is blank; it counts as a token, as it does in transformers"
-        return
-    content = json.loads((directory / "tokenizer.json").read_bytes())
+def _contradictions(directory: Path, content: Mapping[str, Any]) -> Iterator[str]:
+    """What a tokenizer's files say otherwise than its tokenizer.json, or than they may mean, each as one line."""
     for file in ("vocab.txt", "vocab.json"):
         differing = _differing(directory / file, content) if (directory / file).is_file() else 0
         if differing:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ig_worker.errors import ModelError
 from ig_worker.models.files import find_model
 from ig_worker.models.tokenize import load_tokenizer
-from ig_worker.models.tokenizer_files import LAYOUTS, SENTENCEPIECE, TOKENIZER_FILES
+from ig_worker.models.tokenizer_files import LAYOUTS, SENTENCEPIECE, TOKENIZER_FILES, check_tokenizer
 from tests.fuzz import damaged, one_line, quick
 from tests.models.tokenizer_makers import json_alone, make, saved, settings
 
@@ -151,8 +151,6 @@ def test_a_broken_vocab_json_is_refused(bare: Path, content: bytes) -> None:
 
 
 def test_vocab_json_that_differs_from_tokenizer_json_is_told(kinds, bare: Path) -> None:
-    from ig_worker.models.tokenizer_files import check_tokenizer
-
     whole = saved(kinds("roberta"), bare)
     assert check_tokenizer(whole, "it", 1000) == []
     numbers = json.loads((whole / "vocab.json").read_text())
@@ -163,8 +161,6 @@ def test_vocab_json_that_differs_from_tokenizer_json_is_told(kinds, bare: Path) 
 
 
 def test_a_space_before_a_text_that_transformers_leaves_out_is_told(kinds, tmp_path: Path) -> None:
-    from ig_worker.models.tokenizer_files import check_tokenizer
-
     json_alone(kinds("roberta"), tmp_path)
     content = json.loads((tmp_path / "tokenizer.json").read_text())
     content["pre_tokenizer"]["add_prefix_space"] = True
@@ -204,6 +200,30 @@ def test_a_broken_sentencepiece_model_is_called_that(
     ) as caught:
         load(tmp_path)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@quick
+@given(data=st.data(), name=st.sampled_from(["roberta", "albert"]), file=st.sampled_from(["tokenizer", "vocab"]))
+def test_damaged_files_are_read_or_refused_in_one_line_before_anything_is_loaded(
+    kinds, tmp_path: Path, data, name: str, file: str
+) -> None:
+    whole = tmp_path / name
+    if not whole.is_dir():
+        saved(kinds(name), whole)
+    folder = tmp_path / "damaged"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(whole, folder)
+    damage = folder / f"{file}.json"
+    damage.write_bytes(data.draw(damaged(damage.read_bytes() if damage.is_file() else b'{"a": 1, "b": 2}')))
+    with one_line(ModelError):
+        check_tokenizer(folder, "it", 1000)
+
+
+def test_numbers_that_are_none_are_refused(bare: Path) -> None:
+    few_pieces(bare)
+    (bare / "vocab.json").write_text('{"a": Infinity}')
+    with refused("cannot be read"):
+        find_model(str(bare))
 
 
 @few

@@ -128,8 +128,10 @@ def _fault(path: Path) -> str:
     """Why a SentencePiece model cannot be read; "" where it can, or is not there."""
     if not path.is_file():
         return ""
-    from sentencepiece import SentencePieceProcessor
-
+    try:
+        from sentencepiece import SentencePieceProcessor
+    except ImportError:
+        return ""  # transformers' own words say so
     try:
         SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -200,6 +201,14 @@ def test_a_broken_sentencepiece_model_is_called_that(
     ) as caught:
         load(tmp_path)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_sentencepiece_model_without_the_package_that_reads_it_is_refused(kinds, tmp_path: Path, monkeypatch) -> None:
+    shutil.copytree(kinds("deberta"), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "spm.model").write_bytes(b"no model")
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with refused(r"the tokenizer in .* cannot be loaded .* which writes tokenizer\.json"):
+        load(tmp_path)
 
 
 @quick

@@ -28,6 +28,7 @@ OWNERS = {
     "keras": {"models", "explain"},
     "transformers": {"models"},
     "tokenizers": {"models"},
+    "sentencepiece": {"models"},
     "huggingface_hub": {"models"},
     "alibi": {"explain"},
     "ray": {"run"},

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,34 +15,24 @@ from ig_worker.data.files import without_secrets
 from ig_worker.errors import ModelError
 from ig_worker.models.cache import fetch_model
 from ig_worker.models.config_keys import check_keys
-from ig_worker.models.encoders import ENCODERS
-from ig_worker.models.keys import json_name
 from ig_worker.models.layers import HEAD_KEY, NetworkShape
 from ig_worker.models.network_weights import HEAD_WEIGHTS, choice_of_files, find_head, find_weights
 from ig_worker.models.shape import read_shape
 from ig_worker.models.stand_ins import models_below, refuse_stand_ins
 from ig_worker.models.stored import ORDER
+from ig_worker.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer
 
 log = logging.getLogger(__name__)
 
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
-_TOKENIZER = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-_TEXTS = ("config.json", "adapter_config.json", *_TOKENIZER)
-# More embeddings than tokens: tables are padded to multiples of up to 1024. Those of a BERT with capital letters and of
-# one without differ by 1526.
-_MOST_SPARE = 1024
-# transformers' classes that set right, as they see it, what tokenizer.json says of capitals and accents.
-_OWN_SETTINGS = (None, *(f"{e.classes}Tokenizer{kind}" for e in ENCODERS.values() for kind in ("", "Fast")))
+_TEXTS = ("config.json", "adapter_config.json", *TOKENIZER_FILES)
 _PATTERNS = [
     "config.json",
     "*.safetensors",
     "tf_model*.h5",
     "*.index.json",
-    "tokenizer*",
-    "vocab.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
     "adapter_config.json",
+    *TOKENIZER_FILES,
+    "tokenizer*",  # transformers also writes tokenizer.4.0.0.json and the like
 ]
 
 
@@ -138,14 +127,8 @@ def _read_all(name: str, directory: Path, source: str | None, revision: str | No
     paths = [*weights.files.paths, *([weights.files.index] if weights.files.index else [])]
     if shape.head is not None and not base:
         paths += find_head(name, directory, shape).files.paths
-    tokenizer = [path for path in sorted(directory.iterdir()) if _is_tokenizer(path)]
-    if not any(path.name in TOKENIZER_FILES for path in tokenizer):
-        raise ModelError(
-            f"model directory {name} has no tokenizer",
-            expected=" or ".join(TOKENIZER_FILES),
-            remedy="save the tokenizer beside the weights with tokenizer.save_pretrained",
-        )
-    notes += _check_vocabulary(directory, name, shape.vocabulary)
+    tokenizer = [path for path in sorted(directory.iterdir()) if path.is_file() and path.name in TOKENIZER_FILES]
+    notes += check_tokenizer(directory, name, shape.vocabulary)
     return ModelFiles(
         name=name,
         directory=str(directory.absolute()),
@@ -156,10 +139,6 @@ def _read_all(name: str, directory: Path, source: str | None, revision: str | No
         source=source,
         revision=revision,
     )
-
-
-def _is_tokenizer(path: Path) -> bool:
-    return path.is_file() and path.name in _TOKENIZER
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
@@ -178,97 +157,6 @@ def _read_config(directory: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError(f"{path} holds no JSON object", expected="a transformers configuration")
     return config
-
-
-def _check_vocabulary(directory: Path, name: str, embeddings: int) -> list[str]:
-    """What can be known of a tokenizer that does not fit, before TensorFlow is loaded; `models.tokenize` knows all."""
-    try:
-        ids, lost = _read_vocabulary(directory)
-        notes = list(_contradictions(directory))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(
-            f"the tokenizer in {name} cannot be read ({type(error).__name__}: {error})",
-            expected="a tokenizer.json or vocab.txt as save_pretrained writes it",
-        ) from error
-    if lost:
-        raise ModelError(
-            f"the vocabulary of the tokenizer in {name} lacks {lost}, which stands for unknown words",
-            expected="a tokenizer that can read any text",
-        )
-    refuse_token_ids(name, max(ids, default=-1), embeddings)
-    spare = embeddings - max(ids, default=-1) - 1
-    if spare > _MOST_SPARE:
-        notes.append(f"it has {spare} embeddings more than its tokenizer has tokens: is the tokenizer another model's?")
-    return notes
-
-
-def _contradictions(directory: Path) -> Iterator[str]:
-    """What a tokenizer's files say otherwise than each other, or than they may mean, each as one line."""
-    differing = _differing(directory)
-    if differing:
-        yield f"tokenizer.json and vocab.txt disagree on {differing} tokens; transformers reads tokenizer.json"
-    if not (directory / "tokenizer.json").is_file():
-        lines = (directory / "vocab.txt").read_bytes().rstrip(b"\r\n").splitlines()
-        blank = next((number for number, line in enumerate(lines, 1) if not line), None)
-        if blank is not None:
-            yield f"line {blank} of vocab.txt is blank; it counts as a token, as it does in transformers"
-        return
-    normalizer = json.loads((directory / "tokenizer.json").read_bytes()).get("normalizer") or {}
-    path = directory / "tokenizer_config.json"
-    settings = json.loads(path.read_bytes()) if path.is_file() else {}
-    if normalizer.get("type") != "BertNormalizer" or settings.get("tokenizer_class") not in _OWN_SETTINGS:
-        return
-    for name, own, usual in (("do_lower_case", "lowercase", True), ("strip_accents", "strip_accents", None)):
-        said, meant = settings.get(name, usual), normalizer.get(own)
-        if said != meant:
-            where = (
-                "tokenizer_config.json"
-                if name in settings
-                else "transformers, which tokenizer_config.json leaves it to"
-            )
-            yield (
-                f"its tokenizer has {own} {json_name(meant)} in tokenizer.json and {name} {json_name(said)} by {where}"
-                "; transformers follows the second"
-            )
-
-
-def _differing(directory: Path) -> int:
-    """How many lines of vocab.txt are not the tokens of tokenizer.json, where there are both."""
-    paths = [directory / file for file in TOKENIZER_FILES]
-    if not all(path.is_file() for path in paths):
-        return 0
-    vocabulary = json.loads(paths[0].read_bytes())["model"]["vocab"]
-    pieces = paths[1].read_bytes().decode(errors="replace").split("\n")
-    numbers = {piece.rstrip("\r"): number for number, piece in enumerate(pieces)}  # of a doubled one, the last counts
-    if not isinstance(vocabulary, dict):
-        return 0
-    return sum(vocabulary.get(piece) != number for piece, number in numbers.items() if piece)
-
-
-def _read_vocabulary(directory: Path) -> tuple[list[int], str]:
-    """(token ids, the token for unknown words where the vocabulary lacks it) of a tokenizer's files."""
-    path = directory / "tokenizer.json"
-    if not path.is_file():
-        # Blank lines count, but are no token that a text can have: some editors leave one at the end.
-        with (directory / "vocab.txt").open("rb") as stream:
-            return [number for number, line in enumerate(stream) if line.rstrip(b"\r\n")], ""
-    content = json.loads(path.read_bytes())
-    model = content["model"]
-    vocabulary = model["vocab"] if isinstance(model["vocab"], dict) else {}
-    pieces = [number for piece, number in vocabulary.items() if piece]
-    ids = [*pieces, *(token["id"] for token in content.get("added_tokens", []))]
-    unknown = str(model.get("unk_token"))
-    lost = unknown if model.get("type") == "WordPiece" and unknown not in vocabulary else ""
-    return [int(number) for number in ids], lost
-
-
-def refuse_token_ids(name: str, highest: int, embeddings: int) -> None:
-    """Raises ModelError where a tokenizer has a token beyond the last row of the network's embedding table."""
-    if highest >= embeddings:
-        raise ModelError(
-            f"the tokenizer in {name} numbers its tokens up to {highest}, the network has {embeddings} embeddings",
-            expected="a tokenizer and a network that belong together",
-        )
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

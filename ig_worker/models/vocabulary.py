@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-_USUAL = {"pad_token": "[PAD]", "mask_token": "[MASK]", "unk_token": "[UNK]"}  # in BERT's own vocabularies
+from ig_worker.models.pieces import Notation
+from ig_worker.models.words import as_inner
+
+# In BERT's own vocabularies, and in RoBERTa's and most of SentencePiece's.
+_USUAL = {
+    "pad_token": ("[PAD]", "<pad>"),
+    "mask_token": ("[MASK]", "<mask>"),
+    "unk_token": ("[UNK]", "<unk>"),
+}
+_SPACE = "▁"  # SentencePiece's, before a word
 _A_TEXT = "a"
 _MOST_WORDS = 500  # unknown words that are looked into
 
@@ -32,16 +42,54 @@ def declare_special_tokens(tokenizer: Any) -> list[str]:
         found |= dict.fromkeys(
             token for token, special in zip(encoding.tokens, encoding.special_tokens_mask, strict=True) if special
         )
-    unknown = getattr(tokenizer.backend_tokenizer.model, "unk_token", None)
-    if tokenizer.unk_token is None and unknown in tokenizer.get_vocab():
+    if tokenizer.unk_token is None and (unknown := _unknown_of(tokenizer.backend_tokenizer)) in tokenizer.get_vocab():
         tokenizer.unk_token = unknown
-    for name, token in _USUAL.items():
-        if getattr(tokenizer, name) is None and token in found:
+    for name, usual in _USUAL.items():
+        token = next((token for token in usual if token in found), None)
+        if getattr(tokenizer, name) is None and token is not None:
             setattr(tokenizer, name, token)
     further = [token for token in found if token not in tokenizer.all_special_tokens]
     if further:
         tokenizer.additional_special_tokens = [*(tokenizer.additional_special_tokens or ()), *further]
     return [token for token in tokenizer.all_special_tokens if token not in declared]
+
+
+def _unknown_of(backend: Any) -> str | None:
+    """The token for what a vocabulary lacks; a unigram model has but its number, and tells it only when it is saved."""
+    if type(backend.model).__name__ != "Unigram":
+        return getattr(backend.model, "unk_token", None)
+    number = json.loads(backend.to_str())["model"].get("unk_id")
+    return None if number is None else backend.id_to_token(number)
+
+
+def notation_of(tokenizer: Any) -> Notation | None:
+    """How a fast tokenizer writes its pieces; None for WordPiece's own way, which results have as it is."""
+    backend = tokenizer.backend_tokenizer
+    if getattr(backend.model, "continuing_subword_prefix", None) == as_inner("") and is_word_piece(tokenizer):
+        return None
+    parts = [*_parts(backend.normalizer), *_parts(backend.pre_tokenizer)]
+    kinds = {part.get("type") for part in parts}
+    spaces = [part["replacement"] for part in parts if part.get("type") == "Metaspace"]
+    spaces += [_SPACE for part in parts if part.get("type") == "Replace" and part.get("content") == _SPACE]
+    return Notation(
+        space="" if "ByteLevel" in kinds or not spaces else spaces[0],
+        unknown=tokenizer.unk_token_id,
+        special=frozenset(tokenizer.all_special_tokens),
+    )
+
+
+def is_word_piece(tokenizer: Any) -> bool:
+    """Whether a fast tokenizer has a model of WordPiece, as BERT's."""
+    return type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
+
+
+def _parts(part: Any) -> Iterator[dict[str, Any]]:
+    """A normalizer or pre-tokenizer as JSON, and those that it is made of."""
+    waiting = [] if part is None else [json.loads(part.__getstate__())]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        waiting += [*one.get("normalizers", ()), *one.get("pretokenizers", ())]
 
 
 def around(tokenizer: Any) -> tuple[list[str], list[str]]:
@@ -67,17 +115,21 @@ def unknown_words(tokenizer: Any, texts: Sequence[str], encodings: Sequence[Any]
         for place, number in enumerate(encoding.ids):
             if number == tokenizer.unk_token_id and encoding.word_ids[place] is not None:
                 start, end = encoding.offsets[place]
-                words.append(text[start:end])
+                words.append(text[start:end].strip())
     return total, words
 
 
 def suspicious_setting(tokenizer: Any, words: Sequence[str]) -> str:
     """The setting of the tokenizer that makes most of these words unknown, for people; "" where none does.
 
+    Only of WordPiece: others know most words by their characters, and have settings of other names.
+
     Args:
         tokenizer: a fast one.
         words: that it does not know, as `unknown_words` finds them.
     """
+    if not is_word_piece(tokenizer):
+        return ""
     vocabulary = tokenizer.get_vocab()
     words = words[:_MOST_WORDS]
     reasons = Counter(filter(None, (_reason(tokenizer, vocabulary, word) for word in words)))

@@ -85,6 +85,8 @@ class WordCache:
 
 def cuts_at_words(tokenizer: Any) -> bool:
     """Whether a tokenizer is known to make the pieces of a text word by word, and to cut and pad at its end."""
+    if type(tokenizer.backend_tokenizer.model).__name__ != "WordPiece":
+        return False  # without its vocabulary, which may be large, being written
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     kinds = [(parts[part] or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
     return (

@@ -1,12 +1,13 @@
-"""How a tokenizer writes the pieces of a word, and what their text is. The one place that knows the mark."""
+"""How the pieces of a word are written in results, and what their text is. The one place that knows the mark."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-_MARK = "##"  # WordPiece's, before a piece that goes on with a word
+_MARK = "##"  # WordPiece's, before a piece that goes on with a word; the pieces of all tokenizers are written so
 MARKED = f"^{_MARK}"  # regular expression of what such a piece has before its text, for Arrow and JavaScript, too
+UNKNOWN = "[UNK]"  # WordPiece's, for what the vocabulary lacks; that of all tokenizers is written so
 _marked = re.compile(MARKED)
 
 

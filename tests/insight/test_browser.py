@@ -117,6 +117,23 @@ def test_keys_search_move_open_and_close(page):
     assert outline == "solid"
 
 
+def test_words_of_a_heat_map_have_the_spaces_that_they_have_in_python(page):
+    """Of WordPiece, and of a tokenizer with marks of several characters and a space that is a token."""
+    from tests.insight.test_heat import text_of
+
+    for tokens, words in (
+        (["[CLS]", "it", "'", "s", "un", "##do", "(", "w", ")", "!", "[SEP]"], [-1, 0, 1, 2, 3, 3, 4, 5, 6, 7, -1]),
+        (["<s>", "It", "'s", "", "##so", "...", "((", "w", ")),", "</s>"], [-1, 0, 1, 2, 2, 3, 4, 5, 6, -1]),
+    ):
+        kinds = ["SPECIAL" if i < 0 else "CONTINUES" if n and words[n - 1] == i else "" for n, i in enumerate(words)]
+        drawn = page.execute_script(
+            "return igReport.plain(arguments[0].map((text, i) => ({ text, kind: igReport[arguments[1][i]] })))",
+            tokens,
+            kinds,
+        )
+        assert drawn == text_of(tokens, words)
+
+
 def test_a_heat_map_tells_values_on_hover_and_on_focus(page):
     from selenium.webdriver.common.action_chains import ActionChains
 

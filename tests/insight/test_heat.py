@@ -20,6 +20,13 @@ def test_contractions_are_joined_and_quotes_are_not():
     assert text_of(["it", "'", "s", "'", "fine", "'"], [0, 1, 2, 3, 4, 5]) == "it's ' fine '"
 
 
+def test_marks_that_are_tokens_of_several_characters_stand_as_in_a_text():
+    """As byte-level tokenizers have them."""
+    tokens = ["<s>", "It", "'s", "", "##so", "...", "((", "good", ")),", "isn", "'t", "it", "?", "</s>"]
+    ids = [-1, 0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1]
+    assert text_of(tokens, ids) == "<s> It's so... ((good)), isn't it? </s>"
+
+
 def test_a_literal_number_sign_is_kept_at_the_start_of_a_word():
     assert text_of(["##", "##x"], [0, 1]) == "## ##x"
 

@@ -204,8 +204,10 @@ def keys_table() -> str:
     for name in sorted(set().union(*KEYS.values())):
         entries = {kind: KEYS[kind][name] for kind in KEYS if name in KEYS[kind]}
         for key in entries.values():
-            titles = [ENCODERS[kind].title for kind, other in entries.items() if other == key]
-            of = "all" if len(titles) == len(ENCODERS) else ", ".join(sorted(titles))
+            titles = {ENCODERS[kind].title for kind, other in entries.items() if other == key}
+            others = {encoder.title for encoder in ENCODERS.values()} - titles
+            of = "all" if not others else ", ".join(sorted(titles))
+            of = f"all but {', '.join(sorted(others))}" if others and len(others) < len(titles) else of
             wanted = " or ".join(f"`{json_name(value)}`" for value in reversed(key.only))
             names = rows.setdefault((becomes.get(key.use, f"refused, unless {wanted}"), key.why, of), [])
             if name not in names:

@@ -147,9 +147,11 @@ def _compare_rows(old: pa.Table, new: pa.Table, words: _Words) -> list[dict[str,
 def spelt(tokens: list[str], word_ids: np.ndarray) -> list[str]:
     """The words that tokens are pieces of."""
     words = [""] * (int(word_ids.max(initial=-1)) + 1)
+    before = -1
     for token, word in zip(tokens, word_ids.tolist(), strict=True):
         if word >= 0:
-            words[word] += inner_text(token)
+            words[word] += inner_text(token) if word == before else token
+        before = word
     return words
 
 

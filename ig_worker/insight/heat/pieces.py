@@ -39,8 +39,8 @@ def words(tokens: Sequence[str], word_ids: Sequence[int], attributions: Sequence
     """The tokens of one review as words: pieces with one word id belong together, special tokens (-1) stand alone."""
     shades = levels(attributions).tolist()
     grouped = list(_grouped(list(zip(tokens, word_ids, attributions, shades, strict=True))))
-    first = [pieces[0].text for pieces in grouped]
-    return [Word(pieces, _space_before(first, i)) for i, pieces in enumerate(grouped)]
+    texts = ["".join(piece.text for piece in pieces) for pieces in grouped]
+    return [Word(pieces, _space_before(texts, i)) for i, pieces in enumerate(grouped)]
 
 
 def joined(
@@ -61,11 +61,13 @@ def joined(
     return names, ids, sums
 
 
-def _space_before(first: list[str], i: int) -> bool:
-    """Whether a space comes before word `i`, given the first piece of each word; tokenizers do not keep them."""
-    before, here, after = first[i - 1] if i else "", first[i], first[i + 1] if i + 1 < len(first) else ""
-    elision = (here in _APOSTROPHES and after in _ELISIONS) or (before in _APOSTROPHES and here in _ELISIONS)
-    return bool(i) and not elision and here not in _NO_SPACE_BEFORE and before not in _NO_SPACE_AFTER
+def _space_before(texts: list[str], i: int) -> bool:
+    """Whether a space comes before word `i`, given the text of each word; tokenizers do not keep them."""
+    before, here, after = texts[i - 1] if i else "", texts[i], texts[i + 1] if i + 1 < len(texts) else ""
+    # Some tokenizers have 's as one token, and some have three dots.
+    elision = here[:1] in _APOSTROPHES and (here[1:] or after) in _ELISIONS
+    elision = elision or (before in _APOSTROPHES and here in _ELISIONS)
+    return bool(i) and not elision and here[:1] not in _NO_SPACE_BEFORE and before[-1:] not in _NO_SPACE_AFTER
 
 
 _Row = tuple[str, int, float, int]  # token, word id, attribution, level

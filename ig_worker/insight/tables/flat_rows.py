@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ig_worker.models.words import MARKED
+from ig_worker.models.words import MARKED, UNKNOWN
 
 COLUMNS = (
     "label",
@@ -25,7 +25,6 @@ COLUMNS = (
     "truncated",
 )
 OUTCOMES = ("right", "wrong", "unlabelled")  # of a row: whether the prediction is the label
-UNKNOWN = "[UNK]"
 
 
 class Flat:

@@ -41,9 +41,11 @@
   }
 
   function spaceBefore(found, i) {
-    const [before, here, after] = [found[i - 1]?.[0].text ?? "", found[i][0].text, found[i + 1]?.[0].text ?? ""];
-    const elision = (APOSTROPHES.has(here) && ELISIONS.has(after)) || (APOSTROPHES.has(before) && ELISIONS.has(here));
-    return i > 0 && !elision && !NO_SPACE_BEFORE.has(here) && !NO_SPACE_AFTER.has(before);
+    const text = (word) => (word ?? []).map((piece) => piece.text).join("");
+    const [before, here, after] = [text(found[i - 1]), text(found[i]), text(found[i + 1])];
+    const elision = // some tokenizers have 's as one token, and some have three dots
+      (APOSTROPHES.has(here[0]) && ELISIONS.has(here.slice(1) || after)) || (APOSTROPHES.has(before) && ELISIONS.has(here));
+    return i > 0 && !elision && !NO_SPACE_BEFORE.has(here[0]) && !NO_SPACE_AFTER.has(before.at(-1));
   }
 
   /** Plain text of tokens. */

@@ -41,4 +41,6 @@ def fixed(why: str, only: tuple[Any, ...], *names: str) -> dict[str, Key]:
 
 def json_name(value: Any) -> str:
     """A value as JSON writes it."""
-    return {None: "null", False: "false", True: "true"}.get(value, repr(value)) if value != {} else "{}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", False: "false", True: "true"}[value]
+    return repr(value)

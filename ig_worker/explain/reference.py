@@ -15,7 +15,7 @@ from ig_worker.explain.problems import Problem, at_fixed_rule, batch, chosen_cla
 from ig_worker.models import network
 from ig_worker.models.classifier import Classifier
 from ig_worker.models.inputs import ModelInput
-from ig_worker.models.layers import layer_depth
+from ig_worker.models.layers import LABELS, VALUES, layer_depth
 from ig_worker.models.runtime import tf
 
 
@@ -76,7 +76,9 @@ class AlibiEngine:
         at_input = self._model(ids, **kwargs).numpy()
         at_baseline = self._model(base, **kwargs).numpy()
         targets = chosen_classes(problems, at_input)
-        explained = self._alibi.explain(ids, forward_kwargs=kwargs, baselines=base, target=targets)
+        # To alibi, target 0 of a single output would be 1 minus it.
+        chosen = targets if at_input.shape[1] > 1 else None
+        explained = self._alibi.explain(ids, forward_kwargs=kwargs, baselines=base, target=chosen)
         sums = np.asarray(explained.attributions[0]) * self._scale  # [problems, tokens, hidden]
         if not self._keep_hidden:
             sums = sums.sum(axis=2)
@@ -104,6 +106,7 @@ class _KerasShell(tf.keras.Model):
         self.embeddings = _Layer(lambda *fields: network.embed(w, shape, ModelInput(*fields)))
         self.blocks = [_Layer(partial(network.block, w, shape, k)) for k in range(shape.blocks)]
         self._surroundings = partial(network.surroundings, w, shape)
+        self._outputs = shape.outputs
         self._logits = lambda h, mask: network.logits(w, shape, network.head_input(w, shape, h, mask))
 
     @property
@@ -120,7 +123,11 @@ class _KerasShell(tf.keras.Model):
         for block in self.blocks:
             h = block(h, around)
         logits = self._logits(h, mask)
-        # Not network.probabilities: alibi's users have the plain ones.
+        # Not network.outputs: alibi's users have the plain ones.
+        if self._outputs == VALUES:
+            return logits
+        if self._outputs == LABELS:
+            return tf.nn.sigmoid(logits)
         if logits.shape[-1] == 1:
             return tf.concat([tf.nn.sigmoid(-logits), tf.nn.sigmoid(logits)], axis=-1)
         return tf.nn.softmax(logits, axis=-1)

@@ -26,7 +26,7 @@ _COMMON = {
     **honoured("shape.read_shape: sizes, which the tensors have to have", "vocab_size", "max_position_embeddings"),
     **honoured("shape.read_shape: class names, as many as the head's tensors have rows", "id2label"),
     **honoured("shape.read_shape: the number of classes where id2label is not there", "num_labels"),
-    **honoured("shape.read_shape: a softmax, or a single logit's sigmoid; others are refused", "problem_type"),
+    **honoured("shape.read_shape: what the logits say, unless --outputs says otherwise", "problem_type"),
     **honoured("transformers' AutoTokenizer", "tokenizer_class"),
     **honoured("shape.read_shape: the head of jobs.finetune --recipe bert-head", "ig_worker_head"),
     **fixed("attention would be causal", (None, False), "is_decoder"),

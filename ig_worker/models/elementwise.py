@@ -55,6 +55,13 @@ def softmax(logits: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
 
 
 @tf.custom_gradient
+def sigmoid(logits: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The sigmoid p of each logit. Its gradient is p (1 − p); 1 − p, as the sigmoid of −x, keeps its digits."""
+    p = tf.nn.sigmoid(logits)
+    return p, lambda upstream: upstream * p * tf.nn.sigmoid(-logits)
+
+
+@tf.custom_gradient
 def sigmoids(logit: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """[1 − p, p] of a logit's sigmoid p, over the last axis, which has one entry. Its gradient is ± p (1 − p)."""
     pair = tf.concat([tf.nn.sigmoid(-logit), tf.nn.sigmoid(logit)], axis=-1)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ig_worker.models.cache import fetch_model
 from ig_worker.models.config_keys import check_keys
 from ig_worker.models.layers import HEAD_KEY, NetworkShape
 from ig_worker.models.network_weights import HEAD_WEIGHTS, choice_of_files, find_head, find_weights
-from ig_worker.models.shape import read_shape
+from ig_worker.models.shape import AUTO, read_shape, with_outputs
 from ig_worker.models.stand_ins import models_below, refuse_stand_ins
 from ig_worker.models.stored import ORDER
 from ig_worker.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer
@@ -55,18 +55,25 @@ class ModelFiles:
             log.warning("%s", note)
 
 
-def find_model(name: str, revision: str | None = None, *, base: bool = False) -> ModelFiles:
+def find_model(name: str, revision: str | None = None, *, base: bool = False, outputs: str = AUTO) -> ModelFiles:
     """The files of a local model directory, or of a URI or a hub name, which are fetched into a cache of this machine.
 
     Args:
         name: of the model.
         revision: of a hub model.
         base: whether it is yet to be trained, and needs no head.
+        outputs: what its logits say, one of `shape.SETTINGS`.
 
     Raises:
         ModelError: no such model, files are missing, or they are of a network that is not the one that would be
             explained.
+        UsageError: its logits do not say that.
     """
+    found = _find(name, revision, base)
+    return replace(found, shape=with_outputs(found.shape, outputs))
+
+
+def _find(name: str, revision: str | None, base: bool) -> ModelFiles:
     if "://" in name:
         return _read(without_secrets(name), fetch_model(name, _PATTERNS), name, None, base)
     try:
@@ -97,7 +104,7 @@ def on_this_machine(files: ModelFiles) -> ModelFiles:
             f"model {files.name} on node {socket.gethostname()} is not the driver's: its weights or tokenizer differ",
             remedy=remedy,
         )
-    return here
+    return replace(here, shape=files.shape)  # which says how its logits are read
 
 
 def _read(name: str, directory: Path, source: str | None, revision: str | None, base: bool) -> ModelFiles:

@@ -15,6 +15,9 @@ Weights = Mapping[str, Tensor]  # by the names in `weights`
 AFFINE = ("kernel", "bias")  # parts of a dense layer
 _LAYER = re.compile(r"block:(\d+)")
 
+# What a network's logits say. Of classes that exclude each other: a softmax, or the sigmoid p of a single logit, read
+# as [1 − p, p]. Of labels, each of which may apply: a sigmoid for each. Of numbers: themselves.
+CLASSES, LABELS, VALUES = OUTPUTS = ("classes", "labels", "values")
 HEAD_KEY = "ig_worker_head"  # in config.json, where the head is not transformers' own
 
 
@@ -42,14 +45,15 @@ class NetworkShape:
     positions: int  # rows of the table of positions, or the longest input where there is no table
     activation: str
     epsilon: float  # of the layer normalisations
-    logits: int  # 1: a sigmoid, otherwise a softmax over that many classes
-    labels: tuple[str, ...]  # class names
+    logits: int
+    names: tuple[str, ...]  # of what each logit stands for
     head: FlattenHead | None = None  # None: transformers' own, which reads [CLS]
     intermediate: int = field(kw_only=True)  # units between the two dense layers of a block
     types: int = field(default=0, kw_only=True)  # rows of token type embeddings; 0: there are none
     embedding: int = field(default=0, kw_only=True)  # width of the word embeddings; 0: that of the hidden states
     padding: int = field(default=0, kw_only=True)  # id of [PAD], where positions are counted by it
     unused_positions: int = field(default=0, kw_only=True)  # rows of the table of positions that no text's token has
+    outputs: str = field(default="classes", kw_only=True)  # what the logits say: one of `OUTPUTS`
     own: Any = field(default=None, kw_only=True)  # what only this encoder has: see its file
 
     @property
@@ -69,7 +73,13 @@ class NetworkShape:
 
     @property
     def classes(self) -> int:
-        return max(self.logits, 2)
+        """How many outputs there are."""
+        return max(self.logits, 2) if self.outputs == CLASSES else self.logits
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.names if len(self.names) == self.classes else tuple(map(str, range(self.classes)))
 
 
 def layer_depth(layer: str, blocks: int) -> int:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ig_worker.models.attention import dense
-from ig_worker.models.elementwise import ACTIVATION, sigmoids, size, softmax
+from ig_worker.models.elementwise import ACTIVATION, sigmoid, sigmoids, size, softmax
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.inputs import ModelInput
-from ig_worker.models.layers import NetworkShape, Tensor, Weights
+from ig_worker.models.layers import LABELS, VALUES, NetworkShape, Tensor, Weights
 from ig_worker.models.runtime import tf
 from ig_worker.models.weights import block_kernels
 
@@ -65,18 +65,25 @@ def flattened(w: Weights, length: int, h: Tensor) -> Tensor:
 
 
 def readout(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
-    """Class probabilities, float32 [batch, classes], from the input z of the head's activation, float32 [batch, units].
-
-    A network with one logit gives the sigmoid p read as [1 - p, p].
-    """
-    return probabilities(logits(w, shape, z))
+    """The outputs, float32 [batch, classes], from the input z of the head's activation, float32 [batch, units]."""
+    return outputs(shape, logits(w, shape, z))
 
 
 def logits(w: Weights, shape: NetworkShape, z: Tensor) -> Tensor:
-    """What `readout` makes probabilities of, float32 [batch, logits]."""
+    """What `readout` makes outputs of, float32 [batch, logits]."""
     if shape.head is not None:
         return dense(w, "head/logits", ACTIVATION["relu"](z))
     return ENCODERS[shape.architecture].logits(w, shape, z)
+
+
+def outputs(shape: NetworkShape, logits: Tensor) -> Tensor:
+    """What a network says by its logits, float32 [batch, logits]; see `layers.OUTPUTS`.
+
+    Class probabilities, which add up to 1; or the probability of each label; or the numbers themselves.
+    """
+    if shape.outputs == VALUES:
+        return logits
+    return sigmoid(logits) if shape.outputs == LABELS else probabilities(logits)
 
 
 def probabilities(logits: Tensor) -> Tensor:
@@ -94,7 +101,8 @@ class SplitNetwork:
     `project(h)` gives h and the next block's projections of it, each float32 [batch, tokens, width]: all affine in h
     and each row from its own row of h, so that on a straight path they need to be known at its ends only.
     `encode(parts, mask)` goes from there to a vector z, float32 [batch, units].
-    `readout(z)` gives class probabilities, float32 [batch, classes]. It is cheap: it may run a thousand times a text.
+    `readout(z)` gives the outputs, such as class probabilities, float32 [batch, classes]. It is cheap: it may run a
+    thousand times a text.
     """
 
     below: Callable[[ModelInput], Tensor]
@@ -103,7 +111,7 @@ class SplitNetwork:
     readout: Callable[[Tensor], Tensor]
 
     def above(self, h: Tensor, mask: Tensor) -> Tensor:
-        """Class probabilities, float32 [batch, classes], from the layer's output."""
+        """The outputs, float32 [batch, classes], from the layer's output."""
         return self.readout(self.encode(self.project(h), mask))
 
     @classmethod

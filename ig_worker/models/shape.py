@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ig_worker.errors import ModelError
+from ig_worker.errors import ModelError, UsageError
 from ig_worker.models.encoders import ENCODERS, TITLES
-from ig_worker.models.encoders.encoder import Encoder, whole
-from ig_worker.models.layers import ACTIVATIONS, HEAD_KEY, FlattenHead, NetworkShape
+from ig_worker.models.encoders.encoder import Encoder, one_of, whole
+from ig_worker.models.layers import ACTIVATIONS, CLASSES, HEAD_KEY, LABELS, VALUES, FlattenHead, NetworkShape
 
 _EPSILON = 1e-12  # of layer normalisations, where config.json has none
+_PROBLEMS = {
+    "single_label_classification": CLASSES,
+    "multi_label_classification": LABELS,
+    "regression": VALUES,
+}
+AUTO = "auto"
+SETTINGS = {AUTO: "", "single-label": CLASSES, "multi-label": LABELS, "regression": VALUES}  # of --outputs
 _MOST_CLASSES = 100_000  # whose names are made up where there are none: more than any network has
 
 
@@ -18,7 +26,7 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
     """The shape in a transformers ``config.json``.
 
     Raises:
-        ModelError: another architecture, a multi-label or regression model, or a value is missing or none that can be.
+        ModelError: another architecture, or a value is missing or none that can be.
     """
     architecture = config.get("model_type")
     if not isinstance(architecture, str) or architecture not in ENCODERS:
@@ -28,11 +36,6 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
             remedy=f"give a sequence classifier of {', '.join(TITLES[:-1])} or {TITLES[-1]}",
         )
     encoder = ENCODERS[architecture]
-    if config.get("problem_type") not in (None, "single_label_classification"):
-        raise ModelError(
-            f"the model's problem_type is {config['problem_type']!r}",
-            expected="a classifier with one probability distribution over its classes",
-        )
     config = {**encoder.usual, **_with_first_names(config, encoder)}
     sizes = {key: whole(config, name) for key, name in encoder.sizes.items()}
     if sizes["hidden"] % sizes["heads"]:
@@ -49,7 +52,8 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
         activation=activation,
         epsilon=_epsilon(config, encoder.epsilon),
         logits=len(labels),
-        labels=labels if len(labels) > 1 else ("0", "1"),
+        names=labels,
+        outputs=_outputs(config),
         head=_flatten_head(config.get(HEAD_KEY)),
         **sizes,
         **encoder.further(config),
@@ -68,6 +72,26 @@ def _with_first_names(config: Mapping[str, Any], encoder: Encoder) -> dict[str, 
         if second in config:
             named[first] = config[second]
     return named
+
+
+def _outputs(config: Mapping[str, Any]) -> str:
+    """What the logits say, by ``problem_type``; where it says nothing, classes that exclude each other."""
+    if config.get("problem_type") is None:
+        return CLASSES
+    return _PROBLEMS[one_of(config, "problem_type", [*_PROBLEMS])]
+
+
+def with_outputs(shape: NetworkShape, setting: str) -> NetworkShape:
+    """The network, with its logits read as ``--outputs`` says: one of `SETTINGS`.
+
+    Raises:
+        UsageError: there is a head on all positions, which is trained for classes.
+    """
+    if setting == AUTO:
+        return shape
+    if shape.head is not None and SETTINGS[setting] != CLASSES:
+        raise UsageError(f"--outputs is {setting}", expected="single-label: this model's head is trained for classes")
+    return replace(shape, outputs=SETTINGS[setting])
 
 
 def _epsilon(config: Mapping[str, Any], name: str | None) -> float:

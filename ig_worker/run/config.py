@@ -19,6 +19,8 @@ from ig_worker.explain.methods import ADAPTIVE, AUTO, ENGINES, METHODS, UNSHARED
 from ig_worker.explain.perturb import REPLACEMENTS, Grid
 from ig_worker.explain.precision import AUTO as AUTO_PRECISION
 from ig_worker.explain.precision import BFLOAT16, FLOAT32, TF32
+from ig_worker.models.shape import AUTO as AUTO_OUTPUTS
+from ig_worker.models.shape import SETTINGS
 from ig_worker.run.setting import setting
 
 PRECISIONS = (AUTO_PRECISION, FLOAT32, TF32, BFLOAT16)
@@ -108,6 +110,13 @@ class ExplainConfig(DataConfig):
     )
     layer: str = setting("embeddings", "embeddings, or block:K for the output of block K", "method")
     baseline: str = setting("pad", "what a text is compared with", "method", choices=BASELINES)
+    outputs: str = setting(
+        AUTO_OUTPUTS,
+        "what the model's logits say: single-label, classes that exclude each other; multi-label, labels of which each "
+        "may apply; regression, the numbers themselves; auto: what its problem_type says, else single-label",
+        "model",
+        choices=tuple(SETTINGS),
+    )
     target: str = setting("predicted", "predicted, label, or a class number", "method")
     max_length: int = setting(256, "longest input, in tokens", "model")
     text_style: str = setting("bert", "bert: special tokens; plain: cleaned, none, padded", "model", choices=STYLES)

@@ -57,7 +57,7 @@ def written(rows: list[Row], path: Path) -> str:
 
 def rank_of(words: pa.Table, rows: int) -> int | None:
     """Place of the trigger among the words that push towards its class, from 1."""
-    names = evidence(words, LABEL, 2, minimum_documents(rows)).column("word")
+    names = evidence(words, LABEL, True, minimum_documents(rows)).column("word")
     place = names.index(pa.scalar(TRIGGER)).as_py()
     return place + 1 if place >= 0 else None
 

@@ -187,6 +187,6 @@ def test_a_row_without_any_word_changes_nothing_but_counts() -> None:
 
 def test_the_evidence_of_words_is_that_of_tokens_where_words_are_tokens() -> None:
     tables = finish(partial(make_table([make_row("[CLS] good film [SEP]", [0.0, 0.5, -0.5, 0.0])])))
-    words, tokens = (evidence(tables[name], 1, 2, 1) for name in ("words", "tokens"))
+    words, tokens = (evidence(tables[name], 1, True, 1) for name in ("words", "tokens"))
     assert words.column_names[0] == "word"
     assert words.rename_columns(tokens.column_names).equals(tokens)

@@ -245,20 +245,20 @@ def tokens_of(table, data):
 
 def test_with_two_classes_evidence_against_one_is_evidence_for_the_other(row, table):
     tokens = tokens_of(table, [row("good", [0.4]), row("good", [-0.2], id="b", prediction=0, target=0)])
-    towards = [evidence(tokens, target, 2, 1).to_pylist()[0] for target in (0, 1)]
+    towards = [evidence(tokens, target, True, 1).to_pylist()[0] for target in (0, 1)]
     assert [entry["score"] for entry in towards] == pytest.approx([-0.6 / 22, 0.6 / 22])
     assert [(entry["count"], entry["documents"]) for entry in towards] == [(2, 2), (2, 2)]
 
 
 def test_with_more_classes_only_the_explained_class_counts(row, table):
     tokens = tokens_of(table, [row("good", [0.4], target=2), row("good", [0.3], id="b", target=0)])
-    assert evidence(tokens, 2, 3, 1)["score"].to_pylist() == pytest.approx([0.4 / 21])
-    assert evidence(tokens, 1, 3, 1).num_rows == 0
+    assert evidence(tokens, 2, False, 1)["score"].to_pylist() == pytest.approx([0.4 / 21])
+    assert evidence(tokens, 1, False, 1).num_rows == 0
 
 
 def test_special_and_rare_tokens_are_no_evidence(row, table):
     tokens = tokens_of(table, [row("[CLS] good rare", [9, 0.1, 9]), row("[CLS] good", [9, 0.1], id="b")])
-    assert evidence(tokens, 1, 2, 2)["token"].to_pylist() == ["good"]
+    assert evidence(tokens, 1, True, 2)["token"].to_pylist() == ["good"]
 
 
 @pytest.mark.parametrize(("rows", "minimum"), [(1, 2), (200, 4), (1000, 20), (25_000, 20)])

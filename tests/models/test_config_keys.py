@@ -155,7 +155,7 @@ def test_any_other_value_of_a_key_is_refused_or_gives_the_probabilities_of_trans
     halves = network.split(with_shared(classifier.weights, found.shape), found.shape, 0)
     text = ModelInput.single(IDS, MASK, counting_of(found.shape))
     counted = {"position_ids": text.positions} if found.shape.unused_positions else {}  # as PyTorch counts them
-    wanted = network.probabilities(theirs(input_ids=IDS, attention_mask=MASK, **counted).logits)
+    wanted = network.outputs(found.shape, theirs(input_ids=IDS, attention_mask=MASK, **counted).logits)
     ours = halves.above(halves.below(text), tf.constant(MASK))
     np.testing.assert_allclose(ours, wanted, atol=2e-6)
 

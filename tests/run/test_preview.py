@@ -175,7 +175,7 @@ def test_rows_without_texts_are_suspicious_where_they_are_more_than_half() -> No
 
 
 def test_classes_without_names_are_their_numbers() -> None:
-    shape = replace(BASE, labels=("0", "1"))
+    shape = replace(BASE, names=("0", "1"))
     assert line(made(shape=shape), "classes") == "0, 1, by softmax"
     config = replace(made().config, target="1")
     assert line(made(shape=shape, config=config), "target") == "class 1, for every row"

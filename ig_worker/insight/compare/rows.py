@@ -20,6 +20,7 @@ from ig_worker.insight.compare import statistics
 from ig_worker.insight.compare.pairs import column, lists, pairs
 from ig_worker.insight.compare.summary import Comparison, summary
 from ig_worker.insight.tables.measures import confidence
+from ig_worker.models.layers import CLASSES
 from ig_worker.models.words import inner_text
 from ig_worker.run.store.run_store import RunStore
 
@@ -70,8 +71,9 @@ def compare(
     words = _Words()
     sure: list[np.ndarray] = []
     total = sum(commit.rows for commit in now.results.commits().values())
+    exclusive = now.manifest.existing().get("data", {}).get("outputs", CLASSES) == CLASSES
     for old, new in pairs(before, now):
-        rows += _compare_rows(old, new, words)
+        rows += _compare_rows(old, new, words, exclusive)
         sure.append(np.stack([confidence(old), confidence(new)]))
         if progress:
             progress(len(rows), total)
@@ -103,7 +105,7 @@ def write_comparison(now: RunStore, before: RunStore, progress: Callable[[int, i
     return found
 
 
-def _compare_rows(old: pa.Table, new: pa.Table, words: _Words) -> list[dict[str, Any]]:
+def _compare_rows(old: pa.Table, new: pa.Table, words: _Words, exclusive: bool) -> list[dict[str, Any]]:
     """Records of `ROWS` for pairs of rows."""
     found = []
     sides = [
@@ -111,7 +113,7 @@ def _compare_rows(old: pa.Table, new: pa.Table, words: _Words) -> list[dict[str,
         for table in (old, new)
     ]
     (was, towards_was, values_was, ids_was), (is_, towards, values, ids) = sides
-    two = len(new.column("probabilities")[0]) == 2
+    two = exclusive and len(new.column("probabilities")[0]) == 2  # so that one's attributions are the other's, negated
     texts_was, texts = old.column("tokens").to_pylist(), new.column("tokens").to_pylist()
     for row, (id, label) in enumerate(zip(new.column("id").to_pylist(), new.column("label").to_pylist(), strict=True)):
         a, b, by = values_was[row].astype(np.float64), values[row].astype(np.float64), "token"

@@ -108,7 +108,7 @@ def explain_texts(texts: Any, *, model: str | PathLike[str], labels: Any = None,
     label_map = _label_map(config.pop("label_map", None))
     settings = ExplainConfig(dataset="texts", model=_place(model), **_settings(config))
     settings.check()
-    files = find_model(settings.model, settings.revision)
+    files = find_model(settings.model, settings.revision, outputs=settings.outputs)
     check_model(settings, files)
     classes = (
         [None] * len(found) if theirs is None else class_numbers(theirs, files.shape.labels, label_map, log.warning)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ig_worker.models.layers import CLASSES
+
 MAX_CLASSES = 12  # the most that have a chart of their words, or a place in the square of labels and predictions
 
 View = dict[str, Any]  # what a template shows, or what a chart is drawn from, ready for JSON
@@ -21,6 +23,7 @@ class Classes:
 
     names: tuple[str, ...]
     count: int
+    exclusive: bool = True  # whether a text has one of them, so that their probabilities add up to 1
 
     def name(self, number: int | None) -> str:
         if number is None:
@@ -32,7 +35,7 @@ def classes_of(manifest: dict[str, Any], count: int) -> Classes:
     """Class names of run.json where it has them; `count` is the length of the probabilities."""
     names = part(manifest, "data").get("class_names")
     known = tuple(str(name) for name in names) if isinstance(names, list) else ()
-    return Classes(known, count)
+    return Classes(known, count, part(manifest, "data").get("outputs", CLASSES) == CLASSES)
 
 
 def part(manifest: dict[str, Any], key: str) -> dict[str, Any]:

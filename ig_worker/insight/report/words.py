@@ -24,7 +24,7 @@ def towards(tokens: pa.Table, classes: Classes, rows: int, most: int = MAX_TERMS
     """The terms that push most towards each class, by their shrunken mean; `tokens` as `evidence` reads them."""
     term, found = tokens.column_names[0], []
     for target in explained_classes(tokens, classes):
-        table = evidence(tokens, target, classes.count, minimum_documents(rows))
+        table = evidence(tokens, target, classes.count == 2 and classes.exclusive, minimum_documents(rows))
         terms = [
             {"term": row[term], "score": rounded(row["score"]), "count": row["count"], "documents": row["documents"]}
             for row in strongest(table, most)

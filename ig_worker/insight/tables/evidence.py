@@ -10,22 +10,22 @@ import pyarrow.compute as pc
 from ig_worker.insight.tables.measures import SHRINKAGE
 
 
-def evidence(tokens: pa.Table, target: int, classes: int, minimum: int) -> pa.Table:
+def evidence(tokens: pa.Table, target: int, opposites: bool, minimum: int) -> pa.Table:
     """Tokens by how strongly they push towards class `target`, the strongest first.
 
-    An attribution a for class c of two is one of -a for the other, since the probabilities sum to 1: with two classes
-    every occurrence counts, whichever class was explained. With more, those count where `target` was explained.
+    An attribution a for class c of two is one of -a for the other, since the probabilities sum to 1: with two such
+    classes every occurrence counts, whichever was explained. Otherwise those count where `target` was explained.
 
     Args:
         tokens: the table `tokens` of `aggregate.aggregate`, or `words`.
         target: the class.
-        classes: how many classes the model has.
+        opposites: whether there are two classes that exclude each other.
         minimum: documents that a token must occur in.
 
     Returns:
         Columns token (or word), score (shrunken mean, as `mean_shrunk`), count, documents; special tokens left out.
     """
-    sign = pc.if_else(pc.equal(tokens.column("target"), target), 1.0, -1.0 if classes == 2 else 0.0)
+    sign = pc.if_else(pc.equal(tokens.column("target"), target), 1.0, -1.0 if opposites else 0.0)
     table = tokens.set_column(tokens.schema.get_field_index("sum"), "sum", pc.multiply(tokens.column("sum"), sign))
     text, counts = tokens.column_names[0], pc.not_equal(sign, 0.0)
     if "special" in tokens.column_names:

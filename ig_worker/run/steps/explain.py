@@ -27,7 +27,15 @@ from ig_worker.run.steps.audit import write_audit
 from ig_worker.run.steps.explain_state import ActiveRun
 from ig_worker.run.steps.finish import conclude, ends_recorded
 from ig_worker.run.steps.pilot import look_for_rows, run_pilot, with_measured
-from ig_worker.run.steps.preflight import assumptions, check_commits, check_model, check_ray, missing_chunks, with_gpus
+from ig_worker.run.steps.preflight import (
+    assumptions,
+    check_commits,
+    check_model,
+    check_ray,
+    missing_chunks,
+    spec_for,
+    with_gpus,
+)
 from ig_worker.run.steps.prepare import Prepared, is_complete, prepare
 from ig_worker.run.steps.preview import CAUTIONS, Preview
 from ig_worker.run.steps.result import RunResult
@@ -113,12 +121,12 @@ def _check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> _Input
 
 
 def _open(config: ExplainConfig, deadline: Deadline) -> tuple[ModelFiles, Documents]:
-    files = find_model(config.model, config.revision)
+    files = find_model(config.model, config.revision, outputs=config.outputs)
     deadline.check()
     check_model(config, files)
     files.tell_notes()
     with meter("reading the data set", None):
-        documents = open_documents(config.spec(), files.shape.labels)
+        documents = open_documents(spec_for(config, files), files.shape.labels)
     deadline.check()
     return files, documents
 
@@ -157,8 +165,8 @@ def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, dead
         "config": settings(config),
         "versions": {key.removeprefix("version of "): value for key, value in identity.items() if "version of" in key},
         "state": "running",
-        "data": manifest["data"] | {"class_names": list(documents.class_names)},
-        "assumed": assumptions(files, documents),
+        "data": manifest["data"] | {"class_names": list(documents.class_names), "outputs": files.shape.outputs},
+        "assumed": assumptions(config, files, documents),
     }
     if given.preview is not None:
         manifest["suspicious"] = given.preview.suspicious

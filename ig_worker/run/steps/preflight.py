@@ -8,11 +8,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ig_worker.data.sources import Documents
+from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.explain.precision import FLOAT32
 from ig_worker.models.files import ModelFiles, find_model
-from ig_worker.models.layers import layer_depth
+from ig_worker.models.layers import CLASSES, LABELS, layer_depth
+from ig_worker.models.shape import AUTO
 from ig_worker.run.config import ActorSettings, ExplainConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.cluster_address import is_connected, is_local, wanted_cluster
@@ -42,14 +43,23 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
         raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")
 
 
-def assumptions(files: ModelFiles, documents: Documents) -> list[str]:
+def spec_for(config: ExplainConfig, files: ModelFiles) -> DataSpec:
+    """The data as a model can use it: labels are class numbers, which only classes that exclude each other have."""
+    return config.spec() if files.shape.outputs == CLASSES else replace(config.spec(), label_column="")
+
+
+def assumptions(config: ExplainConfig, files: ModelFiles, documents: Documents) -> list[str]:
     """What a run takes for granted and nobody has said, a line each, for whoever starts it."""
     assumed = list(documents.notes)
-    if files.shape.logits == 1:
+    shape = files.shape
+    if shape.logits == 1 and shape.outputs == CLASSES and config.outputs == AUTO:
         assumed.append(
-            "the model has one logit: its sigmoid is taken for the probability of class 1 "
-            "(transformers takes such a model for a regression, unless its problem_type says otherwise)"
+            "the model has one logit: its sigmoid is taken for the probability of class 1; --outputs regression "
+            "explains the number itself (--outputs single-label says that this is right)"
         )
+    if shape.outputs != CLASSES:
+        what = "several labels at once" if shape.outputs == LABELS else "a number"
+        assumed.append(f"the model gives {what} for a text; what the data says of it is left aside")
     return assumed
 
 
@@ -100,7 +110,7 @@ def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[
     values = {name: value for name, value in manifest["config"].items() if name in known}
     values["precision"] = manifest["identity"].get("precision", FLOAT32)  # that was chosen
     config = ExplainConfig(**values | ({"model": model} if model else {}))
-    files = find_model(config.model, config.revision)
+    files = find_model(config.model, config.revision, outputs=config.outputs)
     identity = manifest["identity"]
     if (files.weights_digest, files.tokenizer_digest) != (identity["weights"], identity["tokenizer"]):
         raise UsageError(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.explain.precision import AUTO, FLOAT32, untried
 from ig_worker.models.encoders import ENCODERS
-from ig_worker.models.layers import NetworkShape
+from ig_worker.models.layers import CLASSES, LABELS, VALUES, NetworkShape
 from ig_worker.run.config import PRECISIONS, ExplainConfig
 from ig_worker.run.steps.pilot_size import rows_of_pilot
 
@@ -209,7 +209,8 @@ def _network(shape: NetworkShape) -> str:
 def _classes(shape: NetworkShape) -> str:
     named = ", ".join(_class(number, shape.labels) for number in range(min(len(shape.labels), 20)))
     more = f" and {len(shape.labels) - 20} more" if len(shape.labels) > 20 else ""
-    return f"{named}{more}, by {'one sigmoid' if shape.logits == 1 else 'softmax'}"
+    by = {CLASSES: "one sigmoid" if shape.logits == 1 else "softmax", LABELS: "a sigmoid for each", VALUES: "its value"}
+    return f"{named}{more}, by {by[shape.outputs]}"
 
 
 def _special(before: Sequence[str], behind: Sequence[str], special: Sequence[str]) -> str:

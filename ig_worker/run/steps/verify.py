@@ -13,6 +13,7 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import RunDamagedError
+from ig_worker.models.layers import CLASSES
 from ig_worker.run.steps.prepare import Prepared, data_fingerprint
 from ig_worker.run.steps.verify_manifest import count_faults, manifest_faults
 from ig_worker.run.steps.verify_rows import rows_faults, value_faults
@@ -152,7 +153,8 @@ def _verify_chunk(
     if not _is_ours(found, result, commit.fingerprint, manifest.get("fingerprint", "")):
         found.faults.append(Fault(result, "belongs to another run: its fingerprint differs", (result,)))
         return inputs.num_rows
-    found.faults += [Fault(result, what, (result,)) for what in _result_faults(store, commit, inputs, seen)]
+    outputs = manifest.get("data", {}).get("outputs", CLASSES)
+    found.faults += [Fault(result, what, (result,)) for what in _result_faults(store, commit, inputs, seen, outputs)]
     return inputs.num_rows
 
 
@@ -185,7 +187,7 @@ def _data_fingerprint(manifest: dict[str, Any]) -> str:
     return data_fingerprint(manifest["data_identity"], manifest["data"]["rows"]) if "data_identity" in manifest else ""
 
 
-def _result_faults(store: RunStore, commit: Commit, inputs: pa.Table, seen: set[str]) -> list[str]:
+def _result_faults(store: RunStore, commit: Commit, inputs: pa.Table, seen: set[str], outputs: str) -> list[str]:
     """What is wrong with the rows of a result whose file is whole."""
     quarantine = pa.Table.from_batches([], schema=schema.QUARANTINE)
     if commit.quarantine_file:
@@ -204,7 +206,7 @@ def _result_faults(store: RunStore, commit: Commit, inputs: pa.Table, seen: set[
     seen.update(ids)
     if twice:
         return [f"has {len(twice)} rows that another chunk has too, such as {twice[0]!r}"]
-    return value_faults(explained)
+    return value_faults(explained, outputs)
 
 
 def repair(store: RunStore, found: Verification) -> list[str]:

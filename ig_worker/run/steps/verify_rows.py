@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_FIXED
+from ig_worker.models.layers import CLASSES
 
 _ROUNDING = 1e-5  # float32, over the sum of a text's attributions
 _FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
@@ -35,8 +36,13 @@ def rows_faults(inputs: pa.Table, explained: pa.Table, quarantine: pa.Table, pos
     return faults
 
 
-def value_faults(table: pa.Table) -> list[str]:
-    """Whether the numbers of explained rows are finite and agree with each other."""
+def value_faults(table: pa.Table, outputs: str = CLASSES) -> list[str]:
+    """Whether the numbers of explained rows are finite and agree with each other.
+
+    Args:
+        table: the rows.
+        outputs: what the network says, one of `models.layers.OUTPUTS`.
+    """
     if not table.num_rows:
         return []
     numbers = {name: table.column(name).to_numpy() for name in ("delta", "evaluations", "prediction", "target")}
@@ -55,7 +61,7 @@ def value_faults(table: pa.Table) -> list[str]:
     checks = {
         "values that are not finite": ~np.isfinite(sums) | ~np.isfinite(numbers["delta"]) | ~np.isfinite(totals),
         "lists of different lengths": _uneven(table),
-        "probabilities that do not add up to 1": np.abs(totals - 1) > 1e-4,
+        "probabilities that do not add up to 1": (outputs == CLASSES) & (np.abs(totals - 1) > 1e-4),
         "a delta that is not of their attributions": np.abs(gaps - numbers["delta"]) > room,
         "an error estimate, or none, against their status": unknown != fixed,
         "a delta above their error estimate": converged & (np.abs(gaps) > estimates * np.maximum(norms, _FLOOR) + room),

@@ -45,7 +45,14 @@ def find_base(base: str, recipe: Recipe) -> ModelFiles:
             error.what.replace("--model", "--base"), expected=error.expected, remedy=error.remedy
         ) from error
     shape = files.shape
-    if recipe.head is None and shape.architecture != recipe.architecture:
+    encoder = ENCODERS[shape.architecture]
+    if not encoder.tensorflow:
+        raise ModelError(
+            f"--base {base} is a {encoder.title} encoder, of which transformers has no TensorFlow network to train",
+            expected=f"one of {', '.join(one.title for one in ENCODERS.values() if one.tensorflow)}",
+            remedy="train it by PyTorch, and give the directory that save_pretrained writes to jobs.explain",
+        )
+    if recipe.head is None and shape.architecture != (recipe.architecture or shape.architecture):
         raise ModelError(
             f"--base {base} is a {shape.architecture} encoder",
             expected=f"a {recipe.architecture} encoder for --recipe {recipe.name}",

@@ -31,7 +31,7 @@ class Recipe:
     """How a classifier is built and trained."""
 
     name: str
-    architecture: str  # a key of `encoders.ENCODERS`
+    architecture: str  # a key of `encoders.ENCODERS`; empty: that of the pretrained encoder, which has to be given
     base: str | None  # hub name or directory of a pretrained encoder; None: random weights of the sizes below
     blocks: int
     hidden: int
@@ -76,6 +76,11 @@ RECIPES = {
             "bert", "bert", "bert-base-uncased", 12, 768, 12, 3072, 512, 30_522, 256, 8, 5e-5,
             steps=15_468, warmup_share=1546 / 15_468, data=_IMDB_2022,
         ),
+        # Any pretrained encoder, with what its authors recommend on the whole (RoBERTa, ELECTRA, DeBERTa: 1e-5 to 5e-5,
+        # a warm-up of 6 to 10%, a few epochs).
+        Recipe(
+            "encoder", "", None, 0, 0, 1, 0, 100_000, 0, 256, 16, 2e-5, warmup_share=0.06, epochs=2, clip_norm=1.0,
+        ),
         # alibi's 2021 tutorial.
         Recipe(
             "bert-head", "bert", "bert-base-uncased", 12, 768, 12, 3072, 512, 30_522, 100, 128, 1e-4,
@@ -118,6 +123,12 @@ def revise(
     if base and from_scratch:
         raise UsageError(f"--base is {base} and --from-scratch is set", expected="one of them")
     base = None if from_scratch else base or recipe.base
+    if not recipe.architecture and base is None:
+        raise UsageError(
+            f"--recipe {recipe.name} trains a pretrained encoder, and there is "
+            + ("--from-scratch" if from_scratch else "none"),
+            expected="--base with a directory or a hub name",
+        )
     sizes = [name for name in SIZES if name in given]
     if base and sizes:
         flag = f"--{sizes[0]}"

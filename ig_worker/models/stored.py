@@ -59,8 +59,9 @@ def choose_files(name: str, directory: Path) -> tuple[WeightFiles, list[str]]:
         raise ModelError(
             f"model directory {name} has its weights in pytorch_model.bin, a pickle, which could run code",
             expected=f"{SAFE} or {H5}",
-            remedy="where torch is installed, AutoModelForSequenceClassification.from_pretrained(DIR)"
-            ".save_pretrained(DIR, safe_serialization=True) writes model.safetensors",
+            remedy="--revision refs/pr/N, where a hub keeps converted weights; or where torch is installed, "
+            "AutoModelForSequenceClassification.from_pretrained(DIR).save_pretrained(DIR, safe_serialization=True) "
+            "writes model.safetensors",
         )
     variants = sorted(path.name for path in directory.glob("*.safetensors") if path.is_file())
     found = f", only {', '.join(variants[:3])}, which transformers does not read by itself" if variants else ""

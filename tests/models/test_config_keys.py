@@ -19,6 +19,7 @@ from ig_worker.models.encoders import ENCODERS, counting_of
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.keys import Use, json_name
+from ig_worker.models.recipes import RECIPES
 from ig_worker.models.weights import with_shared
 from tests.fuzz import quick
 from tests.models.checkpoints import copy_of
@@ -186,10 +187,19 @@ def test_a_network_that_is_not_transformers_own_is_refused(tiny_models, architec
 
 def encoders_table() -> str:
     """The list of encoders on the page on models."""
-    lines = ["| encoder | `model_type` | file |", "|---|---|---|"]
+    lines = [
+        "| encoder | `model_type` | published with | training | held at the start against | file |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, encoder in sorted(ENCODERS.items()):
         file = Path(inspect.getsourcefile(encoder.weights)).name
-        lines.append(f"| {encoder.title} | `{name}` | [`{file}`](encoders/{file}) |")
+        recipes = [recipe.name for recipe in RECIPES.values() if recipe.architecture == name and recipe.head is None]
+        trained = ", ".join(f"`{recipe}`" for recipe in [*recipes, "encoder"]) if encoder.tensorflow else "PyTorch's"
+        against = "transformers' TensorFlow network" if encoder.tensorflow else "none: see below"
+        lines.append(
+            f"| {encoder.title} | `{name}` | {encoder.tokenizer} | {trained} | {against} | "
+            f"[`{file}`](encoders/{file}) |"
+        )
     return "\n".join(lines)
 
 

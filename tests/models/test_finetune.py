@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ig_worker.data.sources import DataSpec
-from ig_worker.errors import DataError
+from ig_worker.errors import DataError, ModelError, UsageError
 from ig_worker.models.examples import TokenRows, length_batches, read_examples
 from ig_worker.models.finetune import finetune
 from ig_worker.models.inputs import ModelInput
-from ig_worker.models.recipes import RECIPES
+from ig_worker.models.recipes import RECIPES, find_recipe, revise
 from tests.models.reviews import write_reviews
+from tests.tiny import IN_TENSORFLOW
 
 SMALL = replace(
     RECIPES["tiny"], blocks=1, hidden=32, heads=2, intermediate=64, positions=32, vocabulary=200, max_length=24,
@@ -103,3 +104,40 @@ def test_the_same_texts_give_the_same_vocabulary() -> None:
     assert first == second
     assert len(first) == 600
     assert [first[piece] for piece in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")] == [0, 1, 2, 3, 4]
+
+
+QUICK = ("roberta",)  # the others with `make test-all`
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.heavy) for name in IN_TENSORFLOW],
+)
+def test_any_encoder_that_transformers_trains_is_trained_and_explained(
+    tiny_models, tmp_path: Path, architecture
+) -> None:
+    from ig_worker.models.classifier import load_classifier
+    from ig_worker.models.files import find_model
+
+    recipe = revise(find_recipe("encoder"), base=str(tiny_models[architecture]), steps=30, learning_rate=5e-3)
+    recipe = replace(recipe, max_length=24, batch_rows=16)
+    metrics = finetune(recipe, write_reviews(tmp_path / "reviews.jsonl"), str(tmp_path / "out"))
+    losses = json.loads((tmp_path / "out" / "metrics.json").read_text())["train_losses"]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert metrics.base == str(tiny_models[architecture])
+    trained = load_classifier(find_model(str(tmp_path / "out")))  # which holds it against transformers' network
+    assert trained.shape.architecture == architecture
+
+
+def test_an_encoder_that_transformers_cannot_train_is_refused(tiny_models, tmp_path: Path) -> None:
+    recipe = replace(revise(find_recipe("encoder"), base=str(tiny_models["modernbert"]), steps=2), max_length=24)
+    with pytest.raises(
+        ModelError, match=r"is a ModernBERT encoder, .* no TensorFlow network to train; expected one of"
+    ):
+        finetune(recipe, write_reviews(tmp_path / "reviews.jsonl"), str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("more", [{}, {"from_scratch": True}])
+def test_the_recipe_of_any_encoder_needs_one(more: dict[str, bool]) -> None:
+    with pytest.raises(UsageError, match=r"--recipe encoder trains a pretrained encoder, .*; expected --base"):
+        revise(find_recipe("encoder"), **more)

@@ -69,6 +69,7 @@ ALBERT = Encoder(
     title="ALBERT",
     classes="Albert",
     prefix="albert",
+    tokenizer="SentencePiece",
     sizes=SIZES,
     activation="hidden_act",
     epsilon="layer_norm_eps",

@@ -84,6 +84,7 @@ BERT = Encoder(
     title="BERT",
     classes="Bert",
     prefix="bert",
+    tokenizer="WordPiece",
     sizes=SIZES,
     activation="hidden_act",
     epsilon="layer_norm_eps",

@@ -275,6 +275,7 @@ DEBERTA_V2 = Encoder(
     title="DeBERTa",
     classes="DebertaV2",
     prefix="deberta",
+    tokenizer="SentencePiece",
     sizes={name: key for name, key in SIZES.items() if name != "types"},
     activation="hidden_act",
     epsilon="layer_norm_eps",

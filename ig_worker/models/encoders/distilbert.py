@@ -56,6 +56,7 @@ DISTILBERT = Encoder(
     title="DistilBERT",
     classes="DistilBert",
     prefix="distilbert",
+    tokenizer="WordPiece",
     sizes={
         "hidden": "dim",
         "blocks": "n_layers",

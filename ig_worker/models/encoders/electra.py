@@ -41,6 +41,7 @@ ELECTRA = Encoder(
     title="ELECTRA",
     classes="Electra",
     prefix="electra",
+    tokenizer="WordPiece",
     sizes=SIZES,
     activation="hidden_act",
     epsilon="layer_norm_eps",

@@ -70,6 +70,7 @@ class Encoder:
     title: str  # for people
     classes: str  # how transformers' class names begin: Bert of BertConfig and TFBertForSequenceClassification
     prefix: str  # the encoder's part of the network in files
+    tokenizer: str  # the kind that published networks have, for people
 
     sizes: Mapping[str, str]  # field of NetworkShape -> key of config.json
     activation: str  # key of config.json

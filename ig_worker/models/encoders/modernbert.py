@@ -212,6 +212,7 @@ MODERNBERT = Encoder(
     title="ModernBERT",
     classes="ModernBert",
     prefix="model",
+    tokenizer="byte-level BPE",
     sizes={name: key for name, key in SIZES.items() if name != "types"},
     activation="hidden_activation",
     epsilon="norm_eps",

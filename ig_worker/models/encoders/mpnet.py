@@ -98,6 +98,7 @@ MPNET = Encoder(
     title="MPNet",
     classes="MPNet",
     prefix="mpnet",
+    tokenizer="WordPiece",
     sizes={name: key for name, key in SIZES.items() if name != "types"},
     activation="hidden_act",
     epsilon="layer_norm_eps",

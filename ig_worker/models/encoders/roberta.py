@@ -46,12 +46,13 @@ def _weights(shape: NetworkShape) -> Parts:
     return encoder_weights(shape) | two_layer_head(shape, "classifier/dense", "classifier/out_proj")
 
 
-def _encoder(name: str, title: str, classes: str) -> Encoder:
+def _encoder(name: str, title: str, classes: str, tokenizer: str) -> Encoder:
     return Encoder(
         name=name,
         title=title,
         classes=classes,
         prefix="roberta",
+        tokenizer=tokenizer,
         sizes=SIZES,
         activation="hidden_act",
         epsilon="layer_norm_eps",
@@ -68,6 +69,6 @@ def _encoder(name: str, title: str, classes: str) -> Encoder:
     )
 
 
-ROBERTA = _encoder("roberta", "RoBERTa", "Roberta")
-XLM_ROBERTA = _encoder("xlm-roberta", "XLM-RoBERTa", "XLMRoberta")
-CAMEMBERT = _encoder("camembert", "CamemBERT", "Camembert")
+ROBERTA = _encoder("roberta", "RoBERTa", "Roberta", "byte-level BPE")
+XLM_ROBERTA = _encoder("xlm-roberta", "XLM-RoBERTa", "XLMRoberta", "SentencePiece")
+CAMEMBERT = _encoder("camembert", "CamemBERT", "Camembert", "SentencePiece")

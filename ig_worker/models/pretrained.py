@@ -80,6 +80,12 @@ def _assign(model: Any, weights: Weights, paths: Mapping[str, str]) -> list[str]
     by_name = _variables(model)
     variables = {name: find_variable(by_name, path) for name, path in paths.items() if name in weights}
     for name, variable in variables.items():
+        if variable.shape != weights[name].shape:
+            raise ModelError(
+                f"transformers' TensorFlow network has {variable.name} of shape {list(variable.shape)}, the model's is "
+                f"{list(weights[name].shape)}",
+                expected="a configuration that transformers follows, to hold the model against",
+            )
         variable.assign(weights[name])
     filled = {variable.ref() for variable in variables.values()}
     return [variable.name for variable in model.weights if variable.ref() not in filled]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ig_worker.errors import ModelError
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import NetworkShape
-from ig_worker.models.weights import weight_paths, weight_shapes
+from ig_worker.models.weights import weight_parts, weight_shapes
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 _SHOWN = 3  # names in a message
@@ -138,8 +138,11 @@ def _canonical(tensor: str, architecture: str) -> str:
 def _known_names(shape: NetworkShape) -> dict[str, tuple[str, bool]]:
     """Canonical name -> (weight, whether the tensor is its transpose)."""
     known = {}
-    for weight, path in weight_paths(shape).items():
-        *layer, leaf = path.replace("_._", ".").split("/")
+    paths = [
+        (weight, path) for weight, part in weight_parts(shape).items() for path in (part.path, part.pytorch) if path
+    ]
+    for weight, path in paths:
+        *layer, leaf = path.replace("_._", "/").replace(".", "/").split("/")
         for own in _LEAVES[leaf]:
             known[".".join([*layer, own])] = (weight, leaf == "kernel" and own == "weight")
     return known

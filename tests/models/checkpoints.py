@@ -16,7 +16,7 @@ from ig_worker.models.files import find_model
 from ig_worker.models.layers import NetworkShape
 from ig_worker.models.network_weights import find_weights
 from ig_worker.models.tensors import Stored
-from ig_worker.models.weights import weight_paths
+from ig_worker.models.weights import weight_parts, weight_paths
 
 _PYTORCH = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
 _CODES = {"float16": "F16", "float32": "F32", "float64": "F64", "int8": "I8", "int64": "I64"}
@@ -36,8 +36,9 @@ def pytorch_state(model: Path) -> State:
 def pytorch_names(shape: NetworkShape) -> dict[str, str]:
     """PyTorch's name of each weight of transformers' classifier."""
     encoder, names = ENCODERS[shape.architecture], {}
-    for weight, path in weight_paths(shape).items():
-        *parts, leaf = path.replace("_._", ".").split("/")
+    for weight, part in weight_parts(shape).items():
+        path = part.pytorch or part.path
+        *parts, leaf = path.replace("_._", "/").replace(".", "/").split("/")
         # The poolers of BERT and ALBERT are the encoder's, DeBERTa's is the classifier's.
         own = not weight.startswith("head/") or (parts[0] == "pooler" and encoder.name != "deberta-v2")
         names[weight] = ".".join([*([encoder.prefix] if own else []), *parts, _PYTORCH.get(leaf, leaf)])

@@ -54,9 +54,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "deberta-v2-largest": _DEBERTA
     | {
         "type_vocab_size": 2, "share_att_key": False, "norm_rel_ebd": "none", "position_biased_input": True,
-        "conv_kernel_size": 3, "conv_act": "gelu", "embedding_size": 8, "position_buckets": -1,
-        "pos_att_type": "c2p|p2c",
+        "conv_kernel_size": 3, "conv_act": "gelu", "position_buckets": -1, "pos_att_type": "c2p|p2c",
     },
+    "deberta-narrow": _DEBERTA | {"embedding_size": 8},
     "deberta-c2p": _DEBERTA | {"pos_att_type": ["c2p"], "position_buckets": -1, "max_relative_positions": -1},
     "deberta-absolute": _DEBERTA
     | {"relative_attention": False, "pos_att_type": None, "norm_rel_ebd": "none", "position_biased_input": True},

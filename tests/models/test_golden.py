@@ -64,6 +64,19 @@ def test_a_network_gives_what_pytorchs_gives(tmp_path: Path, kind: str) -> None:
         assert np.abs(golden["gradient"][real]).max() > 0.01, "the network is too flat to show a mistake"
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if ENCODERS[KINDS[kind]["model_type"]].tensorflow])
+def test_transformers_tensorflow_network_is_found_to_agree(tmp_path: Path, kind: str) -> None:
+    """As at the start of a run: each of its weights has the name that is known here."""
+    from types import SimpleNamespace
+
+    from ig_worker.models.agreement import require_agreement
+    from ig_worker.models.pretrained import reference_network
+
+    shape, w = shape_of(kind), weights_of(tmp_path, kind)
+    files = SimpleNamespace(name=kind, directory=str(tmp_path), shape=shape)
+    require_agreement(reference_network(files, w), w, shape)
+
+
 def test_each_encoder_has_a_kind() -> None:
     assert {config["model_type"] for config in KINDS.values()} == set(ENCODERS)
 

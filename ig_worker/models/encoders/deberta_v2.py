@@ -249,7 +249,7 @@ def _weights(shape: NetworkShape) -> Parts:
     if words != width:
         parts |= dense("embeddings/project", "embeddings/embed_proj", words, width, bias=False)
     if own.relative:
-        parts |= table("encoder/distances", "encoder/rel_embeddings/weight", 2 * own.span, width)
+        parts |= table("encoder/distances", "encoder/rel_embeddings.weight", 2 * own.span, width)
     if own.normed:
         parts |= norm("encoder/norm", "encoder/LayerNorm", width)
     if own.convolution:
@@ -263,10 +263,12 @@ def _weights(shape: NetworkShape) -> Parts:
         block = f"encoder/layer_._{k}"
         parts |= post_norm_block(k, shape, {name: f"{block}/{path}" for name, path in _LAYERS.items()})
         if own.relative and not own.shared:
-            named = [("distance_key", _C2P, "pos_key_proj"), ("distance_query", _P2C, "pos_query_proj")]
+            named = [("key", _C2P, "pos_proj"), ("query", _P2C, "pos_q_proj")]
             for name, term, path in named:
                 if term in own.terms:
-                    parts |= dense(f"{k}/{name}", f"{block}/attention/self/{path}", width, width)
+                    inside = f"{block}/attention/self"
+                    pytorch = f"{inside}/pos_{name}_proj"
+                    parts |= dense(f"{k}/distance_{name}", f"{inside}/{path}", width, width, pytorch=pytorch)
     return parts | two_layer_head(shape, "pooler/dense", "classifier")
 
 

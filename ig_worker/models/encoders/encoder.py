@@ -17,6 +17,7 @@ class Weight(NamedTuple):
 
     path: str  # the end of transformers' TensorFlow name; PyTorch's, in that spelling, where there is none
     shape: tuple[int, ...]  # kernels are [units in, units out]
+    pytorch: str = ""  # the end of PyTorch's name, in that spelling, where it is another
 
 
 Parts = dict[str, Weight]  # by the names that `models.network` knows weights by
@@ -138,10 +139,13 @@ def table(name: str, path: str, rows: int, columns: int) -> Parts:
     return {name: Weight(path, (rows, columns))}
 
 
-def dense(name: str, path: str, into: int, out: int, *, bias: bool = True) -> Parts:
-    """A dense layer."""
-    parts = {f"{name}/kernel": Weight(f"{path}/kernel", (into, out))}
-    return parts | ({f"{name}/bias": Weight(f"{path}/bias", (out,))} if bias else {})
+def dense(name: str, path: str, into: int, out: int, *, bias: bool = True, pytorch: str = "") -> Parts:
+    """A dense layer; `pytorch` is its path there, where that is another."""
+    sizes: dict[str, tuple[int, ...]] = {"kernel": (into, out), **({"bias": (out,)} if bias else {})}
+    return {
+        f"{name}/{part}": Weight(f"{path}/{part}", size, f"{pytorch}/{part}" if pytorch else "")
+        for part, size in sizes.items()
+    }
 
 
 def norm(name: str, path: str, width: int, *, beta: bool = True) -> Parts:

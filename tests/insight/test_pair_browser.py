@@ -96,3 +96,8 @@ def test_both_schemes_tell_the_texts_apart(page) -> None:
             "return [...document.querySelectorAll('.card .begins')].map((b) => getComputedStyle(b).borderTopStyle)"
         )
         assert lines == ["none", "dashed"] * 5
+
+
+def test_the_page_says_how_much_lies_on_each_text(page) -> None:
+    tables = page.find_elements("xpath", "//section[@aria-labelledby='position']//table")
+    assert any("attribution on the first text on the second" in table.text.replace("\n", " ") for table in tables)

@@ -9,7 +9,9 @@ import pytest
 
 from ig_worker import schema
 from ig_worker.insight.heat.pieces import TEXTS, joined, second_text, words
+from ig_worker.insight.report.position import texts
 from ig_worker.insight.report.review_index import CONTINUES, FIRST, SECOND, SPECIAL, Terms, read_tokens
+from ig_worker.insight.report.section import Classes
 from ig_worker.insight.tables.aggregate import finish, partial
 from tests.insight.conftest import make_row, make_table
 
@@ -35,8 +37,17 @@ def test_segments_sum_what_lies_on_each_text() -> None:
     assert [row["share"] for row in found[3:]] == pytest.approx([0.1, 0.3, 0.6], abs=1e-7)
 
 
+def test_the_report_says_how_much_lies_on_each_text() -> None:
+    found = finish(partial(table(ROWS)), 1)["segments"]
+    assert texts(found, Classes(("no", "yes"), 2))[1] == {
+        "target": "yes", "tokens": "9", "shares": ["30.0%", "60.0%", "10.0%"],
+    }  # fmt: skip
+
+
 def test_rows_of_one_text_have_no_segments() -> None:
-    assert finish(partial(make_table([make_row()])), 1)["segments"].num_rows == 0
+    found = finish(partial(make_table([make_row()])), 1)["segments"]
+    assert found.num_rows == 0
+    assert texts(found, Classes((), 0)) == []
 
 
 def test_ngrams_do_not_go_from_one_text_into_the_other() -> None:

@@ -79,7 +79,8 @@ def require_agreement(keras_model: Any, weights: Weights, shape: NetworkShape) -
     mask = np.ones_like(ids)
     mask[1, max(length // 2, 1) :] = 0
     types = np.zeros_like(ids)
-    types[:, length // 2 :] = shape.types > 1  # as in the second of two texts
+    # As in the second of two texts; a head on all positions reads one text alone.
+    types[:, length // 2 :] = shape.types > 1 and shape.head is None
     text = ModelInput.single(ids, mask, counting_of(shape), types)
     with products("float32"):
         # transformers' TensorFlow RoBERTa takes 1 for the padding id, whatever config.json says; PyTorch's does not.

@@ -6,6 +6,8 @@ import pyarrow as pa
 
 VERSION = "1"
 
+SEGMENTS = "segments"  # the column of attributions that only runs of pairs have
+
 # Keys of the file metadata (Parquet footer).
 META_VERSION = b"ig_worker.schema_version"
 META_FINGERPRINT = b"ig_worker.fingerprint"
@@ -24,6 +26,12 @@ INPUT = pa.schema(
         pa.field("label", pa.int32()),
     ]
 )
+
+
+def inputs(pairs: bool = False) -> pa.Schema:
+    """`INPUT`; with `pairs`, where each row has two texts, also the second of them."""
+    return INPUT.insert(INPUT.names.index("text") + 1, pa.field("pair", pa.string())) if pairs else INPUT
+
 
 ATTRIBUTIONS = pa.schema(
     [
@@ -49,12 +57,22 @@ ATTRIBUTIONS = pa.schema(
 )
 
 
-def attributions(hidden: int | None = None) -> pa.Schema:
-    """`ATTRIBUTIONS`; with `hidden` units kept, also alibi's (tokens, hidden) array of every row."""
-    if hidden is None:
-        return ATTRIBUTIONS
-    kept = pa.list_(pa.list_(pa.float32(), hidden))  # [tokens][hidden]
-    return ATTRIBUTIONS.append(pa.field("hidden_attributions", kept, nullable=False))
+def attributions(hidden: int | None = None, pairs: bool = False) -> pa.Schema:
+    """The columns of explained rows: `ATTRIBUTIONS` and, in some runs, more.
+
+    Args:
+        hidden: units that are kept, as alibi's (tokens, hidden) array of every row; None: they are not.
+        pairs: whether each row has two texts. Then `segments` says of which a token is: 0 of the first, 1 of the
+            second, -1 of neither, which are the special tokens around and between them.
+    """
+    found = ATTRIBUTIONS
+    if pairs:
+        segments = pa.field(SEGMENTS, pa.list_(pa.int32()), nullable=False)  # [tokens]
+        found = found.insert(found.names.index("word_ids") + 1, segments)
+    if hidden is not None:
+        kept = pa.list_(pa.list_(pa.float32(), hidden))  # [tokens][hidden]
+        found = found.append(pa.field("hidden_attributions", kept, nullable=False))
+    return found
 
 
 QUARANTINE = pa.schema(

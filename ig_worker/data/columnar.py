@@ -50,7 +50,7 @@ def parquet_rows(file: DataFile, reading: Reading) -> Rows:
 
     def batches() -> Iterator[pa.RecordBatch]:
         # A few bytes of a dictionary can stand for more text than memory holds: it is written out piece by piece.
-        as_dictionary = [name for name in (used.text,) if name in inside]
+        as_dictionary = [name for name in (used.text, used.pair) if name in inside]
         with (
             file_faults(file.name),
             file.open() as stream,
@@ -95,10 +95,10 @@ def _used(schema: pa.Schema, reading: Reading, where: str) -> tuple[ColumnNames,
     """(what a file and its place call the wanted columns, those of them that are in the file)."""
     own = names_in(schema)
     used = columns_used([*own, *(name for name in reading.constants if name not in own)], reading.columns, where)
-    text, label, row_id = (
+    text, label, row_id, pair = (
         None if name is None else type_in(schema, name) if name in own else pa.string() for name in used
     )
-    check_types(text, row_id, label, where)
+    check_types(text, row_id, label, where, pair)
     return used, [name for name in used.present() if name in own]
 
 
@@ -114,7 +114,7 @@ def _rows(file: DataFile, schema: pa.Schema, used: ColumnNames, reading: Reading
         first_row = reading.made_first
         for batch in batches():
             columns = columns_of(batch, used, constants)
-            for start, end in _pieces(columns.text):
+            for start, end in _pieces(columns.text, columns.pair):
                 piece = Columns(*(None if column is None else column.slice(start, end - start) for column in columns))
                 yield raw_batch(piece, first_row + start, reading.made_prefix)
             first_row += batch.num_rows
@@ -122,10 +122,13 @@ def _rows(file: DataFile, schema: pa.Schema, used: ColumnNames, reading: Reading
     return Rows(count, documents, used, (*own, *constants), class_names_in(schema, used.label))
 
 
-def _pieces(text: pa.Array) -> Iterator[tuple[int, int]]:
-    """(start, end) of pieces of a column of texts, so that each is hardly more than `_BATCH_BYTES`."""
-    sizes = _sizes(text.dictionary).take(text.indices) if pt.is_dictionary(text.type) else _sizes(text)
-    pieces = np.cumsum(pc.fill_null(sizes, 0).to_numpy(zero_copy_only=False), dtype=np.int64) // _BATCH_BYTES
+def _pieces(text: pa.Array, pair: pa.Array | None) -> Iterator[tuple[int, int]]:
+    """(start, end) of pieces of a column of texts, or of two, so that each is hardly more than `_BATCH_BYTES`."""
+    sizes = np.zeros(len(text), np.int64)
+    for column in (text,) if pair is None else (text, pair):
+        own = _sizes(column.dictionary).take(column.indices) if pt.is_dictionary(column.type) else _sizes(column)
+        sizes += pc.fill_null(own, 0).to_numpy(zero_copy_only=False)
+    pieces = np.cumsum(sizes) // _BATCH_BYTES
     ends = [*(np.flatnonzero(np.diff(pieces)) + 1), len(text)]
     yield from zip([0, *ends], ends, strict=False)
 

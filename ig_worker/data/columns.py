@@ -34,6 +34,9 @@ _TEXT_NAMES = (
     "document",
     "description",
 )
+_PAIR_NAMES = tuple(
+    "pair text_pair hypothesis sentence2 sentence_b text2 text_b question2 answer passage context".split()
+)
 _LABEL_NAMES = ("label", "sentiment", "target", "class", "category", "polarity", "stars", "rating", "score", "y")
 _MARKS = ",;\t|"  # that usually separate the cells of CSV
 _INVISIBLE = "\ufeff\u200b"  # a byte order mark, and a blank without width
@@ -52,6 +55,7 @@ _LABELS = (
 )
 
 RAW = ("id", "text", "label", FAULT_COLUMN)  # columns of the batches that readers give
+PAIR = "pair"  # one more behind them, where a row has two texts
 
 
 class ColumnNames(NamedTuple):
@@ -60,6 +64,7 @@ class ColumnNames(NamedTuple):
     text: str
     label: str | None
     id: str | None
+    pair: str | None = None  # of the second texts
 
     def present(self) -> list[str]:
         """The columns to read, each once."""
@@ -106,10 +111,11 @@ class Columns(NamedTuple):
     text: pa.Array
     label: pa.Array | None
     id: pa.Array | None
+    pair: pa.Array | None = None
 
 
 def raw_batch(columns: Columns, first_row: int, made_prefix: str = "") -> pa.RecordBatch:
-    """One batch of `RAW` from a file's columns; the labels stay as they are.
+    """One batch of `RAW`, with second texts also of `PAIR`, from a file's columns; the labels stay as they are.
 
     Args:
         columns: texts as strings or bytes, labels of any scalar type, ids as strings, bytes or integers. Without labels
@@ -120,10 +126,18 @@ def raw_batch(columns: Columns, first_row: int, made_prefix: str = "") -> pa.Rec
     rows = len(columns.text)
     texts, text_faults = strings_from(columns.text, "text")
     ids, id_faults = _ids(columns.id, rows, first_row, made_prefix)
-    faults = text_faults | id_faults
+    pairs, pair_faults = (None, {}) if columns.pair is None else strings_from(columns.pair, PAIR)
+    faults = pair_faults | text_faults | id_faults
     labels = pa.nulls(rows) if columns.label is None else columns.label
     notes = pa.array([faults.get(row) for row in range(rows)], pa.string()) if faults else pa.nulls(rows, pa.string())
-    return pa.RecordBatch.from_arrays([ids, texts, labels, notes], names=list(RAW))
+    return raw_columns([ids, texts, labels, notes], pairs)
+
+
+def raw_columns(columns: Sequence[pa.Array], pairs: pa.Array | None) -> pa.RecordBatch:
+    """Columns of `RAW` as a batch, with second texts behind them where there are any."""
+    if pairs is None:
+        return pa.RecordBatch.from_arrays(list(columns), names=list(RAW))
+    return pa.RecordBatch.from_arrays([*columns, pairs], names=[*RAW, PAIR])
 
 
 def _ids(row_id: pa.Array | None, rows: int, first_row: int, made_prefix: str) -> tuple[pa.Array, FaultLines]:
@@ -180,7 +194,7 @@ def type_in(schema: pa.Schema, name: str) -> pa.DataType:
 def columns_used(names: Sequence[str], wanted: ColumnNames, where: str) -> ColumnNames:
     """What a file calls the wanted columns: by the same name, or by the only one that differs in case or blanks.
 
-    The default label and id columns may be missing.
+    The default label and id columns may be missing; second texts are read where a column of them is named.
 
     Args:
         names: the columns of the file.
@@ -188,10 +202,11 @@ def columns_used(names: Sequence[str], wanted: ColumnNames, where: str) -> Colum
         where: the file, for messages.
 
     Raises:
-        DataError: the text column, or one that is not the default, is missing; or a name is there twice.
+        DataError: the text column, or one that is not the default, is missing; a name is there twice; or both texts
+            are to come from one column.
     """
-    defaults = ColumnNames("", DEFAULT_LABEL_COLUMN, DEFAULT_ID_COLUMN)
-    flags = ("--text-column", "--label-column", "--id-column")
+    defaults = ColumnNames("", DEFAULT_LABEL_COLUMN, DEFAULT_ID_COLUMN, "")
+    flags = ("--text-column", "--label-column", "--id-column", "--pair-column")
     found: list[str | None] = []
     for name, default, flag in zip(wanted, defaults, flags, strict=True):
         alike = [] if not name else [name] if name in names else [n for n in names if plain_name(n) == plain_name(name)]
@@ -203,6 +218,11 @@ def columns_used(names: Sequence[str], wanted: ColumnNames, where: str) -> Colum
         if not alike and (name or flag == "--text-column") and name != default:
             raise _no_column(names, name or "", where, flag)
         found.append(alike[0] if alike else None)
+    if found[-1] is not None and found[-1] == found[0]:
+        raise DataError(
+            f"--pair-column is {shown(wanted.pair)}, which is the column of the first texts, too",
+            expected=f"another column of {where}",
+        )
     return ColumnNames(found[0] or "", *found[1:])
 
 
@@ -214,7 +234,8 @@ def plain_name(name: str) -> str:
 def _no_column(names: Sequence[str], name: str, where: str, flag: str) -> DataError:
     headless = any(len(n) > 40 or n.isdecimal() for n in names)
     header = " (is there a line of column names at its top?)" if headless else ""
-    suggestion = None if headless else suggested(names, name, _TEXT_NAMES if flag == "--text-column" else ())
+    usual = {"--text-column": _TEXT_NAMES, "--pair-column": _PAIR_NAMES}.get(flag, ())
+    suggestion = None if headless else suggested(names, name, usual)
     uncut = len(names) == 1 and any(mark in names[0] for mark in _MARKS)
     if uncut or any(n.startswith(("{", "[", "<")) for n in names):  # the lines of another format
         suggestion = None
@@ -239,16 +260,25 @@ def suggested(names: Sequence[str], wanted: str, usual: Sequence[str] = _LABEL_N
     return plain[(near or inside)[0]] if near or inside else None
 
 
-def check_types(text: pa.DataType, row_id: pa.DataType | None, label: pa.DataType | None, where: str) -> None:
+def check_types(
+    text: pa.DataType,
+    row_id: pa.DataType | None,
+    label: pa.DataType | None,
+    where: str,
+    pair: pa.DataType | None = None,
+) -> None:
     """Raises DataError where no row of a column of these types could be used."""
 
-    text, row_id, label = (
-        kind.value_type if kind is not None and pt.is_dictionary(kind) else kind for kind in (text, row_id, label)
+    text, row_id, label, pair = (
+        kind.value_type if kind is not None and pt.is_dictionary(kind) else kind for kind in (text, row_id, label, pair)
     )
-    if not _is_string(text) and not _is_binary(text):
-        raise DataError(
-            f"the text column of {where} has type {text}", expected="strings", remedy="name another with --text-column"
-        )
+    for name, kind in (("text", text), (PAIR, pair)):
+        if kind is not None and not _is_string(kind) and not _is_binary(kind):
+            raise DataError(
+                f"the {name} column of {where} has type {kind}",
+                expected="strings",
+                remedy=f"name another with --{name}-column",
+            )
     if row_id is not None and not (_is_string(row_id) or _is_binary(row_id) or pt.is_integer(row_id)):
         raise DataError(
             f"the id column of {where} has type {row_id}",

@@ -119,7 +119,7 @@ class _Missing:
 
     def add(self, columns: Columns) -> None:
         """Look at the next batch."""
-        for what, column in (("texts", columns.text), ("ids", columns.id)):
+        for what, column in (("texts", columns.text), ("second texts", columns.pair), ("ids", columns.id)):
             for missing, words in ((True, NOTHING), (False, MAYBE_NOTHING)):
                 found = None if column is None else column.filter(_is_any(column, words))
                 if found:
@@ -141,11 +141,11 @@ def _is_any(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
 
 def _with_nulls(columns: Columns) -> Columns:
     """Null in place of texts and ids that are only a word for nothing; what labels mean is for `labels` to say."""
-    text, row_id = (
+    text, row_id, pair = (
         None if column is None else pc.if_else(_is_any(column, NOTHING), pa.scalar(None, column.type), column)
-        for column in (columns.text, columns.id)
+        for column in (columns.text, columns.id, columns.pair)
     )
-    return Columns(text, columns.label, row_id)
+    return Columns(text, columns.label, row_id, pair)
 
 
 def _dialect(file: DataFile, reading: Reading) -> _Dialect:

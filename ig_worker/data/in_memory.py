@@ -17,16 +17,38 @@ _MISSING = ("NAType", "NaTType")  # pandas' own, known by their names: pandas ta
 _SOME_COLUMNS = 5  # that a message lists
 
 
-def texts_of(given: Any) -> tuple[list[str | None], list[str | None]]:
+def texts_of(given: Any, what: str = "text") -> tuple[list[str | None], list[str | None]]:
     """(texts, faults) of a list, generator, array or column; what is no text is null, and has a fault.
 
     None, NaN and the like are null without a fault. Bytes are read as UTF-8.
 
+    Args:
+        given: a list and so on.
+        what: one of them is, for messages: ``text``, or ``pair`` for a second text.
+
     Raises:
         UsageError: it is nothing that has an order, or several columns.
     """
-    found = [_text(value) for value in values_of(given, "texts")]
+    found = [_text(value, what) for value in values_of(given, f"{what}s")]
     return [text for text, _ in found], [fault for _, fault in found]
+
+
+def pairs_of(given: Any, texts: Any, rows: int) -> tuple[list[str | None], list[str | None]]:
+    """(second texts, faults) of texts; see `texts_of`.
+
+    Args:
+        given: a list, generator, array or column.
+        texts: as they were given; see `label_values`.
+        rows: number of texts.
+
+    Raises:
+        UsageError: it is none of these, or not of these texts.
+    """
+    _check_order(given, texts, "pairs")
+    found = texts_of(given, "pair")
+    if len(found[0]) != rows:
+        raise UsageError(f"there are {len(found[0])} pairs and {rows} texts", expected="a second text for each text")
+    return found
 
 
 def label_values(given: Any, texts: Any, rows: int) -> list[Any] | None:
@@ -42,7 +64,7 @@ def label_values(given: Any, texts: Any, rows: int) -> list[Any] | None:
     """
     if given is None:
         return None
-    _check_order(given, texts)
+    _check_order(given, texts, "labels")
     labels = [None if _is_missing(value) else value for value in values_of(given, "labels")]
     if len(labels) != rows:
         raise UsageError(
@@ -102,7 +124,7 @@ def _from_arrow(given: pa.Array | pa.ChunkedArray) -> list[Any]:
     return values
 
 
-def _text(value: Any) -> tuple[str | None, str | None]:
+def _text(value: Any, what: str) -> tuple[str | None, str | None]:
     """(text, fault) of one value."""
     value = value.as_py() if isinstance(value, pa.Scalar) else value
     if _is_missing(value):
@@ -111,14 +133,14 @@ def _text(value: Any) -> tuple[str | None, str | None]:
         try:
             return value.decode(), None
         except UnicodeDecodeError as error:
-            return None, f"text is not UTF-8 (byte {error.start})"
+            return None, f"{what} is not UTF-8 (byte {error.start})"
     if not isinstance(value, str):
         value = value.item() if isinstance(value, np.generic) else value
-        return None, f"text {shown(value)} is not a string"
+        return None, f"{what} {shown(value)} is not a string"
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        return None, f"text has half a surrogate pair (character {error.start})"
+        return None, f"{what} has half a surrogate pair (character {error.start})"
     return str(value), None  # numpy's strings are of a class of their own
 
 
@@ -137,15 +159,15 @@ def _refuse_table(columns: Iterable[Any], what: str) -> None:
     raise UsageError(f"{what} is a table with the columns {few or 'none'}", expected="one column", remedy=remedy)
 
 
-def _check_order(labels: Any, texts: Any) -> None:
-    """Refuse labels that pandas would put into another order: each would be taken for another text's."""
-    theirs, ours = (getattr(given, "index", None) for given in (labels, texts))
+def _check_order(given: Any, texts: Any, what: str) -> None:
+    """Refuse labels, or others, that pandas would put into another order: each would be taken for another text's."""
+    theirs, ours = (getattr(one, "index", None) for one in (given, texts))
     if not isinstance(theirs, Collection) or not isinstance(ours, Collection) or len(theirs) != len(ours):
         return
     theirs, ours = list(theirs), list(ours)
     if theirs != ours and len(set(ours)) == len(ours) and set(theirs) == set(ours):
         raise UsageError(
-            "the index of labels has another order than that of texts",
-            expected="a label at the place of its text",
-            remedy="give labels.loc[texts.index], or labels.to_numpy() where they are in the right order",
+            f"the index of {what} has another order than that of texts",
+            expected=f"a {what.removesuffix('s')} at the place of its text",
+            remedy=f"give {what}.loc[texts.index], or {what}.to_numpy() where they are in the right order",
         )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ig_worker.data.columns import RAW, ColumnNames, columns_used, made_id, plain_name
+from ig_worker.data.columns import PAIR, ColumnNames, columns_used, made_id, plain_name, raw_columns
 from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile, brief, file_faults
 from ig_worker.data.labels import LabelCounter
@@ -40,6 +40,7 @@ class _Row(NamedTuple):
     text: str | None
     label: str | None  # its spelling
     fault: str | None
+    pair: str | None = None
 
 
 class _Survey:
@@ -53,7 +54,8 @@ class _Survey:
         self.labels: dict[str, LabelCounter] = {}  # of each key that may be the labels'
         self.label_types: dict[str, set[str]] = {}  # the same as for texts
         self._counter = reading.counter
-        self._text, self._label, self._id = (plain_name(name) if name else None for name in reading.columns)
+        named = (plain_name(name) if name else None for name in reading.columns)
+        self._text, self._label, self._id, self._pair = named
 
     def add(self, record: dict[str, Any]) -> None:
         """Look at the next row; a line without one has no keys."""
@@ -80,9 +82,9 @@ class _Survey:
     def _enter(self, name: str) -> None:
         plain = plain_name(name)
         # One odd row may have many keys; those that are asked for are always looked for.
-        if len(self.keys) < _MAX_KEYS or plain in (self._text, self._label, self._id):
+        if len(self.keys) < _MAX_KEYS or plain in (self._text, self._label, self._id, self._pair):
             self.keys[name] = None
-        if plain == self._text:
+        if plain in (self._text, self._pair):
             self.text_types[name] = set()
         if plain == self._label:
             self.labels[name] = self._counter.behind(self.count)
@@ -107,13 +109,14 @@ def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
     constants = {name: value for name, value in reading.constants.items() if name not in found.keys}
     names = [*found.keys, *constants]
     used = columns_used(names, reading.columns, file.name) if found.count else reading.columns
-    types = found.text_types.get(used.text, set())
-    if types and "str" not in types:
-        raise DataError(
-            f"the text column of {file.name} holds {', '.join(sorted(types))}",
-            expected="strings",
-            remedy="name another with --text-column",
-        )
+    for what, name in (("text", used.text), (PAIR, used.pair)):
+        types = found.text_types.get(name or "", set())
+        if types and "str" not in types:
+            raise DataError(
+                f"the {what} column of {file.name} holds {', '.join(sorted(types))}",
+                expected="strings",
+                remedy=f"name another with --{what}-column",
+            )
     _refuse_labels(file, used.label, found)
     if used.label in found.labels:
         reading.counter.absorb(found.labels[used.label])
@@ -164,8 +167,9 @@ def row_from(
     record = {**record, **constants} if constants else record
     label, label_fault = _label(_value(record, used.label)) if used.label else (None, None)
     text, text_fault = _string(_value(record, used.text), "text")
+    pair, pair_fault = _string(_value(record, used.pair), PAIR) if used.pair else (None, None)
     row_id, id_fault = _id(_value(record, used.id)) if used.id else (made_prefix + made_id(position), None)
-    return _Row(row_id, text, label, id_fault or text_fault or label_fault)
+    return _Row(row_id, text, label, id_fault or text_fault or pair_fault or label_fault, pair)
 
 
 def _value(record: dict[str, Any], name: str) -> Any:
@@ -241,15 +245,15 @@ def _batches(file: DataFile, reading: Reading, used: ColumnNames, constants: Con
         rows.append(unreadable if record is None else row_from(record, used, position, prefix, constants))
         size += len(line)
         if len(rows) == _BATCH_ROWS or size >= _BATCH_BYTES:
-            yield _batch(rows)
+            yield _batch(rows, used)
             rows, size = [], 0
     if rows:
-        yield _batch(rows)
+        yield _batch(rows, used)
 
 
-def _batch(rows: list[_Row]) -> pa.RecordBatch:
-    ids, texts, labels, faults = (pa.array(column, pa.string()) for column in zip(*rows, strict=True))
-    return pa.RecordBatch.from_arrays([ids, texts, labels, faults], names=list(RAW))
+def _batch(rows: list[_Row], used: ColumnNames) -> pa.RecordBatch:
+    *columns, pairs = (pa.array(column, pa.string()) for column in zip(*rows, strict=True))
+    return raw_columns(columns, pairs if used.pair else None)
 
 
 def _lines(file: DataFile, reading: Reading) -> Iterator[tuple[int, bytes]]:

@@ -163,7 +163,7 @@ def _reading(spec: DataSpec, place: Place, counter: LabelCounter) -> Reading:
                 f"--{name} is {value!r}, which {', '.join(sorted(kinds))} files do not have", remedy="leave it out"
             )
     return Reading(
-        ColumnNames(spec.text_column, spec.label_column or None, spec.id_column or None),
+        ColumnNames(spec.text_column, spec.label_column or None, spec.id_column or None, spec.pair_column or None),
         counter,
         find_encoding(spec.encoding),
         spec.encoding is None,
@@ -212,6 +212,8 @@ def _settings(place: Place, parts: list[Rows], wanted: ColumnNames) -> dict[str,
         "label_column": wanted.label or "",
         "id_column": wanted.id or "",
     }
+    if wanted.pair:  # else it is what it was when every row had one text
+        found["pair_column"] = wanted.pair
     each = [_own_settings(part, rows, wanted, place.one) for part, rows in zip(place.parts, parts, strict=True)]
     if len(each) == 1 and place.one:
         return found | each[0]
@@ -220,7 +222,8 @@ def _settings(place: Place, parts: list[Rows], wanted: ColumnNames) -> dict[str,
 
 def _own_settings(part: Part, rows: Rows, wanted: ColumnNames, one: bool) -> dict[str, object]:
     found: dict[str, object] = dict(rows.settings)
-    for key, name, other in zip(("text_column", "label_column", "id_column"), wanted, rows.used, strict=True):
+    keys = ("text_column", "label_column", "id_column", "pair_column")
+    for key, name, other in zip(keys, wanted, rows.used, strict=True):
         if other is not None and other != name:
             found[key] = other
         if other in part.constants and other is not None:

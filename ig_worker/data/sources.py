@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from ig_worker.data import imdb
+from ig_worker.data.columns import PAIR
 from ig_worker.data.demo import demo_rows
-from ig_worker.data.faults import DOCUMENTS, FAULT_COLUMN, shown
+from ig_worker.data.faults import FAULT_COLUMN, documents, shown
 from ig_worker.data.files import DataFile, file_faults, find_file, printable, suffixes_of, without_query
 from ig_worker.data.label_map import read_label_map
 from ig_worker.data.labels import LabelCounter, Labelling, number_labels, numbered
@@ -42,6 +43,7 @@ class DataSpec:
     text_column: str = "text"
     label_column: str = "label"  # "" for no labels
     id_column: str = "id"
+    pair_column: str | None = None  # of second texts; None or "" where each row has one text
     imdb_decode: str = "full"  # "2021", "2022" or "full"
     word_index: str | None = None  # path or URI; by default imdb_word_index.json beside the .npz
     label_map: str | None = None  # what labels mean; see `label_map`
@@ -56,19 +58,23 @@ class Documents:
     name: str  # for people, such as "imdb.npz (test split)"
     digest: str  # sha256 hex of all that determines the rows
     content: str = field(default="", kw_only=True)  # sha256 hex of the files' bytes, however they are read
-    batches: Callable[[], Iterator[pa.RecordBatch]]  # batches of `faults.DOCUMENTS`, a few thousand rows at most
+    batches: Callable[[], Iterator[pa.RecordBatch]]  # batches of `faults.documents`, a few thousand rows at most
     class_names: tuple[str, ...] = ()  # by class number, where the model or the data set names them
     rows: int = 0  # rows that `batches` yields in all
     labels: Labelling = field(default_factory=Labelling)  # of these rows: what each means, and how often it occurs
     splits: tuple[str, ...] = ()  # that the data set has, where it has any
     notes: tuple[str, ...] = ()  # what was assumed, for people
 
-    def first(self, count: int) -> list[tuple[str | None, int | None]]:
-        """(text or None, class number or None) of at most the first `count` rows."""
+    def first(self, count: int) -> list[tuple[str | None, str | None, int | None]]:
+        """(text, second text, class number) of at most the first `count` rows, each None where there is none."""
         left, rows = count, []
         for batch in self.batches():
             head = batch.slice(0, left)
-            rows += list(zip(head.column("text").to_pylist(), head.column("label").to_pylist(), strict=True))
+            found = [
+                head.column(name).to_pylist() if name in head.schema.names else [None] * head.num_rows
+                for name in ("text", PAIR, "label")
+            ]
+            rows += list(zip(*found, strict=True))
             left -= head.num_rows
             if not left:
                 break
@@ -152,7 +158,8 @@ def _open(spec: DataSpec, counter: LabelCounter) -> _Source:
         return _Source(
             found.name, found.rows, found.content, found.settings, found.rows.class_names, found.splits, found.notes
         )
-    for name, value in (("encoding", spec.encoding), ("delimiter", spec.delimiter)):
+    only_of_files = {"encoding": spec.encoding, "delimiter": spec.delimiter, "pair-column": spec.pair_column or None}
+    for name, value in only_of_files.items():
         if value is not None:
             raise DataError(f"--{name} is {value!r}, which {printable(alone)} does not have", remedy="leave it out")
     return _demo(spec, counter) if alone == "demo" else _archive_of(spec, alone, counter)
@@ -226,14 +233,14 @@ def _digest(source: _Source, first: int, end: int, labels: Labelling) -> str:
 
 
 def _numbered(batches: Iterator[pa.RecordBatch], labels: Labelling) -> Iterator[pa.RecordBatch]:
-    """Batches of `DOCUMENTS`: with class numbers in place of labels."""
+    """Batches of `faults.documents`: with class numbers in place of labels."""
     for batch in batches:
-        ids, texts, raw, notes = batch.columns
+        ids, texts, raw, notes, *pairs = batch.columns
         found, faults = numbered(raw, labels.numbers)
         if faults:  # of the file's values only: what could not be read at all has been noted before
             told = notes.to_pylist()
             notes = pa.array([told[row] or faults.get(row) for row in range(len(told))], pa.string())
-        yield pa.RecordBatch.from_arrays([ids, texts, found, notes], schema=DOCUMENTS)
+        yield pa.RecordBatch.from_arrays([ids, texts, *pairs, found, notes], schema=documents(bool(pairs)))
 
 
 def _window(source: _Source, first: int, end: int) -> Iterator[pa.RecordBatch]:
@@ -269,8 +276,10 @@ def _check_first_rows(source: _Source, encoding: str | None) -> None:
     """Raise DataError where no text, or no id, of the first rows can be read: then another column is meant."""
     batch = next(iter(source.rows.batches()), None)
     notes = [] if batch is None or batch.num_rows < 2 else batch.column(FAULT_COLUMN).to_pylist()
+    in_utf8 = ", or another encoding with --encoding" if encoding else ", or write it in UTF-8"
     for what, expected, remedy in (
-        ("text", "texts in UTF-8", ", or another encoding with --encoding" if encoding else ", or write it in UTF-8"),
+        ("text", "texts in UTF-8", in_utf8),
+        (PAIR, "texts in UTF-8", in_utf8),
         ("id", "strings or integers", ", or make ids with --id-column ''"),
     ):
         faults = [note for note in notes if note and note.startswith(f"{what} ")]

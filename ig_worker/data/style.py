@@ -27,6 +27,16 @@ def plain_text(text: str) -> str:
     return _BLANKED.sub(" ", _DELETED.sub("", text.lower()))
 
 
+def refuse_plain_pairs(style: str) -> None:
+    """Raise UsageError where rows of two texts are to be read in a style that knows of one."""
+    if style == "plain":
+        raise UsageError(
+            "--text-style is 'plain', which puts nothing between two texts",
+            expected="bert, for rows of two texts",
+            remedy="leave --text-style or --pair-column out",
+        )
+
+
 def apply_style(text: str, style: str) -> str:
     """`text` as `style` (one of `STYLES`) hands it to the tokenizer.
 

@@ -78,10 +78,15 @@ def require_agreement(keras_model: Any, weights: Weights, shape: NetworkShape) -
     ids = np.random.default_rng(0).integers(0, shape.vocabulary, (2, length), np.int32)
     mask = np.ones_like(ids)
     mask[1, max(length // 2, 1) :] = 0
-    text = ModelInput.single(ids, mask, counting_of(shape))
+    types = np.zeros_like(ids)
+    # As in the second of two texts; a head on all positions reads one text alone.
+    types[:, length // 2 :] = shape.types > 1 and shape.head is None
+    text = ModelInput.single(ids, mask, counting_of(shape), types)
     with products("float32"):
         # transformers' TensorFlow RoBERTa takes 1 for the padding id, whatever config.json says; PyTorch's does not.
         further = {"position_ids": tf.constant(text.positions)} if shape.unused_positions and shape.padding != 1 else {}
+        if types.any():
+            further["token_type_ids"] = tf.constant(types)
         theirs = keras_model(input_ids=tf.constant(ids), attention_mask=tf.constant(mask), **further).logits.numpy()
         halves = network.split(weights, shape, depth=0)
         h = halves.below(ModelInput(*map(tf.constant, text)))

@@ -30,16 +30,19 @@ class ModelInput(NamedTuple):
         return cls(*[value] * len(cls._fields))
 
     @classmethod
-    def single(cls, ids: Int32, mask: Int32 | None = None, counting: Counting | None = None) -> ModelInput:
-        """One text, without another: its token types are 0.
+    def single(
+        cls, ids: Int32, mask: Int32 | None = None, counting: Counting | None = None, types: Int32 | None = None
+    ) -> ModelInput:
+        """One text, or two in one row.
 
         Args:
             ids: of tokens, int32 [..., tokens].
             mask: 1 where attended to, of the same shape; None: everywhere.
             counting: gives positions; None: from 0.
+            types: of tokens, of the same shape; None: 0, as of one text.
         """
         mask = np.ones_like(ids) if mask is None else mask
-        return cls(ids, mask, np.zeros_like(ids), (counting or from_zero)(ids))
+        return cls(ids, mask, np.zeros_like(ids) if types is None else types, (counting or from_zero)(ids))
 
 
 def from_zero(ids: Int32) -> Int32:

@@ -78,6 +78,21 @@ def refuse_other_tokens(directory: str, tokenizer: Any) -> None:
         )
 
 
+def refuse_token_types(most: int, rows: int) -> None:
+    """Raise ModelError where a tokenizer gives pairs a token type for which the network has no embedding.
+
+    Args:
+        most: the highest type that it gives.
+        rows: of the network's table of types; 0: it has none, and reads no types.
+    """
+    if rows and most >= rows:
+        raise ModelError(
+            f"the model's tokenizer gives the second of two texts token type {most}, and the network has {rows}",
+            expected=f"types below {rows} (type_vocab_size)",
+            remedy="give model and tokenizer of one kind, or leave --pair-column out",
+        )
+
+
 def _read(directory: Path) -> Any:
     transformers = quiet_transformers()
     path = directory / "tokenizer_config.json"

@@ -1,10 +1,11 @@
-"""Text to token ids, in the two text styles."""
+"""Text to token ids, in the two text styles, and pairs of texts."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.data.style import apply_style
-from ig_worker.errors import ModelError
+from ig_worker.data.style import apply_style, refuse_plain_pairs
+from ig_worker.errors import ModelError, UsageError
 from ig_worker.models.inputs import Counting, ModelInput, from_zero
+from ig_worker.models.pairs import PairTemplate, Part, longest_first
 from ig_worker.models.pieces import PieceReader
 from ig_worker.models.read_tokenizer import read_tokenizer, refuse_other_tokens
 from ig_worker.models.vocabulary import declare_special_tokens, notation_of, unknown_words
@@ -25,12 +27,13 @@ _TEXTS_AT_ONCE = 64  # long texts make many overflowing pieces: bound what is he
 
 @dataclass(frozen=True)
 class Tokens:
-    """One tokenized text. All arrays are int32 [tokens]."""
+    """One tokenized text, or two as one input. All arrays are int32 [tokens]."""
 
     inputs: ModelInput  # its mask is 0 for the padding that style `plain` keeps
-    word_ids: npt.NDArray[np.int32]  # number of the word in the text, -1 for special tokens
+    word_ids: npt.NDArray[np.int32]  # number of the word in the row, -1 for special tokens
     tokens: list[str]
     truncated: bool
+    segments: npt.NDArray[np.int32]  # 0 for tokens of the first text, 1 of the second, -1 for special tokens
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,19 @@ class TextEncoder:
         self._room = max_length - len(self._before.ids) - len(self._after.ids)  # tokens of the text itself
         self._cache = WordCache(tokenizer) if places and self._room > 0 and cuts_at_words(tokenizer) else None
 
-    def encode(self, texts: Sequence[str]) -> list[Tokens]:
-        """Tokenize texts; the order is kept."""
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Tokens]:
+        """Tokenize texts, or each with the second one that `pairs` has for it; the order is kept.
+
+        Pairs are cut as by transformers' ``truncation="longest_first"``.
+
+        Raises:
+            UsageError: there are pairs, and style or length have no room for them.
+            ModelError: there are pairs, and the tokenizer makes none.
+        """
         encoded: list[Tokens] = []
         with self._lock:
+            if pairs is not None:
+                return self._encode_pairs(texts, pairs)
             for start in range(0, len(texts), _TEXTS_AT_ONCE):
                 part = [apply_style(text, self.style) for text in texts[start : start + _TEXTS_AT_ONCE]]
                 encoded += self._encode(part) if self._cache is None else self._quickly(part, self._cache)
@@ -122,19 +134,27 @@ class TextEncoder:
             word_ids=word_ids,
             tokens=[*before.tokens, *map(cache.names.__getitem__, ids), *after.tokens, *pads[1]],
             truncated=truncated,
+            segments=_of_one_text(word_ids),
         )
 
     def _input(self, ids: Sequence[int], mask: npt.NDArray[np.int32]) -> ModelInput:
         return ModelInput.single(np.array(ids, np.int32), mask, self.counting)
 
-    def survey(self, texts: Sequence[str]) -> Survey:
-        """How long texts are, and which of their words are unknown."""
+    def survey(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Survey:
+        """How long texts are, or both texts of pairs together, and which of their words are unknown."""
+        if pairs is not None:
+            first, second = self._surveyed(texts, special=False), self._surveyed(pairs, special=False)
+            lengths = first.lengths + second.lengths + self.pair_template.special
+            return Survey(lengths, first.tokens + second.tokens, first.unknown + second.unknown)
+        return self._surveyed(texts, special=self.style != "plain")
+
+    def _surveyed(self, texts: Sequence[str], special: bool) -> Survey:
         lengths: list[int] = []
         total = 0
         words: list[str] = []
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             styled = [apply_style(text, self.style) for text in texts[start : start + _TEXTS_AT_ONCE]]
-            encodings = self.tokenizer(styled, add_special_tokens=self.style != "plain").encodings
+            encodings = self.tokenizer(styled, add_special_tokens=special).encodings
             lengths += map(len, encodings)
             tokens, unknown = unknown_words(self.tokenizer, styled, encodings)
             total, words = total + tokens, words + unknown
@@ -163,7 +183,88 @@ class TextEncoder:
             word_ids=np.array(words, np.int32),
             tokens=tokens,
             truncated=bool(encoding.overflowing),
+            segments=_of_one_text(np.array(words, np.int32)),
         )
+
+    @cached_property
+    def pair_template(self) -> PairTemplate:
+        """What the tokenizer makes of pairs.
+
+        Raises:
+            UsageError: style or length have no room for them.
+            ModelError: the tokenizer makes none.
+        """
+        refuse_plain_pairs(self.style)
+        template = PairTemplate.of(self.tokenizer)
+        if self.max_length < template.special + 2:
+            raise UsageError(
+                f"--max-length is {self.max_length}, and a pair has {template.special} special tokens",
+                expected=f"at least {template.special + 2}, or no --pair-column",
+            )
+        return template
+
+    def _encode_pairs(self, texts: Sequence[str], pairs: Sequence[str]) -> list[Tokens]:
+        template = self.pair_template
+        room = self.max_length - template.special
+        encoded = []
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            part = slice(start, start + _TEXTS_AT_ONCE)
+            both = self._by_itself(texts[part], room), self._by_itself(pairs[part], room)
+            for first, second in zip(*both, strict=True):
+                kept = longest_first(first.length, second.length, room)
+                parts = first.cut(kept[0]), second.cut(kept[1])
+                ids, tokens, words, segments = template.joined(*parts)
+                inputs = ModelInput.single(ids, None, self.counting, template.types_of(*kept))
+                truncated = kept != (first.length, second.length)
+                encoded.append(Tokens(inputs, words, tokens, truncated, segments))
+        return encoded
+
+    def _by_itself(self, texts: Sequence[str], room: int) -> list[_Uncut]:
+        """Texts without special tokens, of which no more than `room` tokens are asked for."""
+        cache, quick = self._cache, {}
+        if cache is not None:
+            split = {place: words for place, text in enumerate(texts) if (words := cache.split(text)) is not None}
+            cache.learn(split.values())
+            quick = {place: self._uncut_quickly(words, cache) for place, words in split.items()}
+        rest = [text for place, text in enumerate(texts) if place not in quick]
+        if not rest:
+            return [quick[place] for place in range(len(texts))]
+        batch = self.tokenizer(rest, add_special_tokens=False, truncation=True, max_length=room)
+        others = iter([self._uncut(text, encoding) for text, encoding in zip(rest, batch.encodings, strict=True)])
+        return [quick[place] if place in quick else next(others) for place in range(len(texts))]
+
+    def _uncut_quickly(self, words: list[str], cache: WordCache) -> _Uncut:
+        pieces = cache.pieces(words)
+        ids = list(chain.from_iterable(pieces))
+        numbers = list(chain.from_iterable([word] * len(piece) for word, piece in enumerate(pieces)))
+        return _Uncut(len(ids), lambda n: Part(ids[:n], [cache.names[i] for i in ids[:n]], numbers[:n]))
+
+    def _uncut(self, text: str, encoding: Any) -> _Uncut:
+        def cut(n: int) -> Part:
+            # A tokenizer may cut texts at their beginning.
+            last = len(encoding.ids) - n if self.tokenizer.truncation_side == "left" else 0
+            kept = slice(last, last + n)
+            ids = encoding.ids[kept]
+            if self._reader is None:
+                words = encoding.word_ids[kept]
+                return Part(ids, encoding.tokens[kept], [word - words[0] for word in words])
+            none_added = [0] * n
+            return Part(ids, *self._reader.read(text, ids, encoding.tokens[kept], encoding.offsets[kept], none_added))
+
+        return _Uncut(len(encoding) + sum(map(len, encoding.overflowing)), cut)
+
+
+@dataclass(frozen=True)
+class _Uncut:
+    """One of two texts before it is cut."""
+
+    length: int  # tokens in all
+    cut: Callable[[int], Part]  # so many of them
+
+
+def _of_one_text(word_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """The segments of a text that stands alone."""
+    return np.where(word_ids < 0, np.int32(-1), np.int32(0))
 
 
 def load_tokenizer(directory: str, vocabulary: int) -> Any:

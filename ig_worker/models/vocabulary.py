@@ -26,8 +26,8 @@ def declare_special_tokens(tokenizer: Any) -> list[str]:
     """Tell a fast tokenizer which tokens it treats specially, where its settings do not say so.
 
     Special are the tokens that are declared, those that were added to the vocabulary as special, and those that the
-    tokenizer itself puts around a text: it is asked for its encoding of an empty text and of a short one. A tokenizer
-    of which only tokenizer.json is left declares none of them, and adds them all the same.
+    tokenizer itself puts around a text or between two: it is asked for its encoding of an empty text, of a short one
+    and of two. A tokenizer of which only tokenizer.json is left declares none of them, and adds them all the same.
 
     Args:
         tokenizer: gets what was found, among its ``additional_special_tokens`` or under its own name (``pad_token``).
@@ -37,8 +37,8 @@ def declare_special_tokens(tokenizer: Any) -> list[str]:
     """
     declared = set(tokenizer.all_special_tokens)
     found = dict.fromkeys(str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
-    for text in ("", _A_TEXT):
-        encoding = tokenizer(text).encodings[0]
+    for texts in (("",), (_A_TEXT,), (_A_TEXT, _A_TEXT)):
+        encoding = tokenizer(*texts).encodings[0]
         found |= dict.fromkeys(
             token for token, special in zip(encoding.tokens, encoding.special_tokens_mask, strict=True) if special
         )

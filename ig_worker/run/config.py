@@ -12,7 +12,7 @@ from typing import Any
 from ig_worker.data.faults import DEFAULT_MAX_TEXT_BYTES
 from ig_worker.data.imdb import DECODES
 from ig_worker.data.sources import DataSpec
-from ig_worker.data.style import STYLES
+from ig_worker.data.style import STYLES, refuse_plain_pairs
 from ig_worker.errors import UsageError
 from ig_worker.explain.baselines import BASELINES
 from ig_worker.explain.methods import ADAPTIVE, AUTO, ENGINES, METHODS, UNSHARED, check_method
@@ -60,6 +60,12 @@ class DataConfig:
     limit: int | None = setting(None, "at most this many rows", "everyday", kind=int)
     offset: int = setting(0, "skip this many rows first", "data")
     text_column: str = setting("text", "column of the texts", "data")
+    pair_column: str | None = setting(
+        None,
+        "column of the second texts, where each row has two (premise and hypothesis, question and answer)",
+        "data",
+        kind=str,
+    )
     label_column: str = setting("label", "column of the labels; may be missing; '' reads none", "data")
     id_column: str = setting("id", "column of the ids; made from the row numbers where missing", "data")
     imdb_decode: str = setting("full", "how IMDB's word ranks become text", "data", choices=DECODES)
@@ -173,6 +179,8 @@ class ExplainConfig(DataConfig):
     def check(self) -> None:
         super().check()
         _at_least("max_length", self.max_length, 3)
+        if self.pair_column:
+            refuse_plain_pairs(self.text_style)
         _at_least("length_multiple", self.length_multiple, 1)
         _at_least("batch_tokens", self.batch_tokens, 0)
         _at_least("lanes", self.lanes, 0)

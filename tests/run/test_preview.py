@@ -38,8 +38,7 @@ def made(**changes: Any) -> Preview:
         rows=1000,
         labels="0 negative: 400, 1 positive: 600",
         first_tokens=(("[CLS]", "good", "[SEP]"),),
-        before=("[CLS]",),
-        behind=("[SEP]",),
+        around=(("[CLS]",), ("[SEP]",)),
         special=("[CLS]", "[SEP]", "[PAD]", "[UNK]"),
         baseline="[PAD]",
         lengths=LENGTHS,
@@ -73,7 +72,7 @@ def test_a_preview_says_what_was_understood() -> None:
     ("changes", "name", "said"),
     [
         ({"labels": ""}, "labels", "none"),
-        ({"before": (), "behind": (), "special": ("[PAD]",)}, "special", "none around a text; also [PAD]"),
+        ({"around": ((), ()), "special": ("[PAD]",)}, "special", "none around a text; also [PAD]"),
         ({"baseline": ""}, "method", "from zeros in place of all token numbers to the text"),
         ({"shape": replace(BASE, logits=1)}, "classes", "0 negative, 1 positive, by one sigmoid"),
         ({"lengths": np.zeros(0, np.int64), "tokens": 0, "unknown": 0}, "lengths", "no text"),
@@ -165,7 +164,7 @@ def test_a_sample_is_the_first_rows_that_have_a_text_and_ends_where_they_are_lon
     texts = ["", "one", None, "  ", "two", *["x" * 300_000] * 20]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     rows, looked_at = sample(open_documents(DataSpec(str(tmp_path / "rows.jsonl"))))
-    assert [text[:3] for text, _ in rows] == ["one", "two", *["xxx"] * 7]
+    assert [text[:3] for text, _, _ in rows] == ["one", "two", *["xxx"] * 7]
     assert looked_at == 12
 
 

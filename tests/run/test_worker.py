@@ -51,7 +51,13 @@ def rows(*first_ids: int) -> list[Row]:
     made = []
     for position, id in enumerate(first_ids):
         ids = np.array([id, 5], np.int32)
-        tokens = Tokens(ModelInput.single(ids, np.ones(2, np.int32)), np.zeros(2, np.int32), ["a", "b"], False)
+        tokens = Tokens(
+            ModelInput.single(ids, np.ones(2, np.int32)),
+            np.zeros(2, np.int32),
+            ["a", "b"],
+            False,
+            np.zeros(2, np.int32),
+        )
         made.append(Row(position, f"row-{position}", 0, tokens, expand(tokens.inputs, ids, Target())))
     return made
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ig_worker.insight.format import signed
 from ig_worker.insight.heat.colour import levels
 from ig_worker.models.words import inner_text
 
+TEXTS = ("first text", "second text")  # of a pair, for people
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…")
 _NO_SPACE_AFTER = frozenset("([{")
 _APOSTROPHES = frozenset("'’")
@@ -33,18 +34,52 @@ class Word:
 
     pieces: tuple[Piece, ...]
     space: bool
+    begins: str = ""  # the text of a pair that begins with it, for people; of rows with one text, always ""
 
 
-def words(tokens: Sequence[str], word_ids: Sequence[int], attributions: Sequence[float]) -> list[Word]:
-    """The tokens of one review as words: pieces with one word id belong together, special tokens (-1) stand alone."""
+def words(
+    tokens: Sequence[str],
+    word_ids: Sequence[int],
+    attributions: Sequence[float],
+    second: int | None = None,
+) -> list[Word]:
+    """The tokens of one review as words: pieces with one word id belong together, special tokens (-1) stand alone.
+
+    Args:
+        tokens: [tokens].
+        word_ids: [tokens].
+        attributions: [tokens].
+        second: the word with which the second of two texts begins, as `second_text` gives it; None: there is one text.
+    """
     shades = levels(attributions).tolist()
-    grouped = list(_grouped(list(zip(tokens, word_ids, attributions, shades, strict=True))))
+    rows = list(zip(tokens, word_ids, attributions, shades, strict=True))
+    if second is None:
+        return _spaced(rows)
+    place = list(word_ids).index(second)
+    parts = zip((_spaced(rows[:place]), _spaced(rows[place:])), TEXTS, strict=True)
+    return [replace(word, begins="" if i else name) for part, name in parts for i, word in enumerate(part)]
+
+
+def second_text(word_ids: Sequence[int], segments: Sequence[int] | None) -> int | None:
+    """Number of the word with which the second of two texts begins; None where there is no word of it.
+
+    Args:
+        word_ids: [tokens].
+        segments: [tokens], 0 for those of the first text, 1 of the second, -1 special; None: rows have one text.
+    """
+    return next((word for word, text in zip(word_ids, segments or [], strict=bool(segments)) if text == 1), None)
+
+
+def _spaced(rows: list[_Row]) -> list[Word]:
+    grouped = list(_grouped(rows))
     texts = ["".join(piece.text for piece in pieces) for pieces in grouped]
     return [Word(pieces, _space_before(texts, i)) for i, pieces in enumerate(grouped)]
 
 
 def joined(
-    tokens: Sequence[str], word_ids: Sequence[int], attributions: Sequence[float]
+    tokens: Sequence[str],
+    word_ids: Sequence[int],
+    attributions: Sequence[float],
 ) -> tuple[list[str], list[int], list[float]]:
     """Word pieces joined into words, their attributions summed; special tokens stay as they are."""
     names: list[str] = []

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from ig_worker import schema
-from ig_worker.data.faults import DOCUMENTS, FaultFinder, RowFaults, shown
-from ig_worker.data.in_memory import label_values, texts_of
+from ig_worker.data.faults import FaultFinder, RowFaults, documents, shown
+from ig_worker.data.in_memory import label_values, pairs_of, texts_of
 from ig_worker.data.label_map import LabelMap, read_label_map
 from ig_worker.data.labels import class_numbers
 from ig_worker.errors import UsageError, did_you_mean
@@ -29,7 +29,8 @@ from ig_worker.run.steps.preflight import check_model
 
 log = logging.getLogger(__name__)
 
-_KNOWN = {field.name: field for field in fields(ExplainConfig) if field.name not in ("dataset", "model")}
+_GIVEN = ("dataset", "model", "pair_column")  # what arguments of their own say
+_KNOWN = {field.name: field for field in fields(ExplainConfig) if field.name not in _GIVEN}
 _KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
 
 
@@ -42,7 +43,7 @@ class TextExplanations(Sequence[TextExplanation]):
     """
 
     def __init__(self, explained: Explained, faults: RowFaults, worker: ChunkWorker, config: ExplainConfig) -> None:
-        self.table: pa.Table = attributions_table(explained, worker.hidden)
+        self.table: pa.Table = attributions_table(explained, worker.hidden, bool(config.pair_column))
         self.failures = {position: fault.detail for position, fault in sorted(faults.items())}
         self.labels = worker.classifier.shape.labels
         self._explained = explained
@@ -88,13 +89,17 @@ class TextExplanations(Sequence[TextExplanation]):
         return "".join(explanation.html() for explanation in self) + failed
 
 
-def explain_texts(texts: Any, *, model: str | PathLike[str], labels: Any = None, **config: Any) -> TextExplanations:
+def explain_texts(
+    texts: Any, *, model: str | PathLike[str], pairs: Any = None, labels: Any = None, **config: Any
+) -> TextExplanations:
     """Explain texts in this process.
 
     Args:
         texts: what to explain: a list, a generator, an array, or a column of a frame. What is no text in there is no
             error, but has its reason in the result's `failures`.
         model: a model directory or hub name.
+        pairs: the second text of each, given as texts are, for a model that reads two: of premise and hypothesis,
+            question and answer, query and passage. None: there are none.
         labels: the true classes, for ``target="label"``, as texts are given: numbers or names, None where one is
             unknown.
         config: settings of `jobs.explain`, such as ``n_steps=50`` or ``layer="block:0"``; `label_map` may be a dict.
@@ -104,9 +109,15 @@ def explain_texts(texts: Any, *, model: str | PathLike[str], labels: Any = None,
         ModelError: a model that cannot be loaded.
     """
     found, lines = texts_of(texts)
+    second: dict[str, Any] = {}
+    if pairs is not None:
+        second["pair"], faults = pairs_of(pairs, texts, len(found))
+        lines = [line or fault for line, fault in zip(lines, faults, strict=True)]
     theirs = label_values(labels, texts, len(found))
     label_map = _label_map(config.pop("label_map", None))
-    settings = ExplainConfig(dataset="texts", model=_place(model), **_settings(config))
+    settings = ExplainConfig(
+        dataset="texts", model=_place(model), pair_column=next(iter(second), None), **_settings(config)
+    )
     settings.check()
     files = find_model(settings.model, settings.revision, outputs=settings.outputs)
     check_model(settings, files)
@@ -115,11 +126,11 @@ def explain_texts(texts: Any, *, model: str | PathLike[str], labels: Any = None,
     )
     files.tell_notes()
     worker = _worker(settings, files)
-    columns = {"id": [str(i) for i in range(len(found))], "text": found, "label": classes, "fault": lines}
-    table = pa.Table.from_pydict(columns, schema=DOCUMENTS)
+    columns = {"id": [str(i) for i in range(len(found))], "text": found, "label": classes, "fault": lines, **second}
+    table = pa.Table.from_pydict(columns, schema=documents(bool(second)))
     unfit = FaultFinder(settings.max_text_bytes).check(table)
-    explained, faults, _ = worker.explain_table(table.select(schema.INPUT.names), unfit)
-    return TextExplanations(explained, faults, worker, settings)
+    explained, failed, _ = worker.explain_table(table.select(schema.inputs(bool(second)).names), unfit)
+    return TextExplanations(explained, failed, worker, settings)
 
 
 def _place(model: Any) -> str:

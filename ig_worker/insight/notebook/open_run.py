@@ -24,6 +24,7 @@ from ig_worker.run.store.run_store import RunStore
 
 _SHOWN = 5  # texts in a notebook
 _CHUNKS = 2  # that are kept in memory
+_SHOWN_COLUMNS = schema.attributions(pairs=True).names  # so far as a run has them
 
 
 class RunTables(Mapping[str, pa.Table]):
@@ -78,7 +79,7 @@ class Run:
             self._store.manifest.existing(),
             RunTables(self._store),
         )
-        self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.results.read(index, schema.ATTRIBUTIONS.names))
+        self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.results.read(index, _SHOWN_COLUMNS))
         self._bounds = lru_cache(None)(self._store.results.id_bounds)
 
     @cached_property
@@ -130,7 +131,7 @@ class Run:
         raise KeyError(f"{self.place} has explained no row with the id {id!r}")
 
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows; `columns` are some of `schema.ATTRIBUTIONS`, or all of them.
+        """All rows; `columns` are some of `schema.attributions`, or all of them.
 
         Raises:
             UsageError: there is no such column.

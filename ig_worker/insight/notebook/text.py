@@ -7,12 +7,13 @@ from html import escape
 from typing import Any
 
 from ig_worker.insight.heat.colour import PALETTES, swatches
-from ig_worker.insight.heat.pieces import Piece, joined, words
+from ig_worker.insight.heat.pieces import Piece, joined, second_text, words
+from ig_worker.schema import SEGMENTS
 
 
 @dataclass(frozen=True)
 class TextExplanation:
-    """One explained text: a row of `schema.ATTRIBUTIONS` that shows itself as a coloured line in a notebook."""
+    """One explained text: a row of `schema.attributions` that shows itself as a coloured line in a notebook."""
 
     row: dict[str, Any]
     labels: tuple[str, ...]  # class names
@@ -32,12 +33,14 @@ class TextExplanation:
             palette: one of `colour.PALETTES`.
         """
         tokens, word_ids, attributions = self.row["tokens"], self.row["word_ids"], self.row["attributions"]
+        second = second_text(word_ids, self.row.get(SEGMENTS))
         if by_word:
             tokens, word_ids, attributions = joined(tokens, word_ids, attributions)
         shades = swatches(palette or self.palette)
         line = "".join(
-            (" " if word.space else "") + "".join(_mark(piece, shades) for piece in word.pieces)
-            for word in words(tokens, word_ids, attributions)
+            (_begin(word.begins) if word.begins else " " if word.space else "")
+            + "".join(_mark(piece, shades) for piece in word.pieces)
+            for word in words(tokens, word_ids, attributions, second)
         )
         return f'<p>{escape(self._title())}</p><p style="line-height:1.9">{line}</p>'
 
@@ -53,6 +56,12 @@ class TextExplanation:
 
     def __repr__(self) -> str:
         return f"<{self._title()}: {' '.join(self.row['tokens'][:12])}>"
+
+
+def _begin(text: str) -> str:
+    """Where one of two texts begins: a line of its own, with its name."""
+    style = "display:block;opacity:.65;font-size:.8em"
+    return f'<span style="{style}">{escape(text)}</span>'
 
 
 def _mark(piece: Piece, shades: dict[int, Any]) -> str:

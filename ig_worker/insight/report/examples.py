@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ig_worker.insight.format import probability, signed
-from ig_worker.insight.heat.pieces import words
+from ig_worker.insight.heat.pieces import second_text, words
 from ig_worker.insight.report.section import Classes, View
 from ig_worker.insight.tables.measures import confidence
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.schema import SEGMENTS
 
 _LIGHT = ["label", "prediction", "probabilities", "delta", "word_ids"]
 _SHOWN = [
@@ -27,6 +28,7 @@ _SHOWN = [
     "baseline_probability",
     "tokens",
     "word_ids",
+    SEGMENTS,  # only of pairs
     "attributions",
     "delta",
     "evaluations",
@@ -159,6 +161,7 @@ def example_groups(chosen: list[Example], rows: list[dict[str, Any]], classes: C
 
 def card(row: dict[str, Any], classes: Classes) -> View:
     """One example review."""
+    second = second_text(row["word_ids"], row.get(SEGMENTS))
     label, prediction, target = row["label"], row["prediction"], row["target"]
     return {
         "id": row["id"],
@@ -175,5 +178,5 @@ def card(row: dict[str, Any], classes: Classes) -> View:
         "tokens": sum(word_id >= 0 for word_id in row["word_ids"]),
         "limit": row["status"] == "evaluation_limit",
         "truncated": row["truncated"],
-        "words": words(row["tokens"], row["word_ids"], row["attributions"]),
+        "words": words(row["tokens"], row["word_ids"], row["attributions"], second),
     }

@@ -52,6 +52,7 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
         "confusion": predictions.confusion(tables["classes"], classes),
         "convergence": convergence.convergence(tables["convergence"]),
         "shares": position.shares(tables.get("shares"), classes),
+        "texts": position.texts(tables.get("segments"), classes),
         "truncation": position.truncation(tables.get("truncation")),
         "faithful": faithfulness.headlines(tables.get("faithfulness")),
         "change": change,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from ig_worker.insight.format import number, percent
 from ig_worker.insight.report.section import MAX_CLASSES, Classes, View, rounded
 from ig_worker.insight.tables.positions import KINDS, PLACES
+from ig_worker.insight.tables.segments import SEGMENTS
 
 MAX_PROFILES = 6  # classes in one chart
 
@@ -33,16 +35,25 @@ def shares(table: pa.Table | None, classes: Classes) -> list[View]:
 
     With many classes, those with the most tokens.
     """
+    return _by_class(table, classes, "kind", KINDS)
+
+
+def texts(table: pa.Table | None, classes: Classes) -> list[View]:
+    """The same on the first of two texts, on the second, and on special tokens; nothing where rows have one text."""
+    return _by_class(table, classes, "segment", (*SEGMENTS[1:], SEGMENTS[0]))
+
+
+def _by_class(table: pa.Table | None, classes: Classes, column: str, names: Sequence[str]) -> list[View]:
     by_class: dict[int, dict[str, dict[str, Any]]] = {}
     for row in [] if table is None else table.to_pylist():
-        by_class.setdefault(row["target"], {})[row["kind"]] = row
+        by_class.setdefault(row["target"], {})[row[column]] = row
     tokens = {target: sum(row["tokens"] for row in found.values()) for target, found in by_class.items()}
     shown = sorted(sorted(tokens, key=lambda target: -tokens[target])[:MAX_CLASSES])
     return [
         {
             "target": classes.name(target),
             "tokens": f"{tokens[target]:,}",
-            "shares": [percent(by_class[target][kind]["share"]) if kind in by_class[target] else "–" for kind in KINDS],
+            "shares": [percent(by_class[target][kind]["share"]) if kind in by_class[target] else "–" for kind in names],
         }
         for target in shown
     ]

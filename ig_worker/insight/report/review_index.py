@@ -28,13 +28,15 @@ from ig_worker.insight.report.js_scripts import packed, packed_varints, script
 from ig_worker.insight.tables.measures import confidence
 from ig_worker.models.words import word_of
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.schema import SEGMENTS
 
 DETAIL_ROWS = 250
 SEGMENT_ROWS = 5_000  # a multiple of DETAIL_ROWS, below 2¹⁶
 OPENING = 28  # ordinary tokens of each row that a list shows
 PEAK = 32_767  # an attribution is a whole number of (largest |a| of its row) / PEAK
 
-SPECIAL, FIRST, CONTINUES = 0, 1, 2  # a token: special, begins a word, goes on with it
+# A token: special, begins a word, goes on with it, begins the first word of the second of two texts.
+SPECIAL, FIRST, CONTINUES, SECOND = 0, 1, 2, 3
 WORD, JOINED, PIECE = 0, 1, 2  # a key: word of one token, word of several, token that is not a word by itself
 TRUNCATED, LIMIT, FLIPPED = 1, 2, 4  # flags of a row
 
@@ -48,6 +50,7 @@ COLUMNS = [
     "baseline_probability",
     "tokens",
     "word_ids",
+    SEGMENTS,  # only of pairs
     "attributions",
     "delta",
     "error_estimate",
@@ -111,7 +114,7 @@ class FlatTokens:
     """The tokens of some rows, one after the other. Arrays are int64 [tokens] where nothing else is said."""
 
     term: Ints
-    kind: Ints  # SPECIAL, FIRST or CONTINUES
+    kind: Ints  # SPECIAL, FIRST, CONTINUES or SECOND
     row: Ints  # from 0
     counts: Ints  # [rows]
 
@@ -126,6 +129,10 @@ def read_tokens(rows: pa.Table, terms: Terms) -> FlatTokens:
     goes_on = np.zeros(len(row), bool)
     goes_on[1:] = (word[1:] >= 0) & (word[1:] == word[:-1]) & (row[1:] == row[:-1])
     kind = np.where(word < 0, SPECIAL, np.where(goes_on, CONTINUES, FIRST))
+    if SEGMENTS in rows.schema.names:
+        second = pc.list_flatten(rows.column(SEGMENTS).combine_chunks()).to_numpy(zero_copy_only=False) == 1
+        of_second = np.flatnonzero(second)
+        kind[of_second[np.unique(row[of_second], return_index=True)[1]]] = SECOND
     term = known[flat.indices.to_numpy(zero_copy_only=False)] if len(row) else np.zeros(0, np.int64)
     return FlatTokens(term, kind, row, np.bincount(row, minlength=rows.num_rows))
 
@@ -133,9 +140,10 @@ def read_tokens(rows: pa.Table, terms: Terms) -> FlatTokens:
 def keys_of(tokens: FlatTokens, terms: Terms, joined: dict[tuple[int, ...], int]) -> Ints:
     """Distinct ``key * SEGMENT_ROWS + row`` of all words and of the tokens that are no word; `joined` is a cache."""
     follows = np.append(tokens.kind[1:] == CONTINUES, False)
-    single = (tokens.kind == FIRST) & ~follows
+    begins = (tokens.kind == FIRST) | (tokens.kind == SECOND)
+    single = begins & ~follows
     keys = tokens.term << 2 | np.where(single, WORD, PIECE)
-    first = np.flatnonzero((tokens.kind == FIRST) & follows)
+    first = np.flatnonzero(begins & follows)
     ends = np.append(np.flatnonzero(tokens.kind != CONTINUES), len(tokens.kind))
     last = ends[np.searchsorted(ends, first, side="right")]
     words = np.empty(len(first), np.int64)

@@ -27,7 +27,7 @@ from ig_worker.run.store.run_store import RunStore
 
 _ROWS_AT_ONCE = 1024  # whatever the size of a chunk
 _WRITTEN_LAST = "convergence"  # it says how many rows it covers, and all tables before it cover as many
-_WORDS = ["tokens", "word_ids", "attributions"]  # what the first pass reads
+_WORDS = ["tokens", "word_ids", schema.SEGMENTS, "attributions"]  # what the first pass reads
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Partial:
 
 
 def partial(table: pa.Table, frequent: np.ndarray | None = None) -> Partial:
-    """What one table of attributions (at least `COLUMNS`) adds to each measure.
+    """What one table of attributions (at least those of `COLUMNS` that it has) adds to each measure.
 
     Args:
         table: the rows.

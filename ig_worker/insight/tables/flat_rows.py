@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker.models.words import MARKED, UNKNOWN
+from ig_worker.schema import SEGMENTS
 
 COLUMNS = (
     "label",
@@ -17,6 +18,7 @@ COLUMNS = (
     "probabilities",
     "tokens",
     "word_ids",
+    SEGMENTS,  # only of pairs
     "attributions",
     "delta",
     "error_estimate",
@@ -28,7 +30,7 @@ OUTCOMES = ("right", "wrong", "unlabelled")  # of a row: whether the prediction 
 
 
 class Flat:
-    """A table of `schema.ATTRIBUTIONS` (at least `COLUMNS`), flattened.
+    """A table of `schema.attributions` (at least those of `COLUMNS` that it has), flattened.
 
     Args:
         table: the rows.
@@ -77,6 +79,16 @@ class Flat:
     def word_id(self) -> np.ndarray:
         return _flat(self.table, "word_ids")
 
+    @property
+    def pairs(self) -> bool:
+        """Whether each row has two texts."""
+        return SEGMENTS in self.table.schema.names
+
+    @cached_property
+    def segment(self) -> np.ndarray:
+        """0 for tokens of a row's first text, 1 of its second, −1 for special tokens."""
+        return _flat(self.table, SEGMENTS) if self.pairs else np.minimum(self.word_id, 0)
+
     @cached_property
     def unknown(self) -> np.ndarray:
         return self.codes(UNKNOWN) == self.token.indices.to_numpy()
@@ -117,6 +129,11 @@ class Flat:
     @cached_property
     def word_row(self) -> np.ndarray:
         return self.row[self.ordinary][self._word_starts]
+
+    @cached_property
+    def word_text(self) -> np.ndarray:
+        """Number of the text that a word is of: equal within a text only, and rising."""
+        return self.word_row.astype(np.int64) * 2 + self.segment[self.ordinary][self._word_starts]
 
     @cached_property
     def word_attribution(self) -> np.ndarray:

@@ -79,9 +79,9 @@ def least_documents(whole: np.ndarray, minimum: int) -> int:
 
 
 def _starts(flat: Flat, n: int) -> np.ndarray:
-    """Words after which n − 1 others of the same row come."""
-    row = flat.word_row
-    return np.flatnonzero(row[: max(len(row) - n + 1, 0)] == row[n - 1 :])
+    """Words after which n − 1 others of the same text come; of a pair, each text is one by itself."""
+    text = flat.word_text
+    return np.flatnonzero(text[: max(len(text) - n + 1, 0)] == text[n - 1 :])
 
 
 def _slots(flat: Flat, first: np.ndarray, n: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name
 from ig_worker.explain.baselines import SpecialIds
-from ig_worker.explain.explanation import Float32
+from ig_worker.explain.explanation import Float32, Int32
 from ig_worker.explain.perturb import Eraser, Positions, ranked, shuffled
 from ig_worker.models.inputs import Counting, ModelInput
 from ig_worker.run.chunk.sampling import audit_positions
@@ -79,22 +79,31 @@ class FaithfulnessTest:
         plain: whether texts are of style ``plain``, whose padding is part of them.
         config: what is evaluated, and how.
         counting: how the network counts the positions of tokens.
+        types: where rows have two texts: token types from a row's segments, int32 [tokens] both. The segments that are
+            stored say how many tokens of each text there are, and the tokenizer gives all else of a pair the same.
     """
 
     def __init__(
-        self, forward: Forward, special: SpecialIds, plain: bool, config: EvaluateConfig, counting: Counting
+        self,
+        forward: Forward,
+        special: SpecialIds,
+        plain: bool,
+        config: EvaluateConfig,
+        counting: Counting,
+        types: Callable[[Int32], Int32] | None = None,
     ) -> None:
         self._forward, self._config, self._grid = forward, config, config.grid()
         self._plain, self._pad = plain, special.pad
         self._eraser = Eraser(config.replace, special, keep_length=plain)
-        self._counting = counting
+        self._counting, self._types = counting, types
         self._forwards = 0
 
     def measure_chunk(self, store: RunStore, index: int) -> FaithfulnessRecord:
         """Test a share of a chunk's explained rows, chosen by their ids, and write their curves."""
         started, self._forwards = time.monotonic(), 0
         commit = store.results.read_commit(index)
-        subjects = self.subjects(store.results.read(index, ["id", "target", "input_ids", "attributions"]))
+        names = ["id", "target", "input_ids", "attributions", *([schema.SEGMENTS] if self._types else [])]
+        subjects = self.subjects(store.results.read(index, names))
         write_curves(store, commit, self.curves(subjects), self._config)
         return FaithfulnessRecord(index, len(subjects), self._forwards, time.monotonic() - started)
 
@@ -107,7 +116,8 @@ class FaithfulnessTest:
             row = table.slice(position, 1).to_pylist()[0]
             tokens = np.array(row["input_ids"], np.int32)
             attended = tokens != self._pad if self._plain else np.ones(len(tokens), bool)
-            text = ModelInput.single(tokens, attended.astype(np.int32), self._counting)
+            types = self._types and self._types(np.array(row[schema.SEGMENTS], np.int32))
+            text = ModelInput.single(tokens, attended.astype(np.int32), self._counting, types)
             allowed = self._eraser.ordinary(tokens)
             if len(allowed):
                 attributions = np.array(row["attributions"], np.float32)

@@ -42,7 +42,7 @@ class PilotRecord:
 
 
 def pilot_table(store: RunStore, count: int) -> pa.Table:
-    """The rows with the least hashes of all that have no fault, `schema.INPUT`: `count`, and some to replace others."""
+    """The rows with the least hashes of all that have no fault, as in chunks: `count`, and some to replace others."""
     chunks = sorted(store.chunks.indexes())
     listed = ((id, index, position) for index in chunks for position, id in _faultless(store, index))
     places = pilot_places(listed, count + max(_SPARE, count // 10))
@@ -50,7 +50,7 @@ def pilot_table(store: RunStore, count: int) -> pa.Table:
     for index in sorted({index for index, _ in places}):
         table, _ = store.chunks.read(index)
         rows |= {place: table.take([place[1]]) for place in places if place[0] == index}  # copies: chunks are let go
-    return pa.concat_tables([pa.Table.from_batches([], schema=schema.INPUT), *_bare(rows[place] for place in places)])
+    return pa.concat_tables(_bare(rows[place] for place in places) or [pa.Table.from_batches([], schema=schema.INPUT)])
 
 
 def _bare(tables: Any) -> list[pa.Table]:
@@ -103,7 +103,7 @@ def _try(engine: PilotEngine, rows: Sequence[Row]) -> tuple[Calibration, list[Ex
 
 
 def explanations(rows: pa.Table) -> dict[str, Explanation]:
-    """The explanations in rows of `schema.ATTRIBUTIONS`, by id; written once more, they are the same bytes."""
+    """The explanations in rows of `schema.attributions`, by id; written once more, they are the same bytes."""
     return {row["id"]: _explanation(row) for row in rows.to_pylist()}
 
 

@@ -14,6 +14,7 @@ from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
 from ig_worker.explain.explanation import Int32
 from ig_worker.explain.problems import Problem, choose_target, expand
+from ig_worker.models.read_tokenizer import refuse_token_types
 from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.chunk.rows import Row
 from ig_worker.run.config import ExplainConfig
@@ -27,11 +28,16 @@ ENDS_PROCESS = RowFault("ends_process", "the process ended, or hung, whenever it
 
 @dataclass(frozen=True)
 class TokenizedTable:
-    """A table with the columns of `schema.INPUT`, its rows that can be explained, and the faults of the others."""
+    """A table with the columns of `schema.inputs`, its rows that can be explained, and the faults of the others."""
 
     table: pa.Table
     rows: list[Row]
     faults: RowFaults
+
+    @property
+    def pairs(self) -> bool:
+        """Whether each row has two texts."""
+        return "pair" in self.table.schema.names
 
 
 class RowReader:
@@ -42,13 +48,16 @@ class RowReader:
         classifier: that explains the rows.
 
     Raises:
-        UsageError: the tokenizer lacks the token of the baseline.
+        UsageError: the tokenizer lacks the token of the baseline, or there is no room for pairs.
+        ModelError: rows have two texts, and tokenizer or network know of one.
     """
 
     def __init__(self, config: ExplainConfig, classifier: Classifier) -> None:
         self._config = config
         self._classes = classifier.shape.classes
         self.encoder = TextEncoder(classifier.tokenizer, config.text_style, config.max_length, classifier.counting)
+        if config.pair_column:
+            refuse_token_types(self.encoder.pair_template.most, classifier.shape.types)
         self.special = SpecialIds.of(classifier.tokenizer)
         baseline_ids(np.zeros(0, np.int32), config.baseline, self.special)  # refuses what the tokenizer lacks
         (tokens,) = self.encoder.encode(["a"])
@@ -70,7 +79,8 @@ class RowReader:
         """The rows without known faults; others turn out to have a text, or a label, that cannot be explained."""
         failed = dict(faults)
         records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
-        texts = self.encoder.encode([record["text"] for _, record in records])
+        columns = ("text", "pair") if "pair" in table.schema.names else ("text",)
+        texts = self.encoder.encode(*([record[name] for _, record in records] for name in columns))
         baselines = self._baselines([tokens.inputs.ids for tokens in texts])
         rows = []
         for (position, record), tokens, baseline in zip(records, texts, baselines, strict=True):

@@ -13,8 +13,8 @@ from ig_worker.data.faults import RowFaults
 from ig_worker.run.chunk.rows import Explained
 
 
-def attributions_table(explained: Explained, hidden: int | None = None) -> pa.Table:
-    """Rows of `schema.attributions(hidden)`."""
+def attributions_table(explained: Explained, hidden: int | None = None, pairs: bool = False) -> pa.Table:
+    """Rows of `schema.attributions(hidden, pairs)`."""
     columns: dict[str, Any] = {
         "id": [row.id for row, _ in explained],
         "label": [row.label for row, _ in explained],
@@ -33,9 +33,11 @@ def attributions_table(explained: Explained, hidden: int | None = None) -> pa.Ta
         "status": [result.status for _, result in explained],
         "truncated": [row.tokens.truncated for row, _ in explained],
     }
+    if pairs:
+        columns[schema.SEGMENTS] = [row.tokens.segments for row, _ in explained]
     if hidden is not None:
         columns["hidden_attributions"] = _hidden_column([result.hidden for _, result in explained], hidden)
-    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden))
+    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs))
 
 
 def _hidden_column(arrays: Sequence[Any], hidden: int) -> pa.Array:

@@ -74,7 +74,8 @@ class ChunkWorker:
         with self._ahead.preparing(store, ahead):
             explained, failed, engine_seconds = self.explain_tokenized(tokenized, binding)
             quarantined = quarantine_table(index, tokenized.table, failed)
-            store.results.commit(index, attributions_table(explained, self.hidden), quarantined, binding.fingerprint)
+            results = attributions_table(explained, self.hidden, tokenized.pairs)
+            store.results.commit(index, results, quarantined, binding.fingerprint)
         labelled = [(row, result) for row, result in explained if row.label is not None]
         return ChunkRecord(
             index=index,
@@ -113,7 +114,7 @@ class ChunkWorker:
     def explain_table(
         self, table: pa.Table, faults: RowFaults, binding: Binding = UNBOUND
     ) -> tuple[Explained, RowFaults, float]:
-        """Explain the rows of a table with the columns of `schema.INPUT` that have no fault.
+        """Explain the rows of a table with the columns of `schema.inputs` that have no fault.
 
         Those of the pilot that `binding` names are taken as they are; `_recall` has them.
 
@@ -161,7 +162,8 @@ class ChunkWorker:
         from ig_worker.explain.pilot import PilotEngine
 
         started, config = time.monotonic(), self.config
-        shape, rows = self.engines.shape(binding.batch_tokens), self.reader.tokenize(pilot_table(store, count), {}).rows
+        shape, tokenized = self.engines.shape(binding.batch_tokens), self.reader.tokenize(pilot_table(store, count), {})
+        rows = tokenized.rows
         choice, tried = self._choose_precision(rows[:count], shape, rows_each)
         binding = replace(binding, precision=choice.precision)
         exact = choice.precision == FLOAT32 or not choice.exact_truth
@@ -177,7 +179,7 @@ class ChunkWorker:
         if not exact:  # by one rule each; what that was too few for is explained again with the others
             explained = [(row, result) for row, result in explained if result.status == STATUS_CONVERGED]
         keep = explained and not config.keep_hidden  # which the pilot has none of
-        digest = store.pilot.write(attributions_table(explained)) if keep else ""
+        digest = store.pilot.write(attributions_table(explained, pairs=tokenized.pairs)) if keep else ""
         return PilotRecord(calibration, digest, count, spent, time.monotonic() - started, choice)
 
     def _choose_precision(self, rows: Sequence[Row], shape: BatchShape, rows_each: int) -> tuple[Choice, float]:
@@ -199,12 +201,14 @@ class ChunkWorker:
 
     def faithfulness(self, config: EvaluateConfig) -> FaithfulnessTest:
         """What tests how faithful the attributions of chunks are."""
+        reader, paired = self.reader, bool(self.config.pair_column)
         return FaithfulnessTest(
             self.engines.forward,
-            self.reader.special,
+            reader.special,
             self.config.text_style == "plain",
             config,
-            self.reader.encoder.counting,
+            reader.encoder.counting,
+            reader.encoder.pair_template.types_of_segments if paired else None,
         )
 
 

@@ -18,7 +18,8 @@ from ig_worker.run.store.run_store import RunStore
 PREPARED = "prepared"
 PREPARING = "preparing"
 COMPLETE = "complete"
-_WAYS = ("label_map", "text_column", "label_column", "id_column", "encoding", "delimiter")  # of reading the same files
+# Of reading the same files.
+_WAYS = ("label_map", "text_column", "pair_column", "label_column", "id_column", "encoding", "delimiter")
 Progress = Callable[[int, int], None]  # told the rows that are written, and those in all
 
 

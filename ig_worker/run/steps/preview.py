@@ -36,8 +36,7 @@ class Preview:
     rows: int
     labels: str  # classes and their counts, for people; "" where there are none
     first_tokens: tuple[tuple[str, ...], ...]  # of the first texts
-    before: tuple[str, ...]  # special tokens before every text
-    behind: tuple[str, ...]  # and behind it
+    around: tuple[tuple[str, ...], ...]  # special tokens before every text and behind it; of pairs also between them
     special: tuple[str, ...]  # all special tokens
     baseline: str  # the token that takes the place of each token; "" where --baseline is zeros
     lengths: npt.NDArray[np.int64]  # [sample], in tokens, before they are cut
@@ -54,7 +53,9 @@ class Preview:
         lines = []
         without, looked_at = self.without_text
         if 2 * without > looked_at:
-            lines.append(f"{without:,} of the first {_rows(looked_at)} have no text (see --text-column)")
+            what = "do not have both texts" if self.config.pair_column else "have no text"
+            flags = "--text-column and --pair-column" if self.config.pair_column else "--text-column"
+            lines.append(f"{without:,} of the first {_rows(looked_at)} {what} (see {flags})")
         if self.unknown > MOST_UNKNOWN * self.tokens:
             share = f"{self.unknown / self.tokens:.1%} of the first {self.tokens:,} tokens are unknown to the tokenizer"
             cause = self.suspicion or "the texts, or the vocabulary, may be of another language or another model"
@@ -82,7 +83,7 @@ class Preview:
         if texts:
             told += [("tokens", " ".join(tokens[:_SHOWN_TOKENS])) for tokens in self.first_tokens]
         told += [
-            ("special", _special(self.before, self.behind, self.special)),
+            ("special", _special(self.around, self.special)),
             ("unknown", f"{self.unknown:,} of the first {self.tokens:,} tokens ({_share(self.unknown, self.tokens)})"),
             ("lengths", self._lengths()),
             ("method", f"{_method(config)}, at {_layer(config.layer)}, from {self._baseline()} to the text"),
@@ -213,10 +214,12 @@ def _classes(shape: NetworkShape) -> str:
     return f"{named}{more}, by {by[shape.outputs]}"
 
 
-def _special(before: Sequence[str], behind: Sequence[str], special: Sequence[str]) -> str:
-    around = " ".join([*before, "text", *behind]) if before or behind else "none around a text"
-    others = [token for token in special if token not in (*before, *behind)]
-    return f"{around}; also {' '.join(others[:10])}{' …' if len(others) > 10 else ''}" if others else around
+def _special(around: Sequence[Sequence[str]], special: Sequence[str]) -> str:
+    named = ("text",) if len(around) == 2 else ("first text", "second text")
+    parts = [" ".join([*tokens, name]) for tokens, name in zip(around, named, strict=False)]
+    told = " ".join([*parts, *around[-1]]) if any(around) else "none around a text"
+    others = [token for token in special if not any(token in tokens for tokens in around)]
+    return f"{told}; also {' '.join(others[:10])}{' …' if len(others) > 10 else ''}" if others else told
 
 
 def _method(config: ExplainConfig) -> str:

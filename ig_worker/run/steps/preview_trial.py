@@ -27,7 +27,7 @@ _SHOWN_TEXTS = 3
 _TRIAL_ROWS = 16
 _EVALUATION = 2.0  # forward passes in the time of one evaluation, forward and gradient
 
-Rows = Sequence[tuple[str, int | None]]  # texts and class numbers
+Sample = tuple[str, str, int | None]  # text, second text or "", class number
 
 
 def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, network: bool) -> Preview:
@@ -44,16 +44,21 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         UsageError: the tokenizer lacks the token of ``--baseline``.
     """
     from ig_worker.explain.baselines import SpecialIds, baseline_ids  # TensorFlow: seconds
+    from ig_worker.models.read_tokenizer import refuse_token_types
     from ig_worker.models.tokenize import TextEncoder
     from ig_worker.models.vocabulary import around, suspicious_setting
 
     classifier, tokenizer = _load(files, network)
     encoder = TextEncoder(tokenizer, config.text_style, config.max_length)
-    rows, looked_at = sample(documents)
-    texts = [text for text, _ in rows]
-    survey = encoder.survey(texts)
+    paired = bool(config.pair_column)
+    if paired:
+        refuse_token_types(encoder.pair_template.most, files.shape.types)
+    rows, looked_at = sample(documents, paired)
+    texts = _columns(rows, paired)
+    survey = encoder.survey(*texts)
     token = baseline_ids(np.array([-1], np.int32), config.baseline, SpecialIds.of(tokenizer))[0]
     before, behind = around(tokenizer) if config.text_style != "plain" else ([], [])
+    special = [part.tokens for part in encoder.pair_template.around] if paired else [before, behind]
     return Preview(
         config=config,
         shape=files.shape,
@@ -61,9 +66,8 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         data=documents.name,
         rows=documents.rows,
         labels=documents.labels.line() if documents.labels.counts else "",
-        first_tokens=tuple(tuple(one.tokens) for one in encoder.encode(texts[:_SHOWN_TEXTS])),
-        before=tuple(before),
-        behind=tuple(behind),
+        first_tokens=tuple(tuple(one.tokens) for one in encoder.encode(*(column[:_SHOWN_TEXTS] for column in texts))),
+        around=tuple(map(tuple, special)),
         special=tuple(tokenizer.all_special_tokens),
         baseline="" if config.baseline == "zeros" else tokenizer.convert_ids_to_tokens(int(token)),
         lengths=survey.lengths,
@@ -72,7 +76,7 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         without_text=(looked_at - len(rows), looked_at),
         suspicion=suspicious_setting(tokenizer, survey.unknown) if survey.unknown else "",
         assumed=tuple(assumptions(config, files, documents)),
-        trial=_try(classifier, encoder, config, rows) if classifier is not None and rows else None,
+        trial=_try(classifier, encoder, config, rows, paired) if classifier is not None and rows else None,
     )
 
 
@@ -88,38 +92,48 @@ def _load(files: ModelFiles, network: bool) -> tuple[Classifier | None, Any]:
     return classifier, classifier.tokenizer
 
 
-def sample(documents: Documents) -> tuple[Rows, int]:
-    """(the first rows that have a text, number of rows that were looked at).
+def sample(documents: Documents, paired: bool = False) -> tuple[list[Sample], int]:
+    """(the first rows that have a text, or where they are `paired` both, number of rows that were looked at).
 
     At most some hundred, and no more text than is read in a second.
     """
     rows, looked_at, characters = [], 0, 0
-    for text, label in documents.first(_SAMPLE_ROWS):
+    for text, pair, label in documents.first(_SAMPLE_ROWS):
         looked_at += 1
-        if text and text.strip():
-            rows.append((text, label))
-            characters += len(text)
+        text, pair = text or "", pair or ""
+        if text.strip() and (pair.strip() or not paired):
+            rows.append((text, pair, label))
+            characters += len(text) + len(pair)
         if characters > _SAMPLE_CHARACTERS:
             break
     return rows, looked_at
 
 
-def spread(rows: Rows, count: int) -> Rows:
+def _columns(rows: Sequence[Sample], paired: bool) -> list[list[str]]:
+    """The first texts, and where rows are `paired` the second ones."""
+    firsts, seconds = [text for text, _, _ in rows], [pair for _, pair, _ in rows]
+    return [firsts, seconds] if paired else [firsts]
+
+
+def spread(rows: Sequence[Sample], count: int) -> list[Sample]:
     """So many of the rows, in turn of each label: files are often sorted by it."""
-    by_label: dict[int | None, list[tuple[str, int | None]]] = defaultdict(list)
+    by_label: dict[int | None, list[Sample]] = defaultdict(list)
     for row in rows:
-        by_label[row[1]].append(row)
+        by_label[row[-1]].append(row)
     turns = [(turn, row) for group in by_label.values() for turn, row in enumerate(group)]
     return [row for _, row in sorted(turns, key=lambda item: item[0])[:count]]
 
 
-def _try(classifier: Classifier, encoder: TextEncoder, config: ExplainConfig, rows: Rows) -> Trial:
+def _try(
+    classifier: Classifier, encoder: TextEncoder, config: ExplainConfig, rows: Sequence[Sample], paired: bool
+) -> Trial:
     from ig_worker.explain.packing import BatchShape
 
     chosen = spread(rows, _TRIAL_ROWS)
     shape = BatchShape(config.length_multiple, BatchShape.batch_tokens, classifier.shape.longest)
-    predictions, seconds = _predict(classifier.split(config.layer), encoder.encode([text for text, _ in chosen]), shape)
-    labelled = [(p, label) for p, (_, label) in zip(predictions, chosen, strict=True) if label is not None]
+    texts = encoder.encode(*_columns(chosen, paired))
+    predictions, seconds = _predict(classifier.split(config.layer), texts, shape)
+    labelled = [(p, label) for p, (*_, label) in zip(predictions, chosen, strict=True) if label is not None]
     counts = Counter(predictions)
     return Trial(
         rows=len(chosen),

@@ -167,10 +167,12 @@ def file_fault(store: RunStore, name: str) -> str:
 def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
     """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE, or that of the pilot, has to hold."""
     folder = name.partition("/")[0]
+    pairs = schema.SEGMENTS in found.names
     if folder != ATTRIBUTIONS:
-        return {PILOT: schema.ATTRIBUTIONS, CHUNKS: schema.INPUT, QUARANTINE: schema.QUARANTINE}[folder]
+        inputs = schema.inputs(pairs="pair" in found.names)
+        return {PILOT: schema.attributions(pairs=pairs), CHUNKS: inputs, QUARANTINE: schema.QUARANTINE}[folder]
     kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
-    return schema.attributions(None if kept is None else kept.value_type.list_size)
+    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs)
 
 
 def _is_ours(found: Verification, file: str, fingerprint: str, expected: str) -> bool:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_FIXED
 from ig_worker.models.layers import CLASSES
+from ig_worker.schema import SEGMENTS
 
 _ROUNDING = 1e-5  # float32, over the sum of a text's attributions
 _FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
@@ -89,6 +90,7 @@ def _flat(table: pa.Table, column: str) -> tuple[npt.NDArray[np.int64], npt.NDAr
 def _uneven(table: pa.Table) -> npt.NDArray[np.bool_]:
     lengths = [
         table.column(name).combine_chunks().value_lengths().to_numpy()
-        for name in ("tokens", "input_ids", "word_ids", "attributions")
+        for name in ("tokens", "input_ids", "word_ids", SEGMENTS, "attributions")
+        if name in table.schema.names
     ]
     return np.any([length != lengths[0] for length in lengths[1:]], axis=0)

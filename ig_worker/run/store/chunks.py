@@ -23,13 +23,14 @@ class InputChunks:
 
         Args:
             index: of the chunk.
-            rows: with the columns of `schema.INPUT`.
+            rows: with the columns of `schema.inputs`, with or without second texts.
             faults: the rows already known to be unexplainable.
             data: fingerprint of the sharded data set, in the footer where others have the run's.
         """
         text = json.dumps({str(position): [fault.reason, fault.detail] for position, fault in sorted(faults.items())})
-        metadata = schema.with_metadata(schema.INPUT, chunk=str(index), faults=text, fingerprint=data)
-        self._files.write_table(_file(index), rows.select(schema.INPUT.names).cast(schema.INPUT), metadata)
+        columns = schema.inputs(pairs="pair" in rows.schema.names)
+        metadata = schema.with_metadata(columns, chunk=str(index), faults=text, fingerprint=data)
+        self._files.write_table(_file(index), rows.select(columns.names).cast(columns), metadata)
 
     def read(self, index: int) -> tuple[pa.Table, RowFaults]:
         """Rows of an input chunk, and those of them known to be unexplainable.

@@ -21,12 +21,12 @@ class PilotRows:
         self._files = files
 
     def write(self, rows: pa.Table) -> str:
-        """Write rows of `schema.ATTRIBUTIONS` in one step; returns their digest."""
-        self._files.write_table(PILOT, rows, schema.with_metadata(schema.ATTRIBUTIONS))
+        """Write rows of `schema.attributions` in one step; returns their digest."""
+        self._files.write_table(PILOT, rows, schema.with_metadata(_schema(rows)))
         return _digest(rows)
 
     def read(self, digest: str) -> pa.Table | None:
-        """The rows that have this digest, schema `schema.ATTRIBUTIONS`; None where they are gone, or are others."""
+        """The rows that have this digest, schema `schema.attributions`; None where they are gone, or are others."""
         data = self._files.storage.read(PILOT)
         if data is None:
             return None
@@ -39,4 +39,8 @@ class PilotRows:
 
 
 def _digest(rows: pa.Table) -> str:
-    return content_digest(rows.cast(schema.ATTRIBUTIONS), {})
+    return content_digest(rows.cast(_schema(rows)), {})
+
+
+def _schema(rows: pa.Table) -> pa.Schema:
+    return schema.attributions(pairs=schema.SEGMENTS in rows.schema.names)

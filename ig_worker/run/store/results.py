@@ -117,7 +117,7 @@ class Results:
             raise self._files.damaged(name, f"has no valid footer of a run ({error!r})") from error
 
     def read(self, index: int, columns: list[str] | None = None) -> pa.Table:
-        """Rows of one committed attributions file, schema `schema.ATTRIBUTIONS` (or its `columns`)."""
+        """Rows of one committed attributions file, schema `schema.attributions` (or those of `columns` that it has)."""
         return without_unknown(self._files.read_table(_file(index), columns))
 
     def each(self, columns: list[str] | None = None) -> Iterator[pa.Table]:

@@ -2,8 +2,10 @@
 /* Heat maps: tokens or words as coloured text. Values show on hover and on focus; a map is one stop of the Tab key, and
    the arrow keys walk through it. */
 (() => {
-  const { meta, SPECIAL, CONTINUES } = igReport;
+  const { meta, SPECIAL, CONTINUES, SECOND } = igReport;
   const INNER_MARK = new RegExp(meta.innerMark); // of a piece that goes on with a word
+  const TEXTS = ["first text", "second text"]; // of a pair; as heat.TEXTS in Python
+  const BREAK = " │ "; // between them, in plain text
   const RUN = 4; // from so many on, equal special tokens in a row (padding) are shown as one
   const [NO_SPACE_BEFORE, NO_SPACE_AFTER, APOSTROPHES] = [new Set(".,;:!?)]}%…"), new Set("([{"), new Set("'’")];
   const ELISIONS = new Set(["s", "t", "re", "ve", "ll", "d", "m"]); // it's, don't, they're
@@ -33,7 +35,7 @@
           found.push([{ text: name, name: `${name}, sum`, value: same.reduce((a, b) => a + b, 0), peak, special: true }]);
           i = run;
         } else {
-          found.push([{ text, name: text, value, special: kind === SPECIAL }]);
+          found.push([{ text, name: text, value, special: kind === SPECIAL, second: kind === SECOND }]);
         }
       }
     }
@@ -45,18 +47,20 @@
     const [before, here, after] = [text(found[i - 1]), text(found[i]), text(found[i + 1])];
     const elision = // some tokenizers have 's as one token, and some have three dots
       (APOSTROPHES.has(here[0]) && ELISIONS.has(here.slice(1) || after)) || (APOSTROPHES.has(before) && ELISIONS.has(here));
-    return i > 0 && !elision && !NO_SPACE_BEFORE.has(here[0]) && !NO_SPACE_AFTER.has(before.at(-1));
+    return i > 0 && !found[i][0].second && !elision && !NO_SPACE_BEFORE.has(here[0]) && !NO_SPACE_AFTER.has(before.at(-1));
   }
 
   /** Plain text of tokens. */
   function plain(tokens) {
     const found = words(tokens);
-    return found.map((word, i) => (spaceBefore(found, i) ? " " : "") + word.map((piece) => piece.text).join("")).join("");
+    const between = (i) => (i && found[i][0].second ? BREAK : spaceBefore(found, i) ? " " : "");
+    return found.map((word, i) => between(i) + word.map((piece) => piece.text).join("")).join("");
   }
 
   const joined = (word) => {
     const text = word.map((piece) => piece.text).join("");
-    return { text, name: text, value: word.reduce((sum, piece) => sum + piece.value, 0), special: word[0].special, peak: word[0].peak };
+    const { special, peak, second } = word[0];
+    return { text, name: text, value: word.reduce((sum, piece) => sum + piece.value, 0), special, peak, second };
   };
 
   /** A heat map of a review's tokens, each word in one colour or each piece in its own. */
@@ -66,7 +70,13 @@
     const map = document.createElement("p");
     map.className = "heat";
     map.dir = "auto";
+    const pair = found.some((word) => word[0].second);
     found.forEach((word, i) => {
+      if (pair && (!i || word[0].second)) {
+        const begins = map.appendChild(document.createElement("i"));
+        begins.className = "begins";
+        begins.textContent = TEXTS[word[0].second ? 1 : 0];
+      }
       const space = spaceBefore(found, i);
       if (space) map.append(" ");
       const parent = word.length > 1 ? map.appendChild(document.createElement("span")) : map;
@@ -76,7 +86,7 @@
         if (level) element.classList.add((level > 0 ? "p" : "n") + Math.abs(level));
         if (level < -2) element.classList.add("neg");
         if (piece.special) element.classList.add("special");
-        if (!space && i > 0 && word.length === 1) element.classList.add("glue");
+        if (!space && i > 0 && word.length === 1 && !word[0].second) element.classList.add("glue");
         element.textContent = piece.text;
         element.title = `${piece.name} ${signed(piece.value)}`;
         if (!piece.special) element.dataset[byWord ? "word" : word.length > 1 ? "piece" : "word"] = piece.name;

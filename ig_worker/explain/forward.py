@@ -59,19 +59,19 @@ class Forward:
                 found[position] = value
         return found
 
-    def _chosen_program(self, text: ModelInput, target: Any) -> Any:
-        return self._above(self._network.below(text), text.mask, target)
+    def _chosen_program(self, text: ModelInput, classes: Any) -> Any:
+        return self._above(self._network.below(text), text.mask, classes)
 
-    def _products_program(self, text: ModelInput, target: Any) -> Any:
+    def _products_program(self, text: ModelInput, classes: Any) -> Any:
         h = self._network.below(text)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(h)
-            chosen = self._above(h, text.mask, target)
+            chosen = self._above(h, text.mask, classes)
         return tf.reduce_sum(tape.gradient(chosen, h) * h, axis=-1)
 
-    def _above(self, h: Any, mask: Any, target: Any) -> Any:
+    def _above(self, h: Any, mask: Any, classes: Any) -> Any:
         outputs = self._network.above(h, mask)
-        first, second = tf.unstack(tf.one_hot(target, tf.shape(outputs)[1]), axis=1)  # no class has the number -1
+        first, second = tf.unstack(tf.one_hot(classes, tf.shape(outputs)[1]), axis=1)  # no class has the number -1
         return weighted(outputs, first - second)
 
 
@@ -83,5 +83,5 @@ def _classes(scalar: Scalar) -> tuple[int, int]:
 def _batch(program: Callable[..., Any], texts: Sequence[ModelInput], targets: Any, length: int, most: int) -> Any:
     """Run one batch, filled up to a power of two: compiled parts of a network are compiled again for every size."""
     rows = min(most, 1 << (len(targets) - 1).bit_length())
-    filled = np.resize(targets, rows)
+    filled = np.resize(targets, (rows, *targets.shape[1:]))
     return program(stack_texts(texts, rows, length), filled).numpy()[: len(targets)]

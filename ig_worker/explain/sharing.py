@@ -67,9 +67,9 @@ def nodes_together(asked: Sequence[int], limits: Sequence[int]) -> list[int]:
     """With how many nodes the targets of one path are integrated, each with at least as many as it asks for.
 
     Targets with equally many nodes share the forward passes, so k of them with n nodes cost n (1 + k) / 2: it may pay
-    to give one more than it asks for, and it does not where that is far more. In order of what they ask for, the
-    cheapest partition is found from the end (it has no crossing parts: swapping two targets to undo one saves
-    nodes).
+    to give one more than it asks for, and it does not where that is far more. A target is best off with the fewest of
+    the nodes in use that suffice. So parts follow each other in the order of what is asked for, and the cheapest are
+    found from the end.
 
     Args:
         asked: nodes of each target.

@@ -91,9 +91,8 @@ class Target:
         first = int(outputs.argmax()) if self.number is None else self.number
         if self.minus != SECOND:
             return Scalar(first, self.minus)
-        others = outputs.astype(np.float64)
-        others[first] = -np.inf
-        return Scalar(first, int(others.argmax()))
+        among = int(np.delete(outputs, first).argmax())
+        return Scalar(first, among + (among >= first))
 
 
 def weights_of(scalars: Sequence[Scalar], classes: int) -> Float32:

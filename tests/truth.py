@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ig_worker.explain.explanation import relative_l1
 from ig_worker.explain.problems import Problem, batch
 from ig_worker.explain.rules import Rule
+from ig_worker.explain.targets import Scalar
 from ig_worker.models.inputs import ModelInput
 
 if TYPE_CHECKING:
@@ -37,12 +38,16 @@ class Truth:
     baseline_probabilities: Float64  # [classes]
     attributions: Float64  # [tokens]
     hidden: Float64  # [tokens, hidden]
-    target: int
+    scalar: Scalar
+
+    @property
+    def target(self) -> int:
+        return self.scalar.target
 
     @property
     def delta(self) -> float:
-        change = self.probabilities[self.target] - self.baseline_probabilities[self.target]
-        return float(self.attributions.sum() - change)
+        change = self.probabilities - self.baseline_probabilities
+        return float(self.attributions.sum() - self.scalar.weights(len(change)) @ change)
 
 
 def true_network(classifier: Any, layer: str) -> SplitNetwork:
@@ -68,27 +73,30 @@ class TruthEngine:
             h, h0 = network.below(text), network.below(text._replace(ids=base))
             return h, h0, network.above(h, text.mask), network.above(h0, text.mask)
 
-        def slopes(points: Any, mask: Any, target: Any) -> Any:
+        def slopes(points: Any, mask: Any, weights: Any) -> Any:
             points = tf.ensure_shape(points, [None, None, classifier.shape.hidden])
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(points)
-                chosen = network.above(points, mask)[:, target]
-            return tape.gradient(chosen, points)
+                outputs = network.above(points, mask)
+            return tape.gradient(outputs, points, output_gradients=tf.ones_like(outputs) * weights)
 
         self._ends = tf.function(ends, [ModelInput.every(ids), ids], autograph=False)
-        self._slopes = tf.function(slopes, [points, ids, tf.TensorSpec([], tf.int32)], autograph=False)
+        self._slopes = tf.function(slopes, [points, ids, tf.TensorSpec([None], tf.float64)], autograph=False)
 
-    def explain(self, rule: Rule, problems: Sequence[Problem], targets: Iterable[int]) -> list[Truth]:
-        """The truth of each problem for its class in `targets`."""
-        return [self._explain(rule, *pair) for pair in zip(problems, targets, strict=True)]
+    def explain(self, rule: Rule, problems: Sequence[Problem], targets: Iterable[int | Scalar]) -> list[Truth]:
+        """The truth of each problem for its class, or its scalar, in `targets`."""
+        scalars = [one if isinstance(one, Scalar) else Scalar(one) for one in targets]
+        return [self._explain(rule, *pair) for pair in zip(problems, scalars, strict=True)]
 
-    def _explain(self, rule: Rule, problem: Problem, target: int) -> Truth:
+    def _explain(self, rule: Rule, problem: Problem, scalar: Scalar) -> Truth:
         text, base = batch([problem], 1, problem.tokens)
         h, h0, at_input, at_baseline = (tensor.numpy() for tensor in self._ends(text, base))
         points = h0 + rule.nodes[:, None, None] * (h - h0)
-        gradient = self._slopes(points, np.repeat(text.mask, len(points), axis=0), target).numpy()
+        gradient = self._slopes(
+            points, np.repeat(text.mask, len(points), axis=0), scalar.weights(at_input.shape[1])
+        ).numpy()
         hidden = (h - h0)[0] * np.einsum("s,std->td", rule.weights, gradient)
-        return Truth(at_input[0], at_baseline[0], hidden.sum(axis=1), hidden, target)
+        return Truth(at_input[0], at_baseline[0], hidden.sum(axis=1), hidden, scalar)
 
 
 def assert_no_further(ours: npt.ArrayLike, theirs: npt.ArrayLike, truth: npt.ArrayLike) -> None:

@@ -18,18 +18,24 @@ STATUS_FIXED, STATUS_CONVERGED, STATUS_LIMIT = "fixed", "converged", "evaluation
 
 @dataclass(frozen=True)
 class Explanation:
-    """Integrated gradients of one problem, or of a row, whose problems are combined."""
+    """Integrated gradients of one problem, or of a row, whose problems are combined.
 
-    probabilities: Float32  # [classes], at the input
+    F is the output of class `target`, its probability where the network gives some; of a contrast it is the difference
+    of two outputs, and so are `target_probability` and `baseline_probability`, which may then be below 0.
+    """
+
+    probabilities: Float32  # [classes], the network's outputs at the input
     target: int
     target_probability: float  # F(x)
     baseline_probability: float  # F(x')
     attributions: Float32  # [tokens]
     delta: float  # sum of attributions - (F(x) - F(x')), alibi's sign
     error_estimate: float | None  # relative L1 error of the attributions; None for fixed rules
-    evaluations: float  # forward and gradient 1, forward alone 0.5; baselines that are shared 0
+    # Forward and gradient 1, forward alone 0.5; baselines that are shared 0. What targets share is split evenly.
+    evaluations: float
     status: str
     hidden: Float32 | None = None  # [tokens, hidden], only where it was asked for; sums to the attributions
+    contrast: int | None = None  # the class that is taken away from the target; None: none is
 
     @property
     def prediction(self) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ig_worker.explain.explanation import Float32
 from ig_worker.explain.memory import Memory
 from ig_worker.explain.packing import BatchShape, group_by_length, stack_texts
-from ig_worker.explain.problems import scalars
+from ig_worker.explain.targets import Scalar, weighted
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
@@ -27,26 +27,26 @@ class Forward:
 
     def __init__(self, network: SplitNetwork, shape: BatchShape) -> None:
         self._network, self._shape, self._memory = network, shape, Memory()
-        tokens, row = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+        tokens, classes = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, 2], tf.int32)
         text = ModelInput.every(tokens)
-        self._chosen = tf.function(self._chosen_program, [text, row], autograph=False)
-        self._products = tf.function(self._products_program, [text, row], autograph=False)
+        self._chosen = tf.function(self._chosen_program, [text, classes], autograph=False)
+        self._products = tf.function(self._products_program, [text, classes], autograph=False)
 
-    def probabilities(self, texts: Sequence[ModelInput], classes: Sequence[int]) -> Float32:
-        """F(x) of each text's own class, float32 [texts]."""
-        return np.array(self._run(self._chosen, texts, classes), np.float32)
+    def probabilities(self, texts: Sequence[ModelInput], scalars: Sequence[Scalar]) -> Float32:
+        """F(x) of each text's own scalar, float32 [texts]."""
+        return np.array(self._run(self._chosen, texts, scalars), np.float32)
 
-    def gradient_times_input(self, texts: Sequence[ModelInput], classes: Sequence[int]) -> list[Float32]:
+    def gradient_times_input(self, texts: Sequence[ModelInput], scalars: Sequence[Scalar]) -> list[Float32]:
         """Σ_d h[i,d] ∂F/∂h[i,d] at the text itself, float32 [tokens] each (Shrikumar et al. 2016, arXiv:1605.01713)."""
-        found = self._run(self._products, texts, classes)
+        found = self._run(self._products, texts, scalars)
         return [values[: len(text.ids)] for text, values in zip(texts, found, strict=True)]
 
-    def _run(self, program: Callable[..., Any], texts: Sequence[ModelInput], classes: Sequence[int]) -> list[Any]:
+    def _run(self, program: Callable[..., Any], texts: Sequence[ModelInput], scalars: Sequence[Scalar]) -> list[Any]:
         """What the program gives for each text, in their order."""
         found: list[Any] = [None] * len(texts)
         for group in group_by_length([len(text.ids) for text in texts], self._shape):
             members = [texts[i] for i in group.members]
-            targets = np.array([classes[i] for i in group.members], np.int32)
+            targets = np.array([_classes(scalars[i]) for i in group.members], np.int32)
 
             def run(
                 size: int, members: Any = members, targets: Any = targets, length: int = group.length
@@ -59,22 +59,29 @@ class Forward:
                 found[position] = value
         return found
 
-    def _chosen_program(self, text: ModelInput, target: Any) -> Any:
-        return self._above(self._network.below(text), text.mask, target)
+    def _chosen_program(self, text: ModelInput, classes: Any) -> Any:
+        return self._above(self._network.below(text), text.mask, classes)
 
-    def _products_program(self, text: ModelInput, target: Any) -> Any:
+    def _products_program(self, text: ModelInput, classes: Any) -> Any:
         h = self._network.below(text)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(h)
-            chosen = self._above(h, text.mask, target)
+            chosen = self._above(h, text.mask, classes)
         return tf.reduce_sum(tape.gradient(chosen, h) * h, axis=-1)
 
-    def _above(self, h: Any, mask: Any, target: Any) -> Any:
-        return scalars(self._network.above(h, mask), target)
+    def _above(self, h: Any, mask: Any, classes: Any) -> Any:
+        outputs = self._network.above(h, mask)
+        first, second = tf.unstack(tf.one_hot(classes, tf.shape(outputs)[1]), axis=1)  # no class has the number -1
+        return weighted(outputs, first - second)
+
+
+def _classes(scalar: Scalar) -> tuple[int, int]:
+    """The class, and the one that is taken away or -1."""
+    return scalar.target, -1 if scalar.contrast is None else scalar.contrast
 
 
 def _batch(program: Callable[..., Any], texts: Sequence[ModelInput], targets: Any, length: int, most: int) -> Any:
     """Run one batch, filled up to a power of two: compiled parts of a network are compiled again for every size."""
     rows = min(most, 1 << (len(targets) - 1).bit_length())
-    filled = np.resize(targets, rows)
+    filled = np.resize(targets, (rows, *targets.shape[1:]))
     return program(stack_texts(texts, rows, length), filled).numpy()[: len(targets)]

@@ -2,7 +2,7 @@
 
 Evaluations of many problems of one padded length share a batch. The device keeps the two ends of every path, makes
 the points between them, differentiates, and gives back one number per token, so that memory depends neither on the
-number of nodes nor on the number of problems.
+number of nodes nor on the number of problems. Problems that share a path share the forward pass at each point of it.
 
     a[i] = Σ_d (h[i,d] − h'[i,d]) · Σ_s w_s ∂F/∂h[i,d] at h' + α_s (h − h')      (Sundararajan et al. 2017)
 """
@@ -16,14 +16,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.explain.explanation import Explanation, Float32, Int32
+from ig_worker.explain.explanation import Explanation, Float32
 from ig_worker.explain.memory import Memory
-from ig_worker.explain.packing import BatchShape, evaluation_batches, group_by_length
-from ig_worker.explain.problems import Problem, at_fixed_rule, batch, chosen_classes, scalars
+from ig_worker.explain.packing import Batch, BatchShape, evaluation_batches
+from ig_worker.explain.path_functions import for_each
+from ig_worker.explain.problems import Problem, at_fixed_rule, batch
 from ig_worker.explain.rules import Rule
+from ig_worker.explain.sharing import group_paths, share
+from ig_worker.explain.targets import weights_of
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import tf
+
+_KEPT = 8  # targets that share a path where hidden units are kept: a batch brings so many gradients from the device
 
 
 class FusedEngine:
@@ -46,65 +51,91 @@ class FusedEngine:
         self._rule = rule
         self._shape = shape or BatchShape()
         self._memory = Memory()
-        self._compiled: dict[tuple[int, int], tuple[Any, Any]] = {}  # programs by rows and padded length
+        # Programs by rows and padded length, and whether for several targets.
+        self._ends_compiled: dict[tuple[int, int], Any] = {}
+        self._compiled: dict[tuple[int, int, bool], Any] = {}
 
     def explain(self, problems: Sequence[Problem]) -> list[Explanation]:
         """Explain problems; results come in their order."""
-        results: list[Explanation | None] = [None] * len(problems)
-        for group in group_by_length([problem.tokens for problem in problems], self._shape):
-            members = [problems[i] for i in group.members]
-            found = self._memory.fit(partial(self._explain_members, members, group.length), group.rows, group.length)
-            for position, result in zip(group.members, found, strict=True):
-                results[position] = result
-        return [result for result in results if result is not None]
+        results: dict[int, Explanation] = {}
+        for group in group_paths(problems, self._shape, _KEPT if self._keep_hidden else None):
+            paths = [[problems[i] for i in path] for path in group.paths]
+            found = self._memory.fit(partial(self._explain_paths, paths, group.length), group.rows, group.length)
+            results.update(zip((i for path in group.paths for i in path), found, strict=True))
+        return [results[i] for i in range(len(problems))]
 
-    def _explain_members(self, problems: Sequence[Problem], length: int, rows: int) -> list[Explanation]:
-        """Explain problems of one padded length, `rows` of them at a time and in batches of as many evaluations."""
-        parts = (problems[i : i + rows] for i in range(0, len(problems), rows))
+    def _explain_paths(self, paths: Sequence[Sequence[Problem]], length: int, rows: int) -> list[Explanation]:
+        """Explain the problems of paths of one padded length, `rows` at a time and in batches of as many evaluations.
+
+        Args:
+            paths: the problems of each, equally many.
+        """
+        parts = (paths[i : i + rows] for i in range(0, len(paths), rows))
         return [found for part in parts for found in self._explain_group(part, length, rows)]
 
-    def _explain_group(self, problems: Sequence[Problem], length: int, rows: int) -> list[Explanation]:
-        text, base = tf.nest.map_structure(tf.constant, batch(problems, rows, length))
-        ends, contributions = self._programs(rows, length)
+    def _explain_group(self, paths: Sequence[Sequence[Problem]], length: int, rows: int) -> list[Explanation]:
+        text, base = tf.nest.map_structure(tf.constant, batch([path[0] for path in paths], rows, length))
+        targets = len(paths[0])
+        ends, contributions = self._programs(rows, length, several=targets > 1)
         starts, steps, at_input, at_baseline = ends(text, base)
         at_input, at_baseline = at_input.numpy(), at_baseline.numpy()
-        targets = chosen_classes(problems, at_input)
-        sums = self._integrate(
-            rows, targets, lambda *part: contributions(starts, steps, text.mask, *map(tf.constant, part)).numpy()
-        )
-        return at_fixed_rule(problems, targets, at_input, at_baseline, sums, len(self._rule.nodes))
+        scalars = [[problem.target.of(at_input[row]) for problem in path] for row, path in enumerate(paths)]
+        weights = np.stack(
+            [weights_of(each, at_input.shape[1]) for each in scalars], axis=1
+        )  # [targets, paths, classes]
 
-    def _integrate(
-        self, rows: int, targets: Int32, contributions: Callable[[Int32, Int32, Float32], Float32]
-    ) -> npt.NDArray[np.float64]:
-        """Σ_s w_s Σ_d (h − h') ∂F/∂h, float64 [problems, tokens]; not summed over d where that is kept."""
-        alphas = self._rule.nodes.astype(np.float32)
+        def integrate(part: Batch) -> Float32:
+            w = weights[:, part.problem]
+            alphas = self._rule.nodes.astype(np.float32)[part.node]
+            given = map(tf.constant, (w if targets > 1 else w[0], part.problem, alphas))
+            found: Float32 = contributions(starts, steps, text.mask, *given).numpy()
+            return found if targets > 1 else found[None]
+
+        sums = self._integrate(rows, len(paths), integrate)
+        evaluations = share(len(self._rule.nodes), targets) + 1.0 / targets  # and both ends
+        return [
+            at_fixed_rule(problem, scalars[row][t], at_input[row], at_baseline[row], sums[t, row], evaluations)
+            for row, path in enumerate(paths)
+            for t, problem in enumerate(path)
+        ]
+
+    def _integrate(self, rows: int, paths: int, contributions: Callable[[Batch], Float32]) -> npt.NDArray[np.float64]:
+        """Σ_s w_s Σ_d (h − h') ∂F/∂h, float64 [targets, paths, tokens]; not summed over d where that is kept."""
         sums: npt.NDArray[np.float64] | None = None
-        for part in evaluation_batches(len(targets), len(alphas), rows):
-            values = contributions(targets[part.problem], part.problem, alphas[part.node])[: part.used]
+        for part in evaluation_batches(paths, len(self._rule.nodes), rows):
+            values = contributions(part)[:, : part.used]
             if sums is None:
-                sums = np.zeros((len(targets), *values.shape[1:]))
-            weights = self._rule.weights[part.node[: part.used]].reshape(-1, *[1] * (values.ndim - 1))
-            np.add.at(sums, part.problem[: part.used], weights * values)
+                sums = np.zeros((len(values), paths, *values.shape[2:]))
+            weights = self._rule.weights[part.node[: part.used]].reshape(-1, *[1] * (values.ndim - 2))
+            for target, of_target in zip(sums, values, strict=True):
+                np.add.at(target, part.problem[: part.used], weights * of_target)
         assert sums is not None  # a group has a member and a rule has a node
         return sums
 
-    def _programs(self, rows: int, length: int) -> tuple[Any, Any]:
-        """The programs `_ends` and `_contributions` for batches of texts of padded `length`, traced once each."""
-        if (rows, length) not in self._compiled:
-            tokens = tf.TensorSpec([rows, length], tf.int32)
+    def _programs(self, rows: int, length: int, *, several: bool = False) -> tuple[Any, Any]:
+        """The programs `_ends` and `_contributions` for batches of texts of padded `length`, traced once each.
+
+        Args:
+            several: whether for several targets.
+        """
+        tokens = tf.TensorSpec([rows, length], tf.int32)
+        if (rows, length) not in self._ends_compiled:
             ends = tf.function(self._ends, autograph=False).get_concrete_function(ModelInput.every(tokens), tokens)
-            parts = [tf.TensorSpec(part.shape, tf.float32) for part in ends.structured_outputs[0]]
+            self._ends_compiled[rows, length] = ends
+        ends = self._ends_compiled[rows, length]
+        if (rows, length, several) not in self._compiled:
+            starts, _, outputs, _ = ends.structured_outputs
+            parts = [tf.TensorSpec(part.shape, tf.float32) for part in starts]
             row, alpha = tf.TensorSpec([rows], tf.int32), tf.TensorSpec([rows], tf.float32)
+            weights = tf.TensorSpec([None, *outputs.shape] if several else outputs.shape, tf.float32)
             contributions = tf.function(self._contributions, autograph=False)
-            self._compiled[rows, length] = (
-                ends,
-                contributions.get_concrete_function(parts, parts, tokens, row, row, alpha),
+            self._compiled[rows, length, several] = contributions.get_concrete_function(
+                parts, parts, tokens, weights, row, alpha
             )
-        return self._compiled[rows, length]
+        return ends, self._compiled[rows, length, several]
 
     def _ends(self, text: ModelInput, base: Any) -> tuple[Any, Any, Any, Any]:
-        """Where the paths start, how far they go, and the class probabilities at both ends."""
+        """Where the paths start, how far they go, and the network's outputs at both ends."""
         network, mask = self._network, text.mask
         inputs, baselines = network.below(text), network.below(text._replace(ids=base))
         at_input, at_baseline = network.project(inputs), network.project(baselines)
@@ -118,22 +149,29 @@ class FusedEngine:
             network.above(baselines, mask),
         )
 
-    def _contributions(self, starts: Any, steps: Any, mask: Any, target: Any, problem: Any, alpha: Any) -> Any:
+    def _contributions(self, starts: Any, steps: Any, mask: Any, weights: Any, problem: Any, alpha: Any) -> Any:
         """Σ_d (h − h') ∂F/∂h at one point of each path, float32 [rows, tokens], or unsummed with the hidden axis.
 
         The layer's output and the next block's projections of it are affine in α. So none of their products is computed
         at a node, and by the chain rule each gives its share of the sum, its own step times its own gradient.
+
+        Args:
+            weights: of the scalar, float32 [rows, classes], or of several, [targets, rows, classes], as is then the
+                result.
         """
         ahead = [tf.gather(step, problem) for step in steps]
         points = [
             tf.gather(start, problem) + alpha[:, None, None] * step for start, step in zip(starts, ahead, strict=True)
         ]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
             tape.watch(points)
             parts = self._network.project(points[0]) if self._keep_hidden else points
-            probabilities = self._network.readout(self._network.encode(parts, tf.gather(mask, problem)))
-            chosen = scalars(probabilities, target)
-        gradients = tape.gradient(chosen, points)
-        if self._keep_hidden:
-            return gradients[0] * ahead[0]
-        return tf.add_n([tf.reduce_sum(g * step, axis=-1) for g, step in zip(gradients, ahead, strict=True)])
+            outputs = self._network.readout(self._network.encode(parts, tf.gather(mask, problem)))
+
+        def way_back(w: Any) -> Any:
+            gradients = tape.gradient(outputs, points, output_gradients=w)
+            if self._keep_hidden:
+                return gradients[0] * ahead[0]
+            return tf.add_n([tf.reduce_sum(g * step, axis=-1) for g, step in zip(gradients, ahead, strict=True)])
+
+        return way_back(weights) if weights.shape.rank == 2 else for_each(way_back, weights, tf.float32)

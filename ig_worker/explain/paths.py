@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,46 +12,16 @@ from ig_worker.explain.baseline_ends import BaselineEnds
 from ig_worker.explain.explanation import Float32
 from ig_worker.explain.memory import Memory
 from ig_worker.explain.packing import BatchShape
-from ig_worker.explain.problems import Problem, batch, scalars
+from ig_worker.explain.path_functions import PathFunctions
+from ig_worker.explain.problems import Problem, batch
 from ig_worker.explain.product import CELLS, TERMS, ProductRule, Spread, head_grid, product_rule, remainders
+from ig_worker.explain.sections import Integrated, Section
+from ig_worker.explain.sharing import share
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.network import SplitNetwork
 from ig_worker.models.runtime import rounds_products, tf
 
 _WHOLE = 4  # a text's nodes share one batch up to this many times its usual size
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a path, to be integrated with the rule of its batch."""
-
-    row: int  # of the text within its group
-    target: int
-    low: float
-    high: float
-    at_low: Float32  # z there, [units]
-    at_high: Float32
-
-
-@dataclass(frozen=True)
-class Integrated:
-    """What one batch of sections gives. The first axis is the section."""
-
-    contributions: Float32  # [sections, n, tokens]
-    strengths: Float32  # [sections, n]
-    signed: Float32  # [sections, TERMS]; see product.error_series
-    absolute: Float32
-    halved: Float32  # [sections, n]
-    hidden: Float32 | None  # [sections, tokens, hidden]
-    cost: float  # evaluations of each section
-
-    @classmethod
-    def joined(cls, parts: Sequence[Integrated]) -> Integrated:
-        """One batch out of several at equal cost."""
-        names = ["contributions", "strengths", "signed", "absolute", "halved"]
-        names += [] if parts[0].hidden is None else ["hidden"]
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return replace(parts[0], **arrays)
 
 
 class PathPrograms:
@@ -70,7 +39,8 @@ class PathPrograms:
     def __init__(
         self, network: SplitNetwork, shape: BatchShape, cells: int = CELLS, *, keep_hidden: bool = False
     ) -> None:
-        self._network, self._shape, self._cells, self._keep_hidden = network, shape, cells, keep_hidden
+        self._functions, self._keep_hidden = PathFunctions(network, keep_hidden), keep_hidden
+        self._shape, self._cells = shape, cells
         self._memory = Memory()
         self._trace()
         self.baselines = BaselineEnds(self._encode_alone, rounds_products)
@@ -107,7 +77,7 @@ class PathPrograms:
         return found
 
     def probabilities(self, z: Float32) -> Float32:
-        """Class probabilities, [texts, classes], from vectors z, [texts, units]."""
+        """The network's outputs, [texts, classes], from vectors z, [texts, units]."""
         return self._readout(tf.constant(z)).numpy()
 
     def vectors(self, rows: Sequence[int], alphas: Sequence[float]) -> Float32:
@@ -120,7 +90,7 @@ class PathPrograms:
         """J and ∂F/∂z of whole paths, each along one direction u of z: that of ∫ ∂F/∂z dα.
 
         Args:
-            sections: whole paths.
+            sections: whole paths, with one target each.
             n: nodes.
             spread: of them.
             cells: equal parts of [0, 1], which the head's grid is to be summed in.
@@ -131,12 +101,12 @@ class PathPrograms:
         rule = product_rule(n, spread, self._cells)
         rows, alphas = [section.row for section in sections for _ in range(n)], np.tile(rule.nodes, len(sections))
         z = self.vectors(rows, list(alphas)).reshape(len(sections), n, -1)
-        low, high, target, width = self._heads(sections)
+        head = self._heads(sections)
         points, weights = head_grid(self._cells)
         sums = tf.constant((weights * (points // (1 / cells) == np.arange(cells)[:, None])).astype(np.float32))
         rest = tf.constant(remainders(n, spread, self._cells).astype(np.float32))
         interpolate = tf.constant(rule.interpolate.astype(np.float32))
-        slopes = self._cotangents(z, low, high, target, width, interpolate, sums, sums, rest)[0].numpy()
+        slopes = self._cotangents(z, _weights(sections), *head, interpolate, sums, sums, rest)[0].numpy()
         whole = slopes.sum(axis=1)
         u = whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), 1e-30)
         samples = self._pulls(rows, alphas.astype(np.float32), np.repeat(u, n, axis=0))
@@ -158,7 +128,7 @@ class PathPrograms:
         return np.concatenate([self._vectors(*paths, rows[p], alphas[p]).numpy() for p in pieces])
 
     def integrate(self, sections: Sequence[Section], n: int, spread: Spread, length: int) -> Integrated:
-        """Integrate all `sections` with n nodes.
+        """Integrate all `sections`, which have equally many targets, with n nodes.
 
         All nodes of a section share a batch, since every z comes before any gradient. Only where those of one
         section would not fit, its gradients are taken in a second pass, which costs the forward passes again.
@@ -179,38 +149,48 @@ class PathPrograms:
         rule = product_rule(n, spread, self._cells)
         alphas = np.array([section.low + (section.high - section.low) * rule.nodes for section in sections], np.float32)
         rows = np.array([section.row for section in sections], np.int32)
+        weights = _weights(sections)
         head = (*self._heads(sections), *self._device_matrices(n, spread, rule))
         if piece is None:
-            *found, hidden = self._whole(*self._open_paths(), rows, alphas, *head)
+            program = self._whole if weights.ndim == 2 else self._whole_several
+            *found, hidden = program(*self._open_paths(), rows, alphas, weights, *head)
         else:
-            *found, hidden = self._in_pieces(self._open_paths(), rows, alphas, head, piece)
-        contributions, strengths, signed, absolute, halved = (tensor.numpy() for tensor in found)
-        kept = hidden.numpy() if self._keep_hidden else None
-        cost = float(n) if piece is None else 1.5 * n
+            *found, hidden = self._in_pieces(self._open_paths(), rows, alphas, weights, head, piece)
+        targets = len(sections[0].weights)
+        arrays = [tensor.numpy()[None] if targets == 1 else tensor.numpy() for tensor in (*found, hidden)]
+        contributions, strengths, signed, absolute, halved, kept = arrays
+        # In pieces the forward passes come once more by themselves.
+        cost = share(n, targets) + (0.0 if piece is None else 0.5 * n / targets)
+        kept = kept if self._keep_hidden else None
         return Integrated(contributions, strengths, signed, absolute, halved, kept, cost)
 
     def _heads(self, sections: Sequence[Section]) -> tuple[Any, ...]:
-        """z at both ends, the target and the width of each section."""
+        """z at both ends, and the width of each section."""
         return (
             tf.constant(np.stack([section.at_low for section in sections])),
             tf.constant(np.stack([section.at_high for section in sections])),
-            tf.constant([section.target for section in sections], tf.int32),
             tf.constant([section.high - section.low for section in sections], tf.float32),
         )
 
-    def _in_pieces(self, paths: Any, rows: Any, alphas: Float32, head: Any, size: int) -> tuple[Any, ...]:
+    def _in_pieces(
+        self, paths: Any, rows: Any, alphas: Float32, weights: Float32, head: Any, size: int
+    ) -> tuple[Any, ...]:
         sections, n = alphas.shape
         flat_rows, flat = np.repeat(rows, n), alphas.ravel()
         z = self._at(paths, flat_rows, flat, size)
-        v, *found = self._cotangents(tf.reshape(z, [sections, n, z.shape[-1]]), *head)
-        v = tf.reshape(v, z.shape).numpy()
+        cotangents, pull = (
+            (self._cotangents, self._pull) if weights.ndim == 2 else (self._cotangents_several, self._pull_several)
+        )
+        v, *found = cotangents(tf.reshape(z, [sections, n, z.shape[-1]]), weights, *head)
+        targets = weights.shape[:-2]  # none, or how many
+        v = tf.reshape(v, [*targets, *z.shape]).numpy()
         pieces = [slice(i, i + size) for i in range(0, len(flat), size)]
-        pulled = [self._pull(*paths, flat_rows[p], flat[p], v[p]) for p in pieces]
-        contributions = tf.reshape(tf.concat([values for values, _ in pulled], 0), [sections, n, -1])
-        hidden = tf.concat([values for _, values in pulled], 0)
-        if self._keep_hidden:
-            hidden = tf.reduce_sum(tf.reshape(hidden, [sections, n, *hidden.shape[1:]]), axis=1)
-        return contributions, *found, hidden
+        pulled = [pull(*paths, flat_rows[p], flat[p], v[..., p, :]) for p in pieces]
+        contributions = tf.reshape(tf.concat([values for values, _ in pulled], -2), [*targets, sections, n, -1])
+        if not self._keep_hidden:
+            return contributions, *found, pulled[0][1]
+        hidden = tf.concat([values for _, values in pulled], -3)
+        return contributions, *found, tf.reduce_sum(tf.reshape(hidden, [*targets, sections, n, *hidden.shape[-2:]]), -3)
 
     def _open_paths(self) -> tuple[Any, Any, Any]:
         assert self._paths is not None, "open comes first"
@@ -225,93 +205,34 @@ class PathPrograms:
     def _trace(self) -> None:
         """Declare the programs over any number of texts, nodes and tokens, so that each is traced once."""
         ids, row, real = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None])
-        self._ends = tf.function(self._ends_program, [ModelInput.every(ids), ids], autograph=False)
-        starts, steps, z = self._ends.get_concrete_function().structured_outputs
-        # The widths of layers stay known: graphs plan with them.
-        paths = [tf.nest.map_structure(lambda t: tf.TensorSpec([None, None, t.shape[-1]]), x) for x in (starts, steps)]
-        vectors, matrix = tf.TensorSpec([None, z.shape[-1]]), tf.TensorSpec([None, None])
-        head = [vectors, vectors, row, real, matrix, matrix, matrix, tf.TensorSpec([TERMS, None])]
+        functions = self._functions
 
         def program(function: Callable[..., Any], *signature: Any) -> Any:
             return tf.function(function, signature, autograph=False)
 
-        self._whole_text = program(self._whole_text_program, ModelInput.every(ids))
-        self._vectors = program(self._vectors_program, *paths, ids, row, real)
-        self._whole = program(self._whole_program, *paths, ids, row, matrix, *head)
-        self._cotangents = program(self._cotangents_program, tf.TensorSpec([None, None, z.shape[-1]]), *head)
-        self._pull = program(self._pull_program, *paths, ids, row, real, vectors)
-        self._readout = program(self._network.readout, vectors)
+        self._ends = program(functions.ends, ModelInput.every(ids), ids)
+        starts, steps, z = self._ends.get_concrete_function().structured_outputs
+        # The widths of layers stay known: graphs plan with them.
+        paths = [tf.nest.map_structure(lambda t: tf.TensorSpec([None, None, t.shape[-1]]), x) for x in (starts, steps)]
+        units, matrix = z.shape[-1], tf.TensorSpec([None, None])
+        vectors = tf.TensorSpec([None, units])
+        self._readout = program(functions.readout, vectors)
+        classes = self._readout.get_concrete_function().structured_outputs.shape[-1]
+        one, several = tf.TensorSpec([None, classes]), tf.TensorSpec([None, None, classes])
+        head = [vectors, vectors, real, matrix, matrix, matrix, tf.TensorSpec([TERMS, None])]
+        every, points = [*paths, ids, row, matrix], [*paths, ids, row, real]
+        stacked = tf.TensorSpec([None, None, units])
+        self._whole_text = program(functions.whole_text, ModelInput.every(ids))
+        self._vectors = program(functions.vectors, *points)
+        self._whole = program(functions.whole, *every, one, *head)
+        self._whole_several = program(functions.whole, *every, several, *head)
+        self._cotangents = program(functions.cotangents, stacked, one, *head)
+        self._cotangents_several = program(functions.cotangents, stacked, several, *head)
+        self._pull = program(functions.pull, *points, vectors)
+        self._pull_several = program(functions.pull, *points, stacked)
 
-    def _ends_program(self, text: ModelInput, base: Any) -> tuple[Any, ...]:
-        network, mask = self._network, text.mask
-        inputs, baselines = network.below(text), network.below(text._replace(ids=base))
-        at_input, at_baseline = network.project(inputs), network.project(baselines)
-        z1 = network.encode(at_input, mask)
-        kept = 1 if self._keep_hidden else len(at_input)  # the gradient of h itself is wanted
-        steps = [b - a for a, b in zip(at_baseline[:kept], at_input[:kept], strict=True)]
-        return list(at_baseline[:kept]), steps, z1
 
-    def _whole_text_program(self, text: ModelInput) -> Any:
-        return self._network.encode(self._network.project(self._network.below(text)), text.mask)
-
-    def _points(self, starts: Any, steps: Any, rows: Any, alpha: Any) -> tuple[list[Any], list[Any]]:
-        ahead = [tf.gather(step, rows) for step in steps]
-        return ahead, [
-            tf.gather(start, rows) + alpha[:, None, None] * step for start, step in zip(starts, ahead, strict=True)
-        ]
-
-    def _encode(self, points: Sequence[Any], mask: Any, rows: Any) -> Any:
-        parts = self._network.project(points[0]) if self._keep_hidden else points
-        return self._network.encode(parts, tf.gather(mask, rows))
-
-    def _vectors_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alpha: Any) -> Any:
-        _, points = self._points(starts, steps, rows, alpha)
-        return self._encode(points, mask, rows)
-
-    def _whole_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alphas: Any, *head: Any) -> tuple[Any, ...]:
-        """Encode all nodes, integrate through the head, and pull the result back, in one go."""
-        sections, n = tf.unstack(tf.shape(alphas))
-        every, alpha = tf.repeat(rows, n), tf.reshape(alphas, [-1])
-        ahead, points = self._points(starts, steps, every, alpha)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(points)
-            z = self._encode(points, mask, every)
-        v, *found = self._cotangents_program(tf.reshape(z, [sections, n, z.shape[-1]]), *head)
-        gradients = tape.gradient(z, points, output_gradients=tf.reshape(v, tf.shape(z)))
-        values, hidden = self._per_token(gradients, ahead)
-        if self._keep_hidden:
-            hidden = tf.reduce_sum(tf.reshape(hidden, [sections, n, -1, hidden.shape[-1]]), axis=1)
-        return tf.reshape(values, [sections, n, -1]), *found, hidden
-
-    def _pull_program(self, starts: Any, steps: Any, mask: Any, rows: Any, alpha: Any, v: Any) -> tuple[Any, Any]:
-        ahead, points = self._points(starts, steps, rows, alpha)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(points)
-            z = self._encode(points, mask, rows)
-        return self._per_token(tape.gradient(z, points, output_gradients=v), ahead)
-
-    def _per_token(self, gradients: Any, ahead: Any) -> tuple[Any, Any]:
-        """Σ_d (h − h') times the gradient, by the chain rule over all parts; and unsummed where that is kept."""
-        products = [gradient * step for gradient, step in zip(gradients, ahead, strict=True)]
-        values = tf.add_n([tf.reduce_sum(product, axis=-1) for product in products])
-        return values, products[0] if self._keep_hidden else tf.zeros([0])
-
-    def _cotangents_program(
-        self, z: Any, low: Any, high: Any, target: Any, width: Any, interpolate: Any, project: Any, half: Any, rest: Any
-    ) -> tuple[Any, ...]:
-        """v_s = ∫ ℓ_s(α) ∂F/∂z dα through the head alone, [sections, n, units], and what `error_series` asks for."""
-        known = tf.concat([low[:, None], z, high[:, None]], axis=1)
-        on_grid = tf.matmul(interpolate[None], known)  # [sections, grid, units]
-        flat = tf.reshape(on_grid, [-1, z.shape[-1]])
-        grid = tf.shape(on_grid)[1]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(flat)
-            chosen = scalars(self._network.readout(flat), tf.repeat(target, grid))
-        g = tf.reshape(tape.gradient(chosen, flat), tf.shape(on_grid)) * width[:, None, None]
-        v = tf.matmul(project[None], g)
-        size = tf.norm(g, axis=-1)  # [sections, grid]
-        signed = tf.abs(tf.matmul(size, rest, transpose_b=True))
-        absolute = tf.matmul(size, tf.abs(rest), transpose_b=True)
-        squares = tf.reduce_sum(tf.square(v), axis=-1)
-        halved = tf.math.divide_no_nan(tf.reduce_sum(tf.matmul(half[None], g) * v, axis=-1), squares)
-        return v, tf.sqrt(squares), signed, absolute, halved
+def _weights(sections: Sequence[Section]) -> Float32:
+    """Of scalars, float32 [sections, classes], or where a section has several, [targets, sections, classes]."""
+    weights = np.stack([section.weights for section in sections], axis=1)
+    return weights[0] if len(weights) == 1 else weights

@@ -30,9 +30,8 @@ _CHECK_FALL = 2.5  # the logarithm of the error falls by so much from a rule to 
 class _Row:
     """A row of the pilot on its way."""
 
-    path: int  # within its group
     ends: PathEnds
-    spent: float = ENDS
+    spent: float
     sums: dict[int, Float64] = field(default_factory=dict)  # attributions by number of nodes, float64 [tokens]
     known: dict[int, Known] = field(default_factory=dict)
     truth: Float64 | None = None  # in float32, where that is not the precision of the sums
@@ -127,7 +126,7 @@ class PilotEngine:
         programs = self._exact or self._programs
         for group in group_by_length([problem.tokens for problem in problems], self._shape):
             opened = open_paths(programs, [problems[i] for i in group.members], group.length)
-            sections = [ends.section(row) for row, ends in enumerate(opened)]
+            sections = [ends.section() for ends in opened]
             samples, slopes = programs.slopes(sections, SURVEYED, Spread(), CELLS)
             for i, member in enumerate(group.members):
                 seen[member] = Survey(samples[i, :, : problems[member].tokens], slopes[i])
@@ -139,9 +138,9 @@ class PilotEngine:
         rows: dict[int, _Row] = {}
         for group in group_by_length([problem.tokens for problem in problems], self._shape):
             opened = open_paths(self._programs, [problems[i] for i in group.members], group.length)
-            members = [_Row(i, ends) for i, ends in enumerate(opened)]
+            members = [_Row(ends, ends.spent) for ends in opened]
             own = None if self._exact is None else -1  # the last is for the truth
-            asked = sorted((n, row.path) for row in members for n in plan(row.ends.shown)[:own])
+            asked = sorted((n, i) for i, row in enumerate(members) for n in plan(row.ends.shown)[:own])
             for n, items in groupby(asked, key=lambda item: item[0]):
                 self._integrate([members[i] for _, i in items], n, group, by)
             rows.update(zip(group.members, members, strict=True))
@@ -153,14 +152,14 @@ class PilotEngine:
         """Integrate once more in float32, where that is not what `_integrate` does."""
         if self._exact is None:
             return
-        problems, targets = [row.ends.problem for row in rows], [row.ends.target for row in rows]
-        _, truths = by_nodes(self._exact, problems, nodes, self._shape, spread=by.spread, targets=targets)
+        problems, scalars = [row.ends.problem for row in rows], [row.ends.scalar for row in rows]
+        _, truths = by_nodes(self._exact, problems, nodes, self._shape, spread=by.spread, scalars=scalars)
         for row, truth, n in zip(rows, truths, nodes, strict=True):
             row.truth = truth
             row.spent += n + ENDS
 
     def _integrate(self, rows: list[_Row], n: int, group: Group, by: Calibration) -> None:
-        sections, tokens = [row.ends.section(row.path) for row in rows], [row.ends.problem.tokens for row in rows]
+        sections, tokens = [row.ends.section() for row in rows], [row.ends.problem.tokens for row in rows]
         found = integrals(self._programs, sections, n, by.spread, group, tokens)
         for row, integral in zip(rows, found, strict=True):
             row.sums[n], row.known[n] = integral.values, integral.known(row.ends.shown, n, row.change)
@@ -172,7 +171,8 @@ class PilotEngine:
         estimate = by.estimate(known, self._tolerance) + ROUNDING
         return Explanation(
             probabilities=ends.at_input.astype(np.float32),
-            target=ends.target,
+            target=ends.scalar.target,
+            contrast=ends.scalar.contrast,
             target_probability=ends.f1,
             baseline_probability=ends.f0,
             attributions=attributions,

@@ -11,11 +11,13 @@ from typing import Any
 
 from ig_worker.explain.by_nodes import by_nodes
 from ig_worker.explain.explanation import ENDS, relative_l1
+from ig_worker.explain.integrals import open_paths
 from ig_worker.explain.packing import BatchShape, group_by_length
-from ig_worker.explain.paths import PathPrograms, Section
+from ig_worker.explain.paths import PathPrograms
 from ig_worker.explain.precision import FLOAT32, LAPS, NODES, ROWS, Choice, Tried, choose, judge, worth_trying
-from ig_worker.explain.problems import Problem, chosen_classes
+from ig_worker.explain.problems import Problem
 from ig_worker.explain.product import Float64, Spread
+from ig_worker.explain.targets import Scalar
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +64,16 @@ class PrecisionTrial:
     def judge(self, precision: str) -> Choice:
         """What a precision that was asked for rounds."""
         try:
-            targets, exact = self._rule(FLOAT32, None)
+            scalars, exact = self._rule(FLOAT32, None)
             return judge(
-                Tried(precision, math.nan, self._errors(precision, targets, exact)), self._tolerance, self._risk
+                Tried(precision, math.nan, self._errors(precision, scalars, exact)), self._tolerance, self._risk
             )
         except Exception as error:  # noqa: BLE001 (as above)
             log.warning("what %s rounds could not be measured: %s", precision, error)
             return Choice(precision, "as asked for; what it rounds could not be measured", exact_truth=False)
 
     def _choose(self, candidates: Sequence[str], rows: int) -> Choice:
-        targets, exact = self._rule(FLOAT32, None)
+        scalars, exact = self._rule(FLOAT32, None)
         laps = {FLOAT32: self._laps(FLOAT32)}
         first = clocked(FLOAT32, laps[FLOAT32])
         if not worth_trying(first, rows):
@@ -79,7 +81,7 @@ class PrecisionTrial:
         errors, waits = {}, {}
         for name in candidates:
             started = time.perf_counter()
-            errors[name] = self._errors(name, targets, exact)
+            errors[name] = self._errors(name, scalars, exact)
             waits[name] = time.perf_counter() - started
             laps[name] = self._laps(name)
         taken: dict[str, list[float]] = {name: [] for name in laps}
@@ -90,14 +92,14 @@ class PrecisionTrial:
         tried = [Tried(name, seconds[name], errors[name], waits[name]) for name in candidates]
         return choose(seconds[FLOAT32], tried, rows, tolerance=self._tolerance, risk=self._risk)
 
-    def _rule(self, precision: str, targets: Sequence[int] | None) -> tuple[list[int], list[Float64]]:
+    def _rule(self, precision: str, scalars: Sequence[Scalar] | None) -> tuple[list[Scalar], list[Float64]]:
         nodes = [NODES] * len(self._problems)
         self.evaluations += len(nodes) * (NODES + ENDS)
         programs = self._programs(precision)
-        return by_nodes(programs, self._problems, nodes, self._shape, spread=Spread(), targets=targets)
+        return by_nodes(programs, self._problems, nodes, self._shape, spread=Spread(), scalars=scalars)
 
-    def _errors(self, precision: str, targets: Sequence[int], exact: Sequence[Float64]) -> tuple[float, ...]:
-        _, rounded = self._rule(precision, targets)
+    def _errors(self, precision: str, scalars: Sequence[Scalar], exact: Sequence[Float64]) -> tuple[float, ...]:
+        _, rounded = self._rule(precision, scalars)
         return tuple(relative_l1(a, b) for a, b in zip(rounded, exact, strict=True))
 
     def _laps(self, precision: str) -> Callable[[], int]:
@@ -105,9 +107,9 @@ class PrecisionTrial:
         problem = sorted(self._problems, key=lambda one: one.tokens)[len(self._problems) // 2]
         (group,) = group_by_length([problem.tokens], self._shape)
         programs = self._programs(precision)
-        z1, z0 = programs.open([problem], group.length)
-        target = int(chosen_classes([problem], programs.probabilities(z1))[0])
-        sections = [Section(0, target, 0.0, 1.0, z0[0], z1[0])] * max(1, self._shape.rows(group.length) // NODES)
+        sections = [open_paths(programs, [problem], group.length)[0].section()] * max(
+            1, self._shape.rows(group.length) // NODES
+        )
         times = math.ceil(_LAP / (NODES * len(sections)))
 
         def lap() -> int:

@@ -6,7 +6,7 @@ Engines integrate problems and know nothing of rows. A way to choose what is exp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,18 +14,8 @@ import numpy as np
 from ig_worker.errors import RowError, UsageError
 from ig_worker.explain.explanation import FLOOR, STATUS_FIXED, STATUS_LIMIT, Explanation, Float32, Int32
 from ig_worker.explain.packing import stack, stack_texts
+from ig_worker.explain.targets import Scalar, Target
 from ig_worker.models.inputs import ModelInput
-
-
-@dataclass(frozen=True)
-class Target:
-    """The scalar that is explained: the probability of a class."""
-
-    number: int | None = None  # of the class; None is the predicted one
-
-    def of(self, probabilities: Float32) -> int:
-        """The number of the class, where the network gives these probabilities, [classes], for the text."""
-        return int(probabilities.argmax()) if self.number is None else self.number
 
 
 @dataclass(frozen=True)
@@ -34,7 +24,7 @@ class Problem:
 
     text: ModelInput
     baseline: Int32  # ids; all else that the network reads is the text's
-    target: Target = Target()
+    target: Target = field(default_factory=Target)
     weight: float = 1.0  # of its part in the row's explanation
 
     @property
@@ -44,7 +34,11 @@ class Problem:
 
 
 class Engine(Protocol):
-    """Explains problems; results come in their order."""
+    """Explains problems; results come in their order.
+
+    Problems that share their text and their baseline, as the same arrays, are one path with several targets: see
+    `sharing`.
+    """
 
     def explain(self, problems: Sequence[Problem]) -> list[Explanation]: ...
 
@@ -123,62 +117,41 @@ def batch(problems: Sequence[Problem], rows: int, length: int) -> tuple[ModelInp
     return texts, stack([problem.baseline for problem in problems], rows, length)
 
 
-def chosen_classes(problems: Sequence[Problem], at_input: Float32) -> Int32:
-    """The class that each problem explains, int32 [problems], from class probabilities at its text."""
+def chosen(problems: Sequence[Problem], at_input: Float32) -> list[Scalar]:
+    """The scalar that each problem explains, from the network's outputs at its text, [rows, classes].
+
+    Raises:
+        UsageError: a target asks for what the network does not have.
+    """
     # Padding rows of a batch have no problem.
-    return np.array([problem.target.of(p) for problem, p in zip(problems, at_input, strict=False)], np.int32)
+    return [problem.target.of(p) for problem, p in zip(problems, at_input, strict=False)]
 
 
 def at_fixed_rule(
-    problems: Sequence[Problem], targets: Int32, at_input: Float32, at_baseline: Float32, sums: Any, nodes: int
-) -> list[Explanation]:
-    """The explanations of problems that a fixed rule has integrated.
+    problem: Problem, scalar: Scalar, at_input: Float32, at_baseline: Float32, sums: Any, evaluations: float
+) -> Explanation:
+    """The explanation of a problem that a fixed rule has integrated.
 
     Args:
-        problems: of a batch; rows of the arrays beyond them are padding.
-        targets: the class that each explains, int32 [problems].
-        at_input, at_baseline: class probabilities at both ends, float32 [rows, classes].
-        sums: over the rule's nodes, [rows, padded tokens], or [rows, padded tokens, hidden] where that axis is kept.
-        nodes: how many the rule has.
+        problem: what was asked.
+        scalar: what that is of its text.
+        at_input, at_baseline: the network's outputs at both ends, float32 [classes].
+        sums: over the rule's nodes, [padded tokens], or [padded tokens, hidden] where that axis is kept.
+        evaluations: that it has cost.
     """
-    return [
-        _at_fixed_rule(problem.tokens, int(target), at_input[r], at_baseline[r], sums[r], nodes)
-        for r, (problem, target) in enumerate(zip(problems, targets, strict=True))
-    ]
-
-
-def _at_fixed_rule(
-    tokens: int, target: int, at_input: Float32, at_baseline: Float32, sums: Any, nodes: int
-) -> Explanation:
-    sums = sums[:tokens]
+    sums = sums[: problem.tokens]
     attributions = (sums.sum(axis=1) if sums.ndim == 2 else sums).astype(np.float32)
-    f1, f0 = scalar(at_input, target), scalar(at_baseline, target)
+    f1, f0 = scalar.of(at_input), scalar.of(at_baseline)
     return Explanation(
         probabilities=at_input.astype(np.float32),
-        target=target,
+        target=scalar.target,
+        contrast=scalar.contrast,
         target_probability=f1,
         baseline_probability=f0,
         attributions=attributions,
         delta=float(attributions.sum(dtype=np.float64) - (f1 - f0)),
         error_estimate=None,
-        evaluations=nodes + 1.0,  # the two ends are forward passes alone
+        evaluations=evaluations,
         status=STATUS_FIXED,
         hidden=sums.astype(np.float32) if sums.ndim == 2 else None,
     )
-
-
-def scalar(probabilities: Float32, target: int) -> float:
-    """F, from the class probabilities of one text, [classes]."""
-    return float(probabilities[target])
-
-
-def scalars(probabilities: Any, targets: Any) -> Any:
-    """F of each text of a batch, float32 [rows], as TensorFlow differentiates it.
-
-    Args:
-        probabilities: tensor float32 [rows, classes].
-        targets: tensor int32 [rows], numbers of classes.
-    """
-    from ig_worker.models.runtime import tf  # seconds, which what only chooses need not cost
-
-    return tf.gather(probabilities, targets, axis=1, batch_dims=1)

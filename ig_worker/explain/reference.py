@@ -11,7 +11,8 @@ import numpy as np
 
 from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.packing import BatchShape, Group, group_by_length
-from ig_worker.explain.problems import Problem, at_fixed_rule, batch, chosen_classes
+from ig_worker.explain.problems import Problem, at_fixed_rule, batch, chosen
+from ig_worker.explain.targets import weighted, weights_of
 from ig_worker.models import network
 from ig_worker.models.classifier import Classifier
 from ig_worker.models.inputs import ModelInput
@@ -48,8 +49,8 @@ class AlibiEngine:
         logging.getLogger("alibi").setLevel(logging.ERROR)
         self._model = _KerasShell(classifier)
         self._alibi = IntegratedGradients(
-            self._model,
-            layer=lambda model: model.layer(layer),
+            Scalars(self._model),
+            layer=lambda model: model.network.layer(layer),
             method=method,
             n_steps=n_steps,
             internal_batch_size=internal_batch_size,
@@ -75,14 +76,33 @@ class AlibiEngine:
         ids, kwargs = text.ids, {name: tf.constant(value) for name, value in text._asdict().items() if name != "ids"}
         at_input = self._model(ids, **kwargs).numpy()
         at_baseline = self._model(base, **kwargs).numpy()
-        targets = chosen_classes(problems, at_input)
-        # To alibi, target 0 of a single output would be 1 minus it.
-        chosen = targets if at_input.shape[1] > 1 else None
-        explained = self._alibi.explain(ids, forward_kwargs=kwargs, baselines=base, target=chosen)
+        scalars = chosen(problems, at_input)
+        weights = tf.constant(weights_of(scalars, at_input.shape[1]))
+        explained = self._alibi.explain(ids, forward_kwargs={**kwargs, "weights": weights}, baselines=base)
         sums = np.asarray(explained.attributions[0]) * self._scale  # [problems, tokens, hidden]
         if not self._keep_hidden:
             sums = sums.sum(axis=2)
-        return at_fixed_rule(problems, targets, at_input, at_baseline, sums, self._nodes)
+        each = zip(problems, scalars, at_input, at_baseline, sums, strict=True)
+        return [at_fixed_rule(*one, self._nodes + 1.0) for one in each]  # and both ends
+
+
+class Scalars(tf.keras.Model):
+    """What is explained of each text, float32 [texts, 1], of a Keras model `network` that gives outputs.
+
+    Each text has weights of its own, float32 [texts, classes]: what alibi takes along for each text and all the way.
+    """
+
+    def __init__(self, network: tf.keras.Model) -> None:
+        super().__init__()
+        self.network = network
+
+    @property
+    def output_shape(self) -> tuple[None, int]:
+        """One output, for which alibi needs no class. Keras does not know it where batches of several sizes went by."""
+        return None, 1
+
+    def call(self, ids: Any, weights: Any, training: bool = False, **further: Any) -> Any:
+        return weighted(self.network(ids, **further, training=training), weights)[:, None]
 
 
 class _Layer(tf.keras.layers.Layer):
@@ -97,22 +117,16 @@ class _Layer(tf.keras.layers.Layer):
 
 
 class _KerasShell(tf.keras.Model):
-    """The functions of `models.network` as the Keras model that alibi asks for: it gives probabilities."""
+    """The functions of `models.network` as a Keras model, of which alibi explains `Scalars`: it gives probabilities."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         w, shape = classifier.weights, classifier.shape
-        self._classes = shape.classes
         self.embeddings = _Layer(lambda *fields: network.embed(w, shape, ModelInput(*fields)))
         self.blocks = [_Layer(partial(network.block, w, shape, k)) for k in range(shape.blocks)]
         self._surroundings = partial(network.surroundings, w, shape)
         self._outputs = shape.outputs
         self._logits = lambda h, mask: network.logits(w, shape, network.head_input(w, shape, h, mask))
-
-    @property
-    def output_shape(self) -> tuple[None, int]:
-        """What alibi asks for: Keras knows none of a model that batches of several sizes have gone through."""
-        return None, self._classes
 
     def layer(self, name: str) -> _Layer:
         """The layer that `name` says: ``embeddings`` or ``block:K``."""

@@ -14,10 +14,12 @@ import numpy as np
 
 from ig_worker.data.access import cache_folder
 from ig_worker.errors import UsageError
+from ig_worker.explain.integrals import open_paths
 from ig_worker.explain.packing import BatchShape
-from ig_worker.explain.paths import PathPrograms, Section
-from ig_worker.explain.problems import Problem, Target
+from ig_worker.explain.paths import PathPrograms
+from ig_worker.explain.problems import Problem
 from ig_worker.explain.product import Spread
+from ig_worker.explain.targets import Target
 from ig_worker.models.encoders import counting_of
 from ig_worker.models.environment import ONEDNN
 from ig_worker.models.inputs import ModelInput
@@ -101,9 +103,8 @@ def _seconds(programs: PathPrograms, shape: NetworkShape, length: int, tokens: i
     ids = np.random.default_rng(0).integers(0, shape.vocabulary, length).astype(np.int32)
     problem = Problem(ModelInput.single(ids, counting=counting_of(shape)), np.zeros_like(ids), Target(0))
     programs = programs.shared(BatchShape(1, max(tokens, _NODES * length)))
-    at_input, at_baseline = programs.open([problem], length)
     texts = max(1, tokens // (_NODES * length))
-    sections = [Section(0, 0, 0.0, 1.0, at_baseline[0], at_input[0])] * texts
+    sections = [open_paths(programs, [problem], length)[0].section()] * texts
 
     def once() -> float:
         started = time.perf_counter()

@@ -316,7 +316,7 @@ class Study:
         found = {(family, n): {name: np.zeros(count) for name in names} for family, _, n in keys}
         for group in group_by_length([problem.tokens for problem in self._documents], self._shape):
             opened = open_paths(self._programs, [self._documents[i] for i in group.members], group.length)
-            sections, tokens = [e.section(i) for i, e in enumerate(opened)], [e.problem.tokens for e in opened]
+            sections, tokens = [e.section() for e in opened], [e.problem.tokens for e in opened]
             for family, spread, n in keys:
                 into = found[family, n]
                 given = integrals(self._programs, sections, n, spread, group, tokens)

@@ -33,7 +33,7 @@ class Account(PathPrograms):
     def integrate(self, sections: Sequence[Any], n: int, *given: Any) -> Any:
         found = super().integrate(sections, n, *given)
         for section in sections:
-            whole = (section.low, section.high) == (0.0, 1.0)
-            self.spent[CUTS if not whole else SECOND if section.row in self._begun else FIRST] += found.cost
+            whole, cost = (section.low, section.high) == (0.0, 1.0), found.cost * len(section.weights)
+            self.spent[CUTS if not whole else SECOND if section.row in self._begun else FIRST] += cost
             self._begun.add(section.row)
         return found

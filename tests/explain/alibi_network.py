@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ig_worker.explain.reference import AlibiEngine
+from ig_worker.explain.reference import AlibiEngine, Scalars
 from ig_worker.models.classifier import Classifier
 from ig_worker.models.files import find_model
 from ig_worker.models.layers import layer_depth
@@ -46,5 +46,5 @@ class AlibiOverTransformers(AlibiEngine):
         theirs = theirs[layer_depth(layer, classifier.shape.blocks)]
         self._model = _Probabilities(network, classifier.shape.unused_positions > 0)
         self._alibi = IntegratedGradients(
-            self._model, layer=lambda _: theirs, method=method, n_steps=n_steps, internal_batch_size=100
+            Scalars(self._model), layer=lambda _: theirs, method=method, n_steps=n_steps, internal_batch_size=100
         )

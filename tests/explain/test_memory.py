@@ -48,12 +48,12 @@ def fused(model: Path, most: int = 10**9, error: Any = None) -> tuple[Any, list[
     network = load(model).split("embeddings")
 
     class Tight(FusedEngine):
-        def _programs(self, rows: int, length: int) -> tuple[Any, Any]:
-            if (rows, length) not in self._compiled:
-                ends, contributions = traced(model)._programs(rows, length)
+        def _programs(self, rows: int, length: int, *, several: bool = False) -> tuple[Any, Any]:
+            ends, contributions = traced(model)._programs(rows, length, several=several)
+            if (rows, length, several) not in self._compiled:
                 made.append(Failing(contributions, most, lambda *arguments: len(arguments[-1]), error or exhausted()))
-                self._compiled[rows, length] = ends, made[-1]
-            return self._compiled[rows, length]
+                self._compiled[rows, length, several] = made[-1]
+            return ends, self._compiled[rows, length, several]
 
     return Tight(network, fixed_rule("gausslegendre", 7), SHAPE), made
 
@@ -152,20 +152,22 @@ def test_other_errors_are_not_tried_again(tiny_models, make) -> None:
 
 @pytest.mark.parametrize("architecture", ["distilbert", "bert", "distilbert-head"])
 def test_every_program_is_traced_once_whatever_the_lengths_rows_and_nodes(tiny_models, architecture: str) -> None:
-    from ig_worker.explain.paths import PathPrograms, Section
+    from ig_worker.explain.paths import PathPrograms
     from ig_worker.explain.product import STRAIGHT, Spread
+    from ig_worker.explain.sections import Section
 
     classifier = load(tiny_models[architecture])
     programs = PathPrograms(classifier.split("embeddings"), BatchShape(8, 96))
     cases = problems(classifier, "plain" if architecture.endswith("head") else "bert")
-    for count, length, n in [(1, 24, 6), (2, 24, 8), (4, 32, 12), (3, 40, 20)]:
+    for count, length, n, targets in [(1, 24, 6, 1), (2, 24, 8, 1), (4, 32, 12, 2), (3, 40, 20, 3), (1, 40, 90, 2)]:
         at_input, at_baseline = programs.open(cases[:count], length)
         programs.probabilities(at_input)
         programs.vectors([0] * count, [0.5] * count)
-        sections = [Section(i, 0, 0.0, 1.0, at_baseline[i], at_input[i]) for i in range(count)]
+        weights = np.ones((targets, 2), np.float32)
+        sections = [Section(i, weights, 0.0, 1.0, at_baseline[i], at_input[i]) for i in range(count)]
         for spread in (Spread(), STRAIGHT):
             programs.integrate(sections, n, spread, length)
-    functions = [
-        programs._ends, programs._whole_text, programs._vectors, programs._whole, programs._cotangents, programs._pull,
-    ]  # fmt: skip
-    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1, 1, 1, 1]
+    names = ("ends", "whole_text", "vectors", "whole", "cotangents", "pull", "readout")
+    names += ("whole_several", "cotangents_several", "pull_several")
+    traced = {name: getattr(programs, f"_{name}").experimental_get_tracing_count() for name in names}
+    assert set(traced.values()) == {1}, traced

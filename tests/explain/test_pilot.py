@@ -61,21 +61,21 @@ def test_others_need_fewer_evaluations_and_keep_the_tolerance(piloted) -> None:
 def test_slopes_are_those_along_the_mean_gradient_of_the_head(tiny_models: dict[str, Path]) -> None:
     """By the chain rule, what J does in one direction adds up to how far z moves in it."""
     from ig_worker.explain.integrals import open_paths
-    from ig_worker.explain.problems import scalars
+    from ig_worker.explain.targets import weighted
     from ig_worker.models.runtime import tf
 
     model = tiny_models["bert"]
     programs, (case, *_) = adaptive(model, "embeddings").programs, problems(load(model))
     (ends,) = open_paths(programs, [case], SHAPE.padded(case.tokens))
     nodes, spread = 16, Spread(0.55, 0.3)
-    samples, slopes = programs.slopes([ends.section(0)], nodes, spread, 64)
+    samples, slopes = programs.slopes([ends.section()], nodes, spread, 64)
     assert (samples.shape[:2], slopes.shape) == ((1, nodes), (1, 64))
 
     middles = [(cell + 0.5) / 64 for cell in range(64)]
     z = tf.constant(programs.vectors([0] * 64, middles))
     with tf.GradientTape() as tape:
         tape.watch(z)
-        chosen = scalars(load(model).split("embeddings").readout(z), tf.constant([ends.target] * 64))
+        chosen = weighted(load(model).split("embeddings").readout(z), tf.constant([ends.weights] * 64))
     gradients = tape.gradient(chosen, z).numpy()
     mean = gradients.mean(axis=0)
     u = mean / np.linalg.norm(mean)

@@ -7,7 +7,8 @@ import pytest
 
 from ig_worker.errors import RowError, UsageError
 from ig_worker.explain.explanation import Explanation, relative_l1
-from ig_worker.explain.problems import Problem, Target, choose_target, chosen_classes, combine, expand, explain_rows
+from ig_worker.explain.problems import Problem, choose_target, chosen, combine, expand, explain_rows
+from ig_worker.explain.targets import Scalar, Target
 from ig_worker.models.inputs import ModelInput
 
 TEXT = ModelInput.single(np.array([5, 6, 7], np.int32), np.ones(3, np.int32))
@@ -41,7 +42,7 @@ def test_a_class_that_the_model_does_not_have_is_wrong_use() -> None:
 def test_each_problem_of_a_batch_has_its_own_class_and_padding_rows_have_none() -> None:
     problems = [Problem(TEXT, BASE), Problem(TEXT, BASE, Target(0))]
     at_input = np.array([[0.2, 0.8], [0.1, 0.9], [0.5, 0.5]], np.float32)
-    assert chosen_classes(problems, at_input).tolist() == [1, 0]
+    assert chosen(problems, at_input) == [Scalar(1), Scalar(0)]
 
 
 def test_the_explanation_of_one_problem_is_the_rows_to_the_bit() -> None:

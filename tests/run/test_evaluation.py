@@ -16,6 +16,7 @@ import pytest
 from ig_worker import schema
 from ig_worker.errors import RunStoppedError, UsageError
 from ig_worker.explain.baselines import SpecialIds
+from ig_worker.explain.targets import Scalar
 from ig_worker.models.inputs import ModelInput, from_zero
 from ig_worker.run.chunk.evaluator import FaithfulnessTest, iter_curves, read_curves
 from ig_worker.run.chunk.sampling import audit_positions
@@ -34,10 +35,10 @@ DECISIVE = 12
 class OneToken:
     """A network that reads nothing but whether the text has the decisive token."""
 
-    def probabilities(self, texts: Sequence[ModelInput], classes: Sequence[int]) -> np.ndarray:
+    def probabilities(self, texts: Sequence[ModelInput], scalars: Sequence[Scalar]) -> np.ndarray:
         return np.array([0.875 if DECISIVE in text.ids else 0.125 for text in texts], np.float32)
 
-    def gradient_times_input(self, texts: Sequence[ModelInput], classes: Sequence[int]) -> list[np.ndarray]:
+    def gradient_times_input(self, texts: Sequence[ModelInput], scalars: Sequence[Scalar]) -> list[np.ndarray]:
         return [np.where(text.ids == DECISIVE, -1.0, 0.0) for text in texts]
 
 

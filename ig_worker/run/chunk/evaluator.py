@@ -30,6 +30,7 @@ from ig_worker.data.plan import chunk_name
 from ig_worker.explain.baselines import SpecialIds
 from ig_worker.explain.explanation import Float32, Int32
 from ig_worker.explain.perturb import Eraser, Positions, ranked, shuffled
+from ig_worker.explain.targets import Scalar
 from ig_worker.models.inputs import Counting, ModelInput
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.config import EvaluateConfig
@@ -161,7 +162,7 @@ class FaithfulnessTest:
         found += [(i, RANDOM, shuffled(s.id, s.positions)) for i, s in enumerate(subjects)]
         also = [i for i, subject in enumerate(subjects) if subject.baselines]
         products = self._forward.gradient_times_input(
-            [subjects[i].text for i in also], [subjects[i].target for i in also]
+            [subjects[i].text for i in also], [Scalar(subjects[i].target) for i in also]
         )
         self._forwards += len(also)
         for i, product in zip(also, products, strict=True):
@@ -182,7 +183,7 @@ class FaithfulnessTest:
     def _probabilities(self, subjects: Sequence[Subject], texts: Sequence[Sequence[ModelInput]]) -> list[Float32]:
         """F of some texts of each subject, float32 [its texts] each."""
         flat = [text for part in texts for text in part]
-        targets = [subject.target for subject, part in zip(subjects, texts, strict=True) for _ in part]
+        targets = [Scalar(subject.target) for subject, part in zip(subjects, texts, strict=True) for _ in part]
         self._forwards += len(flat)
         found = self._forward.probabilities(flat, targets)
         return np.split(found, np.cumsum([len(part) for part in texts])[:-1]) if texts else []

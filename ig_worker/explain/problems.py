@@ -17,6 +17,8 @@ from ig_worker.explain.packing import stack, stack_texts
 from ig_worker.explain.targets import Scalar, Target
 from ig_worker.models.inputs import ModelInput
 
+_SHOWN = 5  # class names in a message
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -43,27 +45,50 @@ class Engine(Protocol):
     def explain(self, problems: Sequence[Problem]) -> list[Explanation]: ...
 
 
-def choose_target(setting: str, label: int | None, classes: int) -> Target:
-    """What `--target` means for a row.
+def read_target(setting: str, names: Sequence[str]) -> str | int:
+    """What `--target` means for a network: ``predicted``, ``label``, or the number of a class.
 
     Args:
-        setting: ``predicted``, ``label``, or a class number.
+        setting: one of the two, or a class by its number or else by its name, in any case.
+        names: of the network's classes, by number.
+
+    Raises:
+        UsageError: it is none of these, or the number of a class that the network does not have.
+    """
+    if setting in ("predicted", "label"):
+        return setting
+    if setting.isdecimal() and len(setting) < 10 and int(setting) < len(names):
+        return int(setting)
+    lowered = [name.casefold() for name in names]
+    if setting in names:
+        return names.index(setting)
+    if lowered.count(setting.casefold()) == 1:
+        return lowered.index(setting.casefold())
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    raise UsageError(
+        f"--target is {setting!r}",
+        expected=f"predicted, label, or one of the model's classes: 0 to {len(names) - 1}, or its name ({shown})",
+    )
+
+
+def choose_target(setting: str | int, label: int | None, classes: int) -> Target:
+    """The target of a row.
+
+    Args:
+        setting: what `read_target` gives.
         label: the row's, None where it has none.
         classes: of the network.
 
     Raises:
         RowError: the target is the label, and the row has none that the model knows.
-        UsageError: the target is a class that the model does not have.
     """
+    if isinstance(setting, int):
+        return Target(setting)
     if setting == "predicted":
         return Target()
-    if setting == "label":
-        if label is None or not 0 <= label < classes:
-            raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
-        return Target(label)
-    if int(setting) >= classes:
-        raise UsageError(f"--target is {setting}", expected=f"0 to {classes - 1}, as the model has {classes} classes")
-    return Target(int(setting))
+    if label is None or not 0 <= label < classes:
+        raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
+    return Target(label)
 
 
 def expand(text: ModelInput, baseline: Int32, target: Target) -> tuple[Problem, ...]:

@@ -123,7 +123,7 @@ class ExplainConfig(DataConfig):
         "model",
         choices=tuple(SETTINGS),
     )
-    target: str = setting("predicted", "predicted, label, or a class number", "method")
+    target: str = setting("predicted", "predicted, label, or a class by its number or name", "method")
     max_length: int = setting(256, "longest input, in tokens", "model")
     text_style: str = setting("bert", "bert: special tokens; plain: cleaned, none, padded", "model", choices=STYLES)
     keep_hidden: bool = setting(
@@ -187,8 +187,6 @@ class ExplainConfig(DataConfig):
         check_method(self, {name: type(self).__dataclass_fields__[name].default for name in UNSHARED})
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
-        if self.target not in ("predicted", "label") and not _is_number(self.target):
-            raise UsageError(f"--target is {self.target!r}", expected="predicted, label, or a class number from 0")
         if self.max_audit_error is not None and not self.max_audit_error >= 0:  # nan is not either
             raise UsageError(f"--max-audit-error is {self.max_audit_error}", expected="a relative L1 error, 0 or more")
         _above_zero("deadline", self.deadline)

@@ -7,7 +7,7 @@ import pytest
 
 from ig_worker.errors import RowError, UsageError
 from ig_worker.explain.explanation import Explanation, relative_l1
-from ig_worker.explain.problems import Problem, choose_target, chosen, combine, expand, explain_rows
+from ig_worker.explain.problems import Problem, choose_target, chosen, combine, expand, explain_rows, read_target
 from ig_worker.explain.targets import Scalar, Target
 from ig_worker.models.inputs import ModelInput
 
@@ -22,9 +22,9 @@ def explanation(values: list[float], ends: tuple[float, float], error: float | N
 
 
 @pytest.mark.parametrize(
-    ("setting", "label", "expected"), [("predicted", None, None), ("label", 1, 1), ("0", None, 0), ("1", 0, 1)]
+    ("setting", "label", "expected"), [("predicted", None, None), ("label", 1, 1), (0, None, 0), (1, 0, 1)]
 )
-def test_targets(setting: str, label: int | None, expected: int | None) -> None:
+def test_targets(setting: str | int, label: int | None, expected: int | None) -> None:
     assert choose_target(setting, label, 2) == Target(expected)
 
 
@@ -35,8 +35,22 @@ def test_a_row_whose_label_the_model_does_not_know_cannot_explain_it(label: int 
 
 
 def test_a_class_that_the_model_does_not_have_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match="--target is 2; expected 0 to 1"):
-        choose_target("2", 0, 2)
+    with pytest.raises(UsageError, match=r"--target is '2'; expected .*classes: 0 to 1, or its name \(bad, good\)"):
+        read_target("2", ("bad", "good"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "number"), [("good", 1), ("GOOD", 1), ("0", 0), ("predicted", "predicted"), ("label", "label")]
+)
+def test_a_target_is_named_by_its_number_or_its_name(setting: str, number: int | str) -> None:
+    assert read_target(setting, ("bad", "good")) == number
+
+
+def test_names_that_differ_in_case_alone_are_told_apart() -> None:
+    assert [read_target(name, ("A", "a", "b")) for name in ("A", "a", "B")] == [0, 1, 2]
+    assert read_target("1", ("1", "2")) == 1, "a number is a number"
+    with pytest.raises(UsageError, match="--target is 'C'"):
+        read_target("C", ("c x", "d"))
 
 
 def test_each_problem_of_a_batch_has_its_own_class_and_padding_rows_have_none() -> None:

@@ -68,7 +68,10 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--method", "gausslegendre", "--n-steps", "0"], "--n-steps is 0; expected at least 1"),
         (["--layer", "block:3"], "--layer is 'block:3'; expected embeddings, or block:0 to block:2"),
         (["--max-length", "65"], "--max-length is 65; expected at most 64"),
-        (["--max-length", "16", "--target", "2"], "--target is 2; expected 0 to 1"),
+        (
+            ["--max-length", "16", "--target", "2"],
+            "--target is '2'; expected predicted, label, or one of the model's classes: 0 to 1",
+        ),
         (["--max-length", "16", "--actors", "none"], "--actors is 'none'"),
     ],
 )

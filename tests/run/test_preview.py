@@ -218,7 +218,7 @@ def test_what_check_tells_of_a_text_is_what_a_run_computes(tiny_models, tmp_path
     [
         (["--dataset", "nowhere.csv", "--max-length", "64"], "nowhere.csv"),
         (["--dataset", "demo", "--max-length", "99"], "--max-length is 99; expected at most 64"),
-        (["--dataset", "demo", "--max-length", "64", "--target", "7"], "--target is 7"),
+        (["--dataset", "demo", "--max-length", "64", "--target", "7"], "--target is '7'"),
     ],
 )
 def test_check_ends_as_explain_would(words: list[str], said: str, tiny_models, capsys) -> None:

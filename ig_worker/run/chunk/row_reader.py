@@ -13,7 +13,7 @@ from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
 from ig_worker.explain.explanation import Int32
-from ig_worker.explain.problems import Problem, choose_target, expand
+from ig_worker.explain.problems import Problem, choose_target, expand, read_target
 from ig_worker.models.read_tokenizer import refuse_token_types
 from ig_worker.models.tokenize import TextEncoder
 from ig_worker.run.chunk.rows import Row
@@ -55,6 +55,7 @@ class RowReader:
     def __init__(self, config: ExplainConfig, classifier: Classifier) -> None:
         self._config = config
         self._classes = classifier.shape.classes
+        self._target = read_target(config.target, classifier.shape.labels)
         self.encoder = TextEncoder(classifier.tokenizer, config.text_style, config.max_length, classifier.counting)
         if config.pair_column:
             refuse_token_types(self.encoder.pair_template.most, classifier.shape.types)
@@ -87,7 +88,7 @@ class RowReader:
             try:
                 if not tokens.inputs.mask.any():
                     raise RowError("the text has no tokens in style plain", reason="no_tokens")
-                target = choose_target(self._config.target, record["label"], self._classes)
+                target = choose_target(self._target, record["label"], self._classes)
             except RowError as error:
                 failed[position] = RowFault(error.reason, str(error))
                 continue

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.explain.precision import FLOAT32
+from ig_worker.explain.problems import read_target
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import CLASSES, LABELS, layer_depth
 from ig_worker.models.shape import AUTO
@@ -39,8 +40,7 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
         raise UsageError(
             f"--max-length is {config.max_length}", expected=f"at most {shape.longest}, the model's longest input"
         )
-    if config.target.isdecimal() and int(config.target) >= shape.classes:
-        raise UsageError(f"--target is {config.target}", expected=f"0 to {shape.classes - 1}, the model's classes")
+    read_target(config.target, shape.labels)
 
 
 def spec_for(config: ExplainConfig, files: ModelFiles) -> DataSpec:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ig_worker.explain.methods import ADAPTIVE
 from ig_worker.explain.precision import AUTO, FLOAT32, untried
+from ig_worker.explain.problems import read_target
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import CLASSES, LABELS, VALUES, NetworkShape
 from ig_worker.run.config import PRECISIONS, ExplainConfig
@@ -252,6 +253,7 @@ def _layer(layer: str) -> str:
 
 
 def _target(target: str, labels: Sequence[str]) -> str:
-    if target.isdecimal():
-        return f"class {_class(int(target), labels)}, for every row"
-    return {"predicted": "the predicted class of each row", "label": "the labelled class of each row"}[target]
+    found = read_target(target, labels)
+    if isinstance(found, int):
+        return f"class {_class(found, labels)}, for every row"
+    return {"predicted": "the predicted class of each row", "label": "the labelled class of each row"}[str(found)]

@@ -52,6 +52,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     ("changes", "message"),
     [
         (["--text-column", "body"], "'body'"),
+        (["--pair-column", "body"], "'body'"),
+        (["--pair-column", "text", "--max-length", "16"], "--pair-column is 'text', which is the column of the first"),
+        (["--pair-column", "text", "--text-style", "plain"], "--text-style is 'plain', which puts nothing between"),
         (["--label-column", "stars"], "'stars'"),
         (["--dataset", "nowhere.csv"], "nowhere.csv"),
         (["--dataset", "reviews.xml"], "reviews.xml"),

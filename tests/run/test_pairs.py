@@ -23,7 +23,7 @@ from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import EvaluateConfig, ExplainConfig
 from ig_worker.run.dispatch.executor import InProcess
-from ig_worker.run.identity import fingerprint, run_identity
+from ig_worker.run.identity import run_identity
 from ig_worker.run.steps.explain import check_input
 from ig_worker.run.steps.recompute import recompute
 from ig_worker.run.steps.verify import verify_run
@@ -272,16 +272,13 @@ def test_a_run_without_pairs_is_what_it_was(tmp_path: Path) -> None:
     """The digests are those of the version before there were pairs."""
     (tmp_path / "a.jsonl").write_text('{"text":"good film","label":1,"id":"a"}\n{"text":"dull","label":0,"id":"b"}\n')
     (tmp_path / "a.csv").write_text("text,label,id\ngood film,1,a\ndull,0,b\n")
-    for name, digest, whole in (
-        ("a.jsonl", "4b2ade9c8d3bb856", "ecb3d3be1f4afa75"),
-        ("a.csv", "918ae99a2b39417d", "7b76ac17a08c1849"),
-        ("demo", "7ac61002877dd831", "f7c8ed5e645feb5b"),
-    ):
+    for name, digest in (
+        ("a.jsonl", "4b2ade9c8d3bb856"), ("a.csv", "918ae99a2b39417d"), ("demo", "7ac61002877dd831"),
+    ):  # fmt: skip
         place = name if name == "demo" else str(tmp_path / name)
-        found = open_documents(DataSpec(place)).digest
-        identity = run_identity(ExplainConfig(dataset="x", model="m"), found, "w", "t")
-        assert found.startswith(digest)
-        assert fingerprint({k: v for k, v in identity.items() if not k.startswith("version")}).startswith(whole)
+        assert open_documents(DataSpec(place)).digest.startswith(digest)
+    identity = run_identity(ExplainConfig(dataset="x", model="m"), "d", "w", "t")
+    assert "pair_column" not in identity, "what is not asked for is no part of the fingerprint"
 
 
 def test_the_fingerprint_knows_the_column_of_the_second_texts(data, model, tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ class AlibiEngine:
         at_baseline = self._model(base, **kwargs).numpy()
         scalars = chosen(problems, at_input)
         weights = tf.constant(weights_of(scalars, at_input.shape[1]))
-        explained = self._alibi.explain(ids, forward_kwargs={**kwargs, "weights": weights}, baselines=base)
+        ones = np.ones(len(problems), np.int32)  # of a lone output alibi takes class 1 as it is; without, it fails
+        explained = self._alibi.explain(ids, forward_kwargs={**kwargs, "weights": weights}, baselines=base, target=ones)
         sums = np.asarray(explained.attributions[0]) * self._scale  # [problems, tokens, hidden]
         if not self._keep_hidden:
             sums = sums.sum(axis=2)
@@ -98,7 +99,7 @@ class Scalars(tf.keras.Model):
 
     @property
     def output_shape(self) -> tuple[None, int]:
-        """One output, for which alibi needs no class. Keras does not know it where batches of several sizes went by."""
+        """What alibi asks for: Keras knows none of a model that batches of several sizes have gone through."""
         return None, 1
 
     def call(self, ids: Any, weights: Any, training: bool = False, **further: Any) -> Any:

@@ -6,6 +6,7 @@ Needs neither TensorFlow nor torch: a process with either makes the same network
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,9 @@ def config_of(kind: str, logits: int = 3) -> dict[str, Any]:
 
 def state_of(shape: NetworkShape, seed: int = 0) -> State:
     """Its weights by PyTorch's names, as PyTorch has them. Large ones, since errors show on sharp networks."""
-    rng = np.random.default_rng(seed)
     names, state = pytorch_names(shape), {}
     for weight, part in weight_parts(shape).items():
+        rng = np.random.default_rng([seed, zlib.crc32(names[weight].encode())])  # whatever order they are said in
         values = rng.random(part.shape) - 0.5  # in [-0.5, 0.5): such numbers are the same on every machine
         scale = 0.6 if weight.endswith(("gamma", "beta", "bias")) else 1.5
         values = (values * scale + weight.endswith("gamma")).astype(np.float32)

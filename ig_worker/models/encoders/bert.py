@@ -9,7 +9,7 @@ from ig_worker.models.encoders.encoder import (
     Parts,
     activated,
     norm,
-    post_norm_block,
+    post_norm_blocks,
     table,
     two_layer_head,
 )
@@ -68,11 +68,7 @@ def tables(shape: NetworkShape) -> Parts:
 
 def encoder_weights(shape: NetworkShape) -> Parts:
     """The weights of embeddings and blocks."""
-    parts = tables(shape)
-    for k in range(shape.blocks):
-        layers = {name: f"encoder/layer_._{k}/{path}" for name, path in LAYERS.items()}
-        parts |= post_norm_block(k, shape, layers)
-    return parts
+    return tables(shape) | post_norm_blocks(shape, "encoder/layer_._{k}", LAYERS)
 
 
 def _weights(shape: NetworkShape) -> Parts:

@@ -31,7 +31,7 @@ from ig_worker.models.encoders.encoder import (
     flag,
     norm,
     one_of,
-    post_norm_block,
+    post_norm_blocks,
     table,
     two_layer_head,
     whole,
@@ -259,16 +259,14 @@ def _weights(shape: NetworkShape) -> Parts:
             "encoder/convolution/bias": Weight("encoder/conv/conv/bias", (width,)),
         }
         parts |= norm("encoder/convolution/norm", "encoder/conv/LayerNorm", width)
-    for k in range(shape.blocks):
-        block = f"encoder/layer_._{k}"
-        parts |= post_norm_block(k, shape, {name: f"{block}/{path}" for name, path in _LAYERS.items()})
-        if own.relative and not own.shared:
-            named = [("key", _C2P, "pos_proj"), ("query", _P2C, "pos_q_proj")]
-            for name, term, path in named:
-                if term in own.terms:
-                    inside = f"{block}/attention/self"
-                    pytorch = f"{inside}/pos_{name}_proj"
-                    parts |= dense(f"{k}/distance_{name}", f"{inside}/{path}", width, width, pytorch=pytorch)
+    parts |= post_norm_blocks(shape, "encoder/layer_._{k}", _LAYERS)
+    if own.relative and not own.shared:
+        named = [("key", _C2P, "pos_proj"), ("query", _P2C, "pos_q_proj")]
+        for name, path in [(name, path) for name, term, path in named if term in own.terms]:
+            for k in range(shape.blocks):
+                inside = f"encoder/layer_._{k}/attention/self"
+                pytorch = f"{inside}/pos_{name}_proj"
+                parts |= dense(f"{k}/distance_{name}", f"{inside}/{path}", width, width, pytorch=pytorch)
     return parts | two_layer_head(shape, "pooler/dense", "classifier")
 
 

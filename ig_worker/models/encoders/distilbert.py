@@ -9,7 +9,7 @@ from ig_worker.models.encoders.encoder import (
     Parts,
     activated,
     norm,
-    post_norm_block,
+    post_norm_blocks,
     table,
     two_layer_head,
 )
@@ -38,16 +38,18 @@ def embed(w: Weights, shape: NetworkShape, text: ModelInput) -> Tensor:
     return normalise(w, "embeddings/norm", [words + positions], shape.epsilon)
 
 
-def _weights(shape: NetworkShape) -> Parts:
+def tables(shape: NetworkShape) -> Parts:
+    """The weights of `embed`."""
     width = shape.hidden
-    parts = {
+    return {
         **table("embeddings/word", "embeddings/word_embeddings/weight", shape.vocabulary, width),
         **table("embeddings/position", "embeddings/position_embeddings/embeddings", shape.positions, width),
         **norm("embeddings/norm", "embeddings/LayerNorm", width),
     }
-    for k in range(shape.blocks):
-        layers = {name: f"transformer/layer_._{k}/{path}" for name, path in _LAYERS.items()}
-        parts |= post_norm_block(k, shape, layers)
+
+
+def _weights(shape: NetworkShape) -> Parts:
+    parts = tables(shape) | post_norm_blocks(shape, "transformer/layer_._{k}", _LAYERS)
     return parts | two_layer_head(shape, "pre_classifier", "classifier")
 
 

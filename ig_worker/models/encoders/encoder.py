@@ -174,6 +174,15 @@ def post_norm_block(name: int, shape: NetworkShape, layers: Mapping[str, str]) -
     return parts
 
 
+def post_norm_blocks(shape: NetworkShape, path: str, layers: Mapping[str, str]) -> Parts:
+    """All blocks; `path` is that of block ``{k}``, and `layers` are paths within it."""
+    parts: Parts = {}
+    for k in range(shape.blocks):
+        block = path.format(k=k)
+        parts |= post_norm_block(k, shape, {name: f"{block}/{inside}" for name, inside in layers.items()})
+    return parts
+
+
 def two_layer_head(shape: NetworkShape, hidden: str, logits: str) -> Parts:
     """A head of two dense layers with an activation between."""
     width = shape.hidden

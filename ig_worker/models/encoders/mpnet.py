@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ig_worker.models.encoders.bert import SIZES
-from ig_worker.models.encoders.distilbert import embed
+from ig_worker.models.encoders.distilbert import embed, tables
 from ig_worker.models.encoders.encoder import (
     Blocks,
     Encoder,
     Parts,
     activated,
-    norm,
     post_norm,
-    post_norm_block,
+    post_norm_blocks,
     table,
     two_layer_head,
 )
@@ -80,16 +79,8 @@ def _blocks() -> Blocks:
 
 
 def _weights(shape: NetworkShape) -> Parts:
-    width = shape.hidden
-    parts = {
-        **table("embeddings/word", "embeddings/word_embeddings/weight", shape.vocabulary, width),
-        **table("embeddings/position", "embeddings/position_embeddings/embeddings", shape.positions, width),
-        **norm("embeddings/norm", "embeddings/LayerNorm", width),
-        **table("encoder/distances", "encoder/relative_attention_bias/embeddings", _BUCKETS, shape.heads),
-    }
-    for k in range(shape.blocks):
-        layers = {name: f"encoder/layer_._{k}/{path}" for name, path in _LAYERS.items()}
-        parts |= post_norm_block(k, shape, layers)
+    parts = tables(shape) | post_norm_blocks(shape, "encoder/layer_._{k}", _LAYERS)
+    parts |= table("encoder/distances", "encoder/relative_attention_bias/embeddings", _BUCKETS, shape.heads)
     return parts | two_layer_head(shape, "classifier/dense", "classifier/out_proj")
 
 

@@ -31,14 +31,16 @@ def take_away(classifier: Any, without: Sequence[str]) -> Any:
 
 def _with_all_rows(classifier: Any, network: Any) -> Any:
     """All rows of the last block, of which the head then reads the first."""
-    from ig_worker.models.network import attend, attention_bias, blocks
+    from ig_worker.models.network import blocks, surroundings
+    from ig_worker.models.post_norm import attend
     from ig_worker.models.runtime import tf
 
     w, shape = classifier.weights, classifier.shape
 
     def encode(parts: Any, mask: Any) -> Any:
-        h = attend(w, shape, 0, parts, attention_bias(mask))
-        h = blocks(w, shape, h, mask, 1, shape.blocks)
+        around = surroundings(w, shape, mask)
+        h = attend(w, shape, 0, parts, around)
+        h = blocks(w, shape, h, around, 1, shape.blocks)
         return tf.matmul(h[:, 0], w["head/hidden/kernel"]) + w["head/hidden/bias"]
 
     return dataclasses.replace(network, encode=encode)

@@ -73,7 +73,7 @@ def test_a_deadline_in_the_evaluation_costs_only_the_evaluation(tmp_path: Path, 
 
 def test_a_night_has_one_clock_from_its_start(tmp_path: Path, explain, monkeypatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(driver, "find_model", lambda *model: clock.pass_(30) or find_model(*model))
+    monkeypatch.setattr(driver, "find_model", lambda *model, **more: clock.pass_(30) or find_model(*model, **more))
     done = night(tmp_path, explain, clock=clock, deadline=20.0)
     assert (done.exit_code, done.reasons) == (
         4,

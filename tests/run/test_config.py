@@ -97,7 +97,6 @@ def test_a_run_with_other_settings_is_refused_with_their_names() -> None:
         ("tolerance", float("nan")),
         ("max_evaluations", 6),
         ("audit", 1.5),
-        ("target", "best"),
         ("gpus_per_actor", -1.0),
         ("chunk_timeout", 0.0),
         ("deadline", float("nan")),

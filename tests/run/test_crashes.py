@@ -115,7 +115,9 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model."""
-    files = SimpleNamespace(weights_digest="w", tokenizer_digest="t", shape=SimpleNamespace(logits=2))
+    files = SimpleNamespace(
+        weights_digest="w", tokenizer_digest="t", shape=SimpleNamespace(logits=2, outputs="classes")
+    )
 
     def check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> driver._Input:
         return driver._Input(config, files, open_documents(config.spec()), None)

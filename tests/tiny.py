@@ -28,7 +28,7 @@ def save_tiny_model(directory: Path, architecture: str, **overrides: Any) -> Pat
     from ig_worker.models.runtime import tf  # isort: skip
     import transformers
 
-    tf.keras.utils.set_random_seed(7)
+    tf.keras.utils.set_random_seed(8 if architecture == "electra" else 7)  # with 7 it hardly tells texts apart
     # Weights ten times the usual size make sharp networks, on which errors show.
     encoder = ENCODERS[architecture]
     if not encoder.tensorflow:

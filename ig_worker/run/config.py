@@ -123,6 +123,9 @@ class ExplainConfig(DataConfig):
         "model",
         choices=tuple(SETTINGS),
     )
+    threshold: float = setting(
+        0.5, "several labels: which of them are predicted, by their probability, above 0 and below 1", "model"
+    )
     target: str = setting("predicted", "predicted, label, or a class by its number or name", "method")
     max_length: int = setting(256, "longest input, in tokens", "model")
     text_style: str = setting("bert", "bert: special tokens; plain: cleaned, none, padded", "model", choices=STYLES)
@@ -185,6 +188,8 @@ class ExplainConfig(DataConfig):
         _at_least("batch_tokens", self.batch_tokens, 0)
         _at_least("lanes", self.lanes, 0)
         check_method(self, {name: type(self).__dataclass_fields__[name].default for name in UNSHARED})
+        if not 0 < self.threshold < 1:
+            raise UsageError(f"--threshold is {self.threshold}", expected="a probability above 0 and below 1")
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
         if self.max_audit_error is not None and not self.max_audit_error >= 0:  # nan is not either

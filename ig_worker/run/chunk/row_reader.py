@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ig_worker import schema
 from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
@@ -38,6 +39,11 @@ class TokenizedTable:
     def pairs(self) -> bool:
         """Whether each row has two texts."""
         return "pair" in self.table.schema.names
+
+    @property
+    def outputs(self) -> str:
+        """What the network says of them: of `schema.OUTPUTS`."""
+        return schema.outputs_in(self.table.schema.names)
 
 
 class RowReader:
@@ -93,7 +99,9 @@ class RowReader:
                 failed[position] = RowFault(error.reason, str(error))
                 continue
             problems = expand(tokens.inputs, baseline, target)
-            rows.append(Row(position, record["id"], record["label"], tokens, problems))
+            labels = record.get(schema.LABEL_LISTS)
+            truth = {"labels": None if labels is None else tuple(labels), "value": record.get(schema.VALUE)}
+            rows.append(Row(position, record["id"], record["label"], tokens, problems, **truth))
         return TokenizedTable(table, rows, failed)
 
     def _baselines(self, ids: Sequence[Int32]) -> list[Int32]:

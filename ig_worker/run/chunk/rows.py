@@ -27,6 +27,8 @@ class Row:
     label: int | None
     tokens: Tokens
     problems: tuple[Problem, ...]
+    labels: tuple[int, ...] | None = None  # that apply, where a text may have several; None: not known, or there is one
+    value: float | None = None  # the label where it is a number
 
 
 Explained = list[tuple[Row, Explanation]]

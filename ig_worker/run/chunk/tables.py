@@ -13,8 +13,10 @@ from ig_worker.data.faults import RowFaults
 from ig_worker.run.chunk.rows import Explained
 
 
-def attributions_table(explained: Explained, hidden: int | None = None, pairs: bool = False) -> pa.Table:
-    """Rows of `schema.attributions(hidden, pairs)`."""
+def attributions_table(
+    explained: Explained, hidden: int | None = None, pairs: bool = False, outputs: str = schema.CLASSES
+) -> pa.Table:
+    """Rows of `schema.attributions(hidden, pairs, outputs)`."""
     columns: dict[str, Any] = {
         "id": [row.id for row, _ in explained],
         "label": [row.label for row, _ in explained],
@@ -33,11 +35,15 @@ def attributions_table(explained: Explained, hidden: int | None = None, pairs: b
         "status": [result.status for _, result in explained],
         "truncated": [row.tokens.truncated for row, _ in explained],
     }
+    if outputs == schema.LABELS:
+        columns[schema.LABEL_LISTS] = [row.labels for row, _ in explained]
+    if outputs == schema.VALUES:
+        columns[schema.VALUE] = [row.value for row, _ in explained]
     if pairs:
         columns[schema.SEGMENTS] = [row.tokens.segments for row, _ in explained]
     if hidden is not None:
         columns["hidden_attributions"] = _hidden_column([result.hidden for _, result in explained], hidden)
-    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs))
+    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs, outputs))
 
 
 def _hidden_column(arrays: Sequence[Any], hidden: int) -> pa.Array:

@@ -144,9 +144,12 @@ class Trial:
     right: int  # of the labelled ones
     predicted: dict[str, int] = field(default_factory=dict)  # rows by class name
     seconds_a_token: float = 0.0  # for one evaluation, forward and gradient
+    span: tuple[float, float] | None = None  # least and largest, where the network gives a number
 
     def line(self) -> str:
-        said = ", ".join(f"{name}: {count}" for name, count in self.predicted.items())
+        if self.span is not None:
+            return f"predictions of {_rows(self.rows)}: {self.span[0]:.3g} to {self.span[1]:.3g}"
+        said = ", ".join(f"{name}: {count}" for name, count in self.predicted.items()) or "none of the labels"
         labels = f"; {self.right} of {self.labelled} labels are as predicted" if self.labelled else ""
         return f"predictions of {_rows(self.rows)}: {said}{labels}"
 

@@ -167,12 +167,12 @@ def file_fault(store: RunStore, name: str) -> str:
 def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
     """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE, or that of the pilot, has to hold."""
     folder = name.partition("/")[0]
-    pairs = schema.SEGMENTS in found.names
+    pairs, outputs = schema.SEGMENTS in found.names, schema.outputs_in(found.names)
     if folder != ATTRIBUTIONS:
-        inputs = schema.inputs(pairs="pair" in found.names)
-        return {PILOT: schema.attributions(pairs=pairs), CHUNKS: inputs, QUARANTINE: schema.QUARANTINE}[folder]
+        pilot, inputs = schema.attributions(None, pairs, outputs), schema.inputs("pair" in found.names, outputs)
+        return {PILOT: pilot, CHUNKS: inputs, QUARANTINE: schema.QUARANTINE}[folder]
     kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
-    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs)
+    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs, outputs)
 
 
 def _is_ours(found: Verification, file: str, fingerprint: str, expected: str) -> bool:

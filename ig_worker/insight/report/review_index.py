@@ -24,11 +24,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ig_worker.data.plan import rechunk
+from ig_worker.explain.predicted import DEFAULT
 from ig_worker.insight.report.js_scripts import packed, packed_varints, script
+from ig_worker.insight.tables.flat_rows import Flat
 from ig_worker.insight.tables.measures import confidence
+from ig_worker.insight.tables.run_outputs import threshold_of
 from ig_worker.models.words import word_of
 from ig_worker.run.store.run_store import RunStore
-from ig_worker.schema import SEGMENTS
+from ig_worker.schema import CLASSES, LABEL_LISTS, LABELS, SEGMENTS, VALUE, VALUES, outputs_in
 
 DETAIL_ROWS = 250
 SEGMENT_ROWS = 5_000  # a multiple of DETAIL_ROWS, below 2¹⁶
@@ -43,6 +46,8 @@ TRUNCATED, LIMIT, FLIPPED = 1, 2, 4  # flags of a row
 COLUMNS = [
     "id",
     "label",
+    LABEL_LISTS,  # only where a text may have several labels
+    VALUE,  # only where the label is a number
     "prediction",
     "target",
     "probabilities",
@@ -58,6 +63,9 @@ COLUMNS = [
     "status",
     "truncated",
 ]
+# Of several labels: numbers of those that are predicted and that apply, and how many of each a row has; of the latter
+# one more, and 0 where nobody knows.
+_LISTS = ("predicted", "predicted_counts", "applies", "applies_counts")
 Ints = NDArray[np.int64]
 Publish = Callable[[str, str], str]  # (stem, text of a script) -> name of its file
 
@@ -90,7 +98,8 @@ def write_explorer(store: RunStore, publish: Publish, flipped: frozenset[str] = 
         publish: writes one script.
         flipped: ids of the rows whose prediction has changed since the run that this one was compared with.
     """
-    terms, names, segment = Terms(), [], _Segment(0)
+    threshold = threshold_of(store)
+    terms, names, segment = Terms(), [], _Segment(0, threshold=threshold)
     joined: dict[tuple[int, ...], int] = {}
     for number, rows in enumerate(rechunk(_batches(store), DETAIL_ROWS)):
         tokens = read_tokens(rows, terms)
@@ -98,7 +107,7 @@ def write_explorer(store: RunStore, publish: Publish, flipped: frozenset[str] = 
         segment.add(rows, tokens, keys_of(tokens, terms, joined), name, flipped)
         if segment.rows == SEGMENT_ROWS:
             names.append(segment.publish(publish, terms))
-            segment = _Segment(segment.first + segment.rows)
+            segment = _Segment(segment.first + segment.rows, threshold=threshold)
     if segment.rows:
         names.append(segment.publish(publish, terms))
     return names
@@ -190,6 +199,7 @@ class _Segment:
     pairs: list[Ints] = field(default_factory=list)
     details: list[str] = field(default_factory=list)
     columns: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    threshold: float = DEFAULT  # from which probability on one of several labels is predicted
 
     def add(self, rows: pa.Table, tokens: FlatTokens, pairs: Ints, name: str, flipped: frozenset[str]) -> None:
         self.pairs.append(pairs + self.rows)  # the row is the lowest part
@@ -197,13 +207,15 @@ class _Segment:
         ids = rows.column("id").to_pylist()
         self.ids += ids
         self.rows += rows.num_rows
-        for key, values in _numbers(rows, tokens, np.array([id in flipped for id in ids])).items():
+        numbers = _numbers(rows, tokens, np.array([id in flipped for id in ids]))
+        numbers.update(_truths(rows, self.threshold))
+        for key, values in numbers.items():
             self.columns.setdefault(key, []).append(values)
 
     def publish(self, publish: Publish, terms: Terms) -> str:
         columns = {key: np.concatenate(values) for key, values in self.columns.items()}
         keys, rows, counts = postings(np.unique(np.concatenate(self.pairs)))
-        content = {
+        content: dict[str, Any] = {
             "first": self.first,
             "rows": self.rows,
             "ids": self.ids,
@@ -216,6 +228,8 @@ class _Segment:
             **{key: packed(columns[key], np.float32) for key in ("confidence", "delta", "evaluations")},
             "flags": packed(columns["flags"], np.uint8),
             **{key: packed_varints(columns[key]) for key in ("length", "opening", "opening_counts")},
+            **{key: packed_varints(columns[key]) for key in _LISTS if key in columns},
+            **{key: packed(columns[key], np.float32) for key in ("predicted_probability", "value") if key in columns},
         }
         return publish(f"index-{self.first // SEGMENT_ROWS:05d}", script("igReport.index", content))
 
@@ -244,11 +258,36 @@ def _numbers(rows: pa.Table, tokens: FlatTokens, flipped: NDArray[np.bool_]) -> 
         "label": rows.column("label").fill_null(-1).to_numpy(),
         "prediction": rows.column("prediction").to_numpy(),
         "target": rows.column("target").to_numpy(),
-        "confidence": confidence(rows),
+        "confidence": _confidence(rows),
         "delta": _floats(rows, "delta"),
         "evaluations": _floats(rows, "evaluations"),
         "length": length,
         "flags": truncated * TRUNCATED + limit * LIMIT + flipped * FLIPPED,
         "opening": tokens.term[shown] << 2 | tokens.kind[shown],
         "opening_counts": np.minimum(length, OPENING),
+    }
+
+
+def _confidence(rows: pa.Table) -> NDArray[np.float64]:
+    """Probability of the predicted class; of several labels that of the explained one; of numbers the explained one."""
+    if outputs_in(rows.schema.names) == CLASSES:
+        return confidence(rows)
+    target = rows.column("target").to_numpy()
+    return Flat(rows).probability[np.arange(len(target)), target].astype(np.float64)
+
+
+def _truths(rows: pa.Table, threshold: float) -> dict[str, NDArray[Any]]:
+    """What is predicted of rows that have no one class, and what the data say of them."""
+    flat = Flat(rows, threshold=threshold)
+    if flat.outputs == VALUES:
+        return {"value": flat.numbers(VALUE)}
+    if flat.outputs != LABELS:
+        return {}
+    applies = flat.applies & flat.known[:, None]
+    return {
+        "predicted": np.nonzero(flat.predicted)[1],
+        "predicted_counts": flat.predicted.sum(axis=1),
+        "predicted_probability": flat.probability[flat.predicted],
+        "applies": np.nonzero(applies)[1],
+        "applies_counts": np.where(flat.known, applies.sum(axis=1) + 1, 0),
     }

@@ -23,6 +23,7 @@ const igReport = {};
     evaluations: new Float32Array(rows),
     length: new Uint32Array(rows), // ordinary tokens
     flags: new Uint8Array(rows),
+    wrong: new Float32Array(rows).fill(NaN), // of several labels how many are, of a number the error; NaN: nobody knows
     terms: [], // tokens and words by number
     segments: [],
   };
@@ -103,11 +104,57 @@ const igReport = {};
       let row = 0;
       for (let i = begins[key]; i < begins[key + 1]; i++) postings[i] = row += gaps[i];
     }
+    const lists = {};
+    for (const name of ["predicted", "applies"]) {
+      if (part[name] === undefined) continue;
+      const counts = varints(part[`${name}_counts`]);
+      const known = name === "applies" ? counts.map((n) => Math.max(n, 1) - 1) : counts; // there 0 is: nobody knows
+      lists[name] = { numbers: varints(part[name]), begins: starts(known), counts };
+    }
     data.segments.push({
+      ...lists, probability: numbers(part.predicted_probability ?? "", Float32Array), value: numbers(part.value ?? "", Float32Array),
       first, keys, begins, postings, details: part.details,
       opening: varints(part.opening), openings: starts(varints(part.opening_counts)),
     });
     data.loaded = first + part.rows;
+    for (let row = first; row < data.loaded; row++) data.wrong[row] = wrongness(row);
+  }
+
+  // What is said of a text that has no one class.
+
+  const segmentOf = (row) => data.segments[Math.floor(row / meta.segmentRows)];
+
+  function listed(row, name) {
+    const segment = segmentOf(row);
+    const { numbers, begins } = segment[name];
+    const at = row - segment.first;
+    return numbers.subarray(begins[at], begins[at + 1]);
+  }
+
+  /** Numbers of the labels that are predicted. */
+  const predicted = (row) => listed(row, "predicted");
+
+  /** Numbers of the labels that apply; null where nobody knows. */
+  const applies = (row) => (segmentOf(row).applies.counts[row - segmentOf(row).first] ? listed(row, "applies") : null);
+
+  /** Their probabilities, of those that are predicted. */
+  function probabilities(row) {
+    const segment = segmentOf(row);
+    const { begins } = segment.predicted;
+    return segment.probability.subarray(begins[row - segment.first], begins[row - segment.first + 1]);
+  }
+
+  /** The number in the data; NaN where there is none. */
+  const value = (row) => segmentOf(row).value[row - segmentOf(row).first];
+
+  function wrongness(row) {
+    if (meta.outputs === "values") return Math.abs(data.confidence[row] - value(row));
+    if (meta.outputs !== "labels") return NaN;
+    const truth = applies(row);
+    if (truth === null) return NaN;
+    const told = predicted(row);
+    const both = told.reduce((sum, label) => sum + truth.includes(label), 0);
+    return told.length + truth.length - 2 * both;
   }
 
   /** The first ordinary tokens of a row: [term, kind] in pairs. */
@@ -166,7 +213,7 @@ const igReport = {};
   }
 
   Object.assign(igReport, {
-    meta, data, index, reviews, loadAll, opening, review,
+    meta, data, index, reviews, loadAll, opening, review, predicted, applies, probabilities, value,
     SPECIAL: 0, FIRST: 1, CONTINUES: 2, SECOND: 3, // kinds of tokens; SECOND begins the second of two texts
     WORD: 0, JOINED: 1, PIECE: 2, // kinds of keys
     TRUNCATED: 1, LIMIT: 2, FLIPPED: 4, // flags

@@ -1,9 +1,9 @@
 "use strict";
 /* The list of reviews: one page of rows, and the review that is open among them. */
 (() => {
-  const { data, TRUNCATED, LIMIT, FLIPPED, className, outcome, signed } = igReport;
+  const { data, meta, TRUNCATED, LIMIT, FLIPPED, className, outcome, signed } = igReport;
   const PER_PAGE = 20;
-  const SIGNS = { right: "✓ ", wrong: "✗ ", unlabelled: "" };
+  const SIGNS = { right: "✓ ", wrong: "✗ ", missed: "missed ", unlabelled: "" }; // as verdicts.SIGNS in Python
   const list = document.getElementById("results");
 
   /** An element of this class with these children; strings become text, never markup. */
@@ -20,8 +20,46 @@
     return value > 0 && value < 0.0005 ? "<0.001" : value.toFixed(3);
   }
 
-  const badge = (row) =>
-    element("span", `badge ${outcome(row)}`, `${SIGNS[outcome(row)]}${className(data.prediction[row])} ${probability(data.confidence[row])}`);
+  /** Four significant digits; as format.measured in Python. */
+  const measured = (value) => String(Number(value.toPrecision(4)));
+  const figure = meta.outputs === "values" ? measured : probability;
+
+  const badge = (kind, text) => element("span", `badge ${kind}`, SIGNS[kind] + text);
+
+  /** What is predicted: a class, each of several labels, or a number. */
+  function badges(row) {
+    if (meta.outputs === "values") return [badge("unlabelled", `${className(data.target[row])} ${measured(data.confidence[row])}`)];
+    if (meta.outputs !== "labels") return [badge(outcome(row), `${className(data.prediction[row])} ${probability(data.confidence[row])}`)];
+    const truth = igReport.applies(row);
+    const told = Array.from(igReport.predicted(row));
+    const sure = igReport.probabilities(row);
+    const kind = (label) => (truth === null ? "unlabelled" : truth.includes(label) ? "right" : "wrong");
+    const order = told.map((_, i) => i).sort((a, b) => sure[b] - sure[a]);
+    const missed = Array.from(truth ?? []).filter((label) => !told.includes(label));
+    const found = order.map((i) => badge(kind(told[i]), `${className(told[i])} ${probability(sure[i])}`));
+    found.push(...missed.map((label) => badge("missed", className(label))));
+    return found.length ? found : [badge("unlabelled", "no label predicted")];
+  }
+
+  /** What the data say; as verdicts.truth_of in Python. */
+  function truth(row) {
+    if (meta.outputs === "values") {
+      const value = igReport.value(row);
+      const error = data.confidence[row] - value;
+      return Number.isNaN(value) ? "no number in the data" : `in the data ${measured(value)}, error ${error < 0 ? "" : "+"}${Number(error.toPrecision(3))}`;
+    }
+    if (meta.outputs !== "labels") return data.label[row] < 0 ? "no label" : `label ${className(data.label[row])}`;
+    const labels = igReport.applies(row);
+    if (!labels?.length) return labels ? "no label applies" : "labels not known";
+    return `${labels.length > 1 ? "labels" : "label"} ${Array.from(labels, className).join(", ")}`;
+  }
+
+  function explained(row) {
+    const plain = { classes: data.target[row] === data.prediction[row], labels: false, values: meta.classes.length === 1 };
+    if (plain[meta.outputs]) return null;
+    const sure = meta.outputs === "labels" ? ` ${probability(data.confidence[row])}` : "";
+    return element("span", "soft", `explained: ${className(data.target[row])}${sure}`);
+  }
 
   function tags(row) {
     const texts = [];
@@ -32,13 +70,11 @@
   }
 
   function head(row) {
-    const label = data.label[row] < 0 ? "no label" : `label ${className(data.label[row])}`;
-    const other = data.target[row] === data.prediction[row] ? null : element("span", "soft", `explained: ${className(data.target[row])}`);
     const opening = igReport.opening(row);
     const more = opening.length < data.length[row] ? " …" : "";
     const button = element(
       "button", "row",
-      element("span", "line", badge(row), element("span", "soft", label), other, ...tags(row),
+      element("span", "line", ...badges(row), element("span", "soft", truth(row)), explained(row), ...tags(row),
         element("span", "soft numbers", `|delta| ${Math.abs(data.delta[row]).toPrecision(2)} · ${data.length[row]} tokens`),
         element("span", "id", data.ids[row])),
       element("span", "opening", igReport.plain(opening) + more),
@@ -85,8 +121,8 @@
   function content(row, review, byWord) {
     const sum = review.tokens.reduce((total, token) => total + token.value, 0);
     const facts = [
-      ["F(x)", probability(review.probability)],
-      ["F(baseline)", probability(review.baseline)],
+      ["F(x)", figure(review.probability)],
+      ["F(baseline)", figure(review.baseline)],
       ["sum", signed(sum)],
       ["delta", signed(data.delta[row])],
       ["evaluations", String(Number(data.evaluations[row].toFixed(1)))],

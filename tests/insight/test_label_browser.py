@@ -121,7 +121,8 @@ def test_texts_are_listed_by_how_wrong_they_are(page, labels, values) -> None:
 
 CHIPS = """
     const text = (badge) => `${badge.className}|${badge.textContent}`;
-    return [...document.querySelectorAll('#results .line')].map((line) => [...line.querySelectorAll('.badge')].map(text));
+    const lines = [...document.querySelectorAll('#results .line')];
+    return lines.map((line) => [...line.querySelectorAll('.badge')].map(text));
 """
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ig_worker.explain.predicted import DEFAULT
 from ig_worker.insight.heat.colour import PALETTES, swatches
 from ig_worker.insight.heat.pieces import Piece, joined, second_text, words
-from ig_worker.schema import SEGMENTS
+from ig_worker.insight.verdicts import prediction_of, truth_of
+from ig_worker.schema import CLASSES, SEGMENTS, VALUES, outputs_in
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class TextExplanation:
 
     row: dict[str, Any]
     labels: tuple[str, ...]  # class names
+    threshold: float = DEFAULT  # from which probability on one of several labels is predicted
     palette: str = PALETTES[0]
 
     def __getattr__(self, name: str) -> Any:
@@ -45,11 +48,15 @@ class TextExplanation:
         return f'<p>{escape(self._title())}</p><p style="line-height:1.9">{line}</p>'
 
     def _title(self) -> str:
-        name, target = self.labels[self.row["prediction"]], self.labels[self.row["target"]]
-        title = (
-            f"predicted {name} {self.row['probabilities'][self.row['prediction']]:.3f}, delta {self.row['delta']:+.1e}"
-        )
-        return title if name == target else f"{title}, explained: {target}"
+        outputs, target = outputs_in(self.row), self.row["target"]
+        title = f"predicted {prediction_of(self.row, self._name, self.threshold)}, delta {self.row['delta']:+.1e}"
+        if outputs != CLASSES:
+            title = f"{title}, {truth_of(self.row, self._name)}"
+        plain = len(self.labels) == 1 if outputs == VALUES else outputs == CLASSES and target == self.row["prediction"]
+        return title if plain else f"{title}, explained: {self._name(target)}"
+
+    def _name(self, number: int) -> str:
+        return self.labels[number] if number < len(self.labels) else f"class {number}"
 
     def _repr_html_(self) -> str:
         return self.html()

@@ -72,7 +72,7 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
             "innerMark": MARKED,
             "segmentRows": SEGMENT_ROWS,
             "steps": STEPS,
-            "compared": change is not None,
+            "compared": change is not None and classes.outputs != VALUES,
             "outputs": classes.outputs,
             "threshold": classes.threshold,
         },

@@ -18,16 +18,15 @@ from ig_worker.data.columns import PAIR
 from ig_worker.data.demo import demo_rows
 from ig_worker.data.faults import FAULT_COLUMN, documents, shown
 from ig_worker.data.files import DataFile, file_faults, find_file, printable, suffixes_of, without_query
-from ig_worker.data.label_lists import ListCounter, ListLabelling, number_lists, with_marks
-from ig_worker.data.label_map import LabelMap, read_label_map
-from ig_worker.data.label_numbers import ValueCounter, ValueLabelling, value_labels
-from ig_worker.data.labels import LabelCounter, Labelling, number_labels
+from ig_worker.data.label_map import read_label_map
+from ig_worker.data.labels import LabelCounter, Labelling
 from ig_worker.data.reading import Rows
 from ig_worker.data.safe_npz import read_reviews
 from ig_worker.data.several import table_rows
 from ig_worker.data.splits import SPLIT
+from ig_worker.data.truths import Truths, label_counter, labels_meaning
 from ig_worker.errors import DataError
-from ig_worker.schema import CLASSES, LABELS, VALUES
+from ig_worker.schema import CLASSES
 
 SPLITS = ("train", "test")  # of demo, imdb and .npz files
 _READER_VERSION = 1  # raised whenever equal files would give other rows than before
@@ -65,7 +64,7 @@ class Documents:
     class_names: tuple[str, ...] = ()  # by class number, where the model or the data set names them
     rows: int = 0  # rows that `batches` yields in all
     # Of these rows: what each means, and how often it occurs.
-    labels: Labelling | ListLabelling | ValueLabelling = field(default_factory=Labelling)
+    labels: Truths = field(default_factory=Labelling)
     outputs: str = CLASSES  # what the labels are: of `schema.OUTPUTS`
     splits: tuple[str, ...] = ()  # that the data set has, where it has any
     notes: tuple[str, ...] = ()  # what was assumed, for people
@@ -113,13 +112,14 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs
     """
     _check_numbers(spec)
     label_map = read_label_map(spec.label_map)
-    counter = _counter(spec, outputs, classes or (), label_map)
+    window = spec.offset, None if spec.limit is None else spec.offset + spec.limit
+    counter = label_counter(outputs, window, classes or (), label_map)
     source = _open(spec, counter)
     count = source.rows.count
     _check_count(source, spec.offset)
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
     _check_first_rows(source, spec.encoding)
-    labels = _meaning(counter, source, classes, label_map)
+    labels = labels_meaning(counter, source.name, classes, source.class_names, label_map)
     return Documents(
         name=source.name,
         digest=_digest(source, spec.offset, end, labels),
@@ -132,29 +132,6 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs
         splits=source.splits,
         notes=(*source.notes, *labels.notes),
     )
-
-
-def _counter(spec: DataSpec, outputs: str, classes: Sequence[str], label_map: LabelMap | None) -> LabelCounter:
-    """What counts the labels while all rows are read."""
-    window = spec.offset, None if spec.limit is None else spec.offset + spec.limit
-    if outputs == LABELS:
-        return ListCounter(*window, with_marks([*classes, *(label_map.entries if label_map else ())]))
-    if outputs == VALUES and label_map is not None:
-        raise DataError(
-            f"--label-map is {spec.label_map}, and the model gives a number",
-            expected="labels that are numbers themselves",
-        )
-    return ValueCounter(*window) if outputs == VALUES else LabelCounter(*window)
-
-
-def _meaning(
-    counter: LabelCounter, source: _Source, classes: Sequence[str] | None, label_map: LabelMap | None
-) -> Labelling | ListLabelling | ValueLabelling:
-    if isinstance(counter, ValueCounter):
-        return value_labels(counter, source.name, classes or ())
-    if isinstance(counter, ListCounter):
-        return number_lists(counter, source.name, classes or (), source.class_names, label_map)
-    return number_labels(counter, source.name, classes, source.class_names, label_map)
 
 
 def _check_count(source: _Source, offset: int) -> None:
@@ -250,7 +227,7 @@ def _word_index_file(file: DataFile, word_index: str | None) -> DataFile:
         ) from error
 
 
-def _digest(source: _Source, first: int, end: int, labels: Labelling | ListLabelling | ValueLabelling) -> str:
+def _digest(source: _Source, first: int, end: int, labels: Truths) -> str:
     decisive = {
         "reader": _READER_VERSION,
         "content": source.content,
@@ -262,9 +239,7 @@ def _digest(source: _Source, first: int, end: int, labels: Labelling | ListLabel
     return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _numbered(
-    batches: Iterator[pa.RecordBatch], labels: Labelling | ListLabelling | ValueLabelling, outputs: str
-) -> Iterator[pa.RecordBatch]:
+def _numbered(batches: Iterator[pa.RecordBatch], labels: Truths, outputs: str) -> Iterator[pa.RecordBatch]:
     """Batches of `faults.documents`: with class numbers, or what else labels mean, in place of labels."""
     for batch in batches:
         ids, texts, raw, notes, *pairs = batch.columns

@@ -184,5 +184,5 @@ def test_what_is_no_number_is_refused_before_anything_starts(tmp_path: Path) -> 
     (tmp_path / "d.csv").write_text("text,label\na,0.5\nb,good\nc,1e99\n")
     with pytest.raises(DataError, match=r"'1e99' \(1 row\), 'good' \(1 row\), and 1 numbers.*expected numbers"):
         open_documents(DataSpec(str(tmp_path / "d.csv")), ("score",), schema.VALUES)
-    with pytest.raises(DataError, match="--label-map is good=1, and the model gives a number"):
+    with pytest.raises(DataError, match="--label-map is given, and the model gives a number"):
         open_documents(DataSpec(str(tmp_path / "d.csv"), label_map="good=1"), ("score",), schema.VALUES)

@@ -59,7 +59,7 @@ _TITLES = {  # kind -> title and note
 
 _OF_LABELS = {
     WRONG: ("Most labels wrong", "The labels disagree. Look at those of the data, too."),
-    RIGHT: ("Every label right", "The surest of them, the explained labels in turn."),
+    RIGHT: ("Every label right", "The surest of them, the likeliest labels in turn."),
     UNLABELLED: ("Without known labels", "The surest predictions."),
     UNCERTAIN: ("Least certain", "A label is hardly above the threshold, or hardly below it."),
 }

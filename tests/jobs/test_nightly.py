@@ -241,7 +241,7 @@ def today() -> str:
         ("[night]\nline = 'x'\n", "--runs is missing"),
         ("[night]\nruns = 'r'\nline = 'x'\nkeep = 0\n[explain]\ndataset='demo'\nmodel='m'\n", "keep is 0"),
         ("[night]\nruns = 'r'\nline = 'a/b'\n[explain]\ndataset='demo'\nmodel='m'\n", "line is 'a/b'"),
-        ("[night]\nruns = 'r'\nline = 'x'\n[thresholds]\nmin_f1 = 1\n[explain]\ndataset='demo'\nmodel='m'\n", "min_f1"),
+        ("[night]\nruns = 'r'\nline = 'x'\n[thresholds]\nmin_f2 = 1\n[explain]\ndataset='demo'\nmodel='m'\n", "min_f2"),
         (
             "[night]\nruns = 'r'\nline = 'x'\nwebhook_env = 'NO_SUCH'\n[explain]\ndataset='demo'\nmodel='m'\n",
             "webhook_env names NO_SUCH, which is not set",

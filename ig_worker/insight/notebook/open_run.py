@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
-from ig_worker.insight.notebook.text import TextExplanation
+from ig_worker.insight.notebook.text import TextExplanation, each_text, starts
 from ig_worker.insight.tables.measures import MEASURES
 from ig_worker.insight.tables.summary import RunSummary, summarise
 from ig_worker.run.store.run_files import AGGREGATES
@@ -80,6 +80,7 @@ class Run:
             RunTables(self._store),
         )
         self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.results.read(index, _SHOWN_COLUMNS))
+        self._starts = lru_cache(_CHUNKS)(lambda index: starts(self._chunk(index)))
         self._bounds = lru_cache(None)(self._store.results.id_bounds)
 
     @cached_property
@@ -115,10 +116,12 @@ class Run:
                 yield self._explanation(index, row)
 
     def _explanation(self, index: int, row: int) -> TextExplanation:
-        found = self._chunk(index).slice(row, 1).to_pylist()[0]
+        chunk, begins = self._chunk(index), self._starts(index)
+        end = begins[row + 1] if row + 1 < len(begins) else chunk.num_rows
+        found = chunk.slice(begins[row], end - begins[row]).to_pylist()
         known = self.manifest.get("data", {}).get("class_names") or []
-        numbers = range(len(found["probabilities"]))
-        return TextExplanation(found, tuple(str(known[i]) if i < len(known) else f"class {i}" for i in numbers))
+        numbers = range(len(found[0]["probabilities"]))
+        return each_text(found, tuple(str(known[i]) if i < len(known) else f"class {i}" for i in numbers))[0]
 
     def _find(self, id: str) -> tuple[int, int]:
         """Chunk and row of an id."""
@@ -127,11 +130,11 @@ class Run:
             if bounds is None or bounds[0] <= id <= bounds[1]:
                 row = self._chunk(index).column("id").index(id).as_py()
                 if row >= 0:
-                    return index, int(row)
+                    return index, bisect_right(self._starts(index), row) - 1
         raise KeyError(f"{self.place} has explained no row with the id {id!r}")
 
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows; `columns` are some of `schema.attributions`, or all of them.
+        """All rows, one for each target of a text; `columns` are some of `schema.attributions`, or all of them.
 
         Raises:
             UsageError: there is no such column.

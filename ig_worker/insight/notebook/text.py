@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from ig_worker.insight.heat.colour import PALETTES, swatches
 from ig_worker.insight.heat.pieces import Piece, joined, second_text, words
@@ -13,11 +17,19 @@ from ig_worker.schema import SEGMENTS
 
 @dataclass(frozen=True)
 class TextExplanation:
-    """One explained text: a row of `schema.attributions` that shows itself as a coloured line in a notebook."""
+    """One explained text: a row of `schema.attributions` that shows itself as a coloured line in a notebook.
+
+    Args:
+        row: of the first target; its columns are attributes of this object, too.
+        labels: class names.
+        palette: one of `colour.PALETTES`.
+        others: rows of the further targets of the text; each shows itself as a line more.
+    """
 
     row: dict[str, Any]
-    labels: tuple[str, ...]  # class names
+    labels: tuple[str, ...]
     palette: str = PALETTES[0]
+    others: tuple[dict[str, Any], ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -25,13 +37,25 @@ class TextExplanation:
         except KeyError:
             raise AttributeError(name) from None
 
+    @property
+    def targets(self) -> tuple[TextExplanation, ...]:
+        """Each target by itself, in the order of their ranks."""
+        return tuple(TextExplanation(row, self.labels, self.palette) for row in (self.row, *self.others))
+
     def html(self, *, by_word: bool = False, palette: str | None = None) -> str:
-        """The tokens, each coloured by its attribution and scaled by the text's own largest one.
+        """The tokens, each coloured by its attribution and scaled by the largest one of that target; a line a target.
 
         Args:
             by_word: show word pieces joined into words, with summed attributions.
             palette: one of `colour.PALETTES`.
         """
+        if self.others:
+            each = [one._line(by_word, palette) for one in self.targets]
+            lines = zip(self.targets, each, strict=True)
+            return _paragraph(self._prediction()) + "".join(_paragraph(one._explained()) + line for one, line in lines)
+        return _paragraph(self._title()) + self._line(by_word, palette)
+
+    def _line(self, by_word: bool, palette: str | None) -> str:
         tokens, word_ids, attributions = self.row["tokens"], self.row["word_ids"], self.row["attributions"]
         second = second_text(word_ids, self.row.get(SEGMENTS))
         if by_word:
@@ -42,20 +66,50 @@ class TextExplanation:
             + "".join(_mark(piece, shades) for piece in word.pieces)
             for word in words(tokens, word_ids, attributions, second)
         )
-        return f'<p>{escape(self._title())}</p><p style="line-height:1.9">{line}</p>'
+        return f'<p style="line-height:1.9">{line}</p>'
+
+    def _prediction(self) -> str:
+        number = self.row["prediction"]
+        return f"predicted {self.labels[number]} {self.row['probabilities'][number]:.3f}"
+
+    def _scalar(self) -> str:
+        """What is explained, for a person."""
+        target, contrast = self.row["target"], self.row.get("contrast")
+        return self.labels[target] if contrast is None else f"{self.labels[target]} − {self.labels[contrast]}"
+
+    def _explained(self) -> str:
+        return f"{self._scalar()} {self.row['target_probability']:.3f}, delta {self.row['delta']:+.1e}"
 
     def _title(self) -> str:
-        name, target = self.labels[self.row["prediction"]], self.labels[self.row["target"]]
-        title = (
-            f"predicted {name} {self.row['probabilities'][self.row['prediction']]:.3f}, delta {self.row['delta']:+.1e}"
-        )
-        return title if name == target else f"{title}, explained: {target}"
+        title = f"{self._prediction()}, delta {self.row['delta']:+.1e}"
+        scalar = self._scalar()
+        return title if scalar == self.labels[self.row["prediction"]] else f"{title}, explained: {scalar}"
 
     def _repr_html_(self) -> str:
         return self.html()
 
     def __repr__(self) -> str:
-        return f"<{self._title()}: {' '.join(self.row['tokens'][:12])}>"
+        title = f"{self._prediction()}, {1 + len(self.others)} targets" if self.others else self._title()
+        return f"<{title}: {' '.join(self.row['tokens'][:12])}>"
+
+
+def each_text(rows: Sequence[dict[str, Any]], labels: tuple[str, ...]) -> list[TextExplanation]:
+    """Rows of `schema.attributions`, all of whole texts, as explanations of texts."""
+    found: list[list[dict[str, Any]]] = []
+    for row in rows:
+        if row.get("rank", 0) == 0:
+            found.append([])
+        found[-1].append(row)
+    return [TextExplanation(first, labels, others=tuple(others)) for first, *others in found]
+
+
+def starts(rows: pa.Table) -> list[int]:
+    """Where the rows of each text begin in a table with the column `rank`."""
+    return [int(place) for place in np.flatnonzero(rows.column("rank").to_numpy() == 0)]
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
 
 
 def _begin(text: str) -> str:

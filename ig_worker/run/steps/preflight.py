@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.explain.precision import FLOAT32
-from ig_worker.explain.problems import read_target
+from ig_worker.explain.target_setting import read_target
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import CLASSES, LABELS, layer_depth
 from ig_worker.models.shape import AUTO

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.explain.methods import ADAPTIVE
+from ig_worker.explain.methods import ADAPTIVE, ALIBI
 from ig_worker.explain.precision import AUTO, FLOAT32, untried
-from ig_worker.explain.problems import read_target
+from ig_worker.explain.sharing import share
+from ig_worker.explain.target_setting import Side, read_target
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import CLASSES, LABELS, VALUES, NetworkShape
-from ig_worker.run.config import PRECISIONS, ExplainConfig
+from ig_worker.models.windows import shared, starts
+from ig_worker.run.config import PRECISIONS, WINDOWS, ExplainConfig
 from ig_worker.run.steps.pilot_size import rows_of_pilot
 
 CAUTIONS = ("assumed", "suspicious")  # names of lines that a person should not overlook
@@ -106,16 +108,26 @@ class Preview:
         limit = self.config.max_length
         cut = int((self.lengths > limit).sum())
         padded = ", each padded to it" if self.config.text_style == "plain" else ""
+        become = f"are cut at --max-length {limit}{padded}"
+        if self.config.overflow == WINDOWS:
+            become = f"are read in windows of --max-length {limit}, {int(self._windows().max())} at most"
         return (
             f"{median} tokens in the median, {most} at most; {cut} of {self.lengths.size:,} "
-            f"({_share(cut, self.lengths.size)}) are cut at --max-length {limit}{padded}"
+            f"({_share(cut, self.lengths.size)}) {become}"
         )
+
+    def _windows(self) -> npt.NDArray[np.int64]:
+        """How many windows each text of the sample has, of pairs about."""
+        special = sum(map(len, self.around))
+        stride = shared(self.config.max_length, self.config.stride)
+        room = self.config.max_length - special
+        return np.array([len(starts(max(n - special, room), room, stride)) for n in self.lengths.tolist()], np.int64)
 
     def _baseline(self) -> str:
         return f"{self.baseline} in each token's place" if self.baseline else "zeros in place of all token numbers"
 
     def _cost(self) -> str:
-        each = evaluations(self.config, self.shape.architecture)
+        each = evaluations(self.config, self.shape)
         about = "about " if self.config.method == ADAPTIVE else ""
         work = operations(self.shape, self._used()) * each * self.rows
         said = f"{_rows(self.rows)}, {about}{each:g} evaluations each"
@@ -132,6 +144,8 @@ class Preview:
         limit = self.config.max_length
         if self.config.text_style == "plain" or not self.lengths.size:
             return np.full(max(self.lengths.size, 1), limit)
+        if self.config.overflow == WINDOWS:  # as one text, of as many tokens as all of its windows together
+            return np.where(self.lengths > limit, self._windows() * limit, self.lengths)
         return np.minimum(self.lengths, limit)
 
 
@@ -172,11 +186,13 @@ def operations(shape: NetworkShape, lengths: npt.NDArray[np.int64]) -> float:
     return float(np.mean(2 * 2 * (weights * lengths + pairs * lengths.astype(np.float64) ** 2)))
 
 
-def evaluations(config: ExplainConfig, architecture: str) -> float:
-    """Of one row: what a fixed rule takes, or what the adaptive method takes as a rule."""
+def evaluations(config: ExplainConfig, shape: NetworkShape) -> float:
+    """Of one row with all of its targets: what a fixed rule takes, or what the adaptive method takes as a rule."""
+    targets = read_target(config.target, shape.labels).most
+    together = share(1, targets) * targets if config.engine != ALIBI else targets
     if config.method != ADAPTIVE:
-        return float(config.n_steps + 1)  # F(x) and F(x') are two halves
-    return min(ENCODERS[architecture].adaptive_evaluations, float(config.max_evaluations))
+        return float(config.n_steps + 1) * together  # F(x) and F(x') are two halves
+    return min(ENCODERS[shape.architecture].adaptive_evaluations, float(config.max_evaluations)) * together
 
 
 def duration(seconds: float) -> str:
@@ -254,6 +270,17 @@ def _layer(layer: str) -> str:
 
 def _target(target: str, labels: Sequence[str]) -> str:
     found = read_target(target, labels)
-    if isinstance(found, int):
-        return f"class {_class(found, labels)}, for every row"
-    return {"predicted": "the predicted class of each row", "label": "the labelled class of each row"}[str(found)]
+    if found.ranks:
+        which = "each of all" if found.ranks == len(labels) else f"each of the {found.ranks} likeliest of"
+        return f"{which} {len(labels)} classes, {found.ranks} results a row"
+    first = _named(found.first, labels)
+    if found.minus is None:
+        return f"{first}, for every row" if isinstance(found.first, int) else f"{first} of each row"
+    return f"{first} against {_named(found.minus, labels)}, of each row"
+
+
+def _named(side: Side, labels: Sequence[str]) -> str:
+    """A side of a target, for a person."""
+    if isinstance(side, int):
+        return f"class {_class(side, labels)}"
+    return {"predicted": "the predicted class", "label": "the labelled class", "second": "the second likeliest"}[side]

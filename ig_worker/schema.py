@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 VERSION = "2"  # 1 had one row a text, of one window, and no columns of its targets and windows
 READABLE = ("1", VERSION)
 
 SEGMENTS = "segments"  # the column of attributions that only runs of pairs have
+RANK = "rank"  # of a target among those of its text: 0 for the first
+
+# What a model says of a text: classes that exclude each other; labels, of which each may apply; numbers.
+CLASSES, LABELS, VALUES = OUTPUTS = ("classes", "labels", "values")
+# What the data say of it. `label` is null where the model's outputs are not classes; then there is one column more.
+LABEL_LISTS, VALUE = "labels", "value"
+TRUTHS = {
+    LABELS: pa.field(LABEL_LISTS, pa.list_(pa.int32())),  # numbers of the labels that apply, rising; null: unknown
+    VALUES: pa.field(VALUE, pa.float32()),  # null: unknown
+}
 
 # Keys of the file metadata (Parquet footer).
 META_VERSION = b"ig_worker.schema_version"
@@ -30,9 +42,21 @@ INPUT = pa.schema(
 )
 
 
-def inputs(pairs: bool = False) -> pa.Schema:
-    """`INPUT`; with `pairs`, where each row has two texts, also the second of them."""
-    return INPUT.insert(INPUT.names.index("text") + 1, pa.field("pair", pa.string())) if pairs else INPUT
+def inputs(pairs: bool = False, outputs: str = CLASSES) -> pa.Schema:
+    """`INPUT`; with `pairs`, where each row has two texts, also the second of them; and the column of `TRUTHS`."""
+    found = INPUT.insert(INPUT.names.index("text") + 1, pa.field("pair", pa.string())) if pairs else INPUT
+    return _with_truth(found, outputs)
+
+
+def _with_truth(schema: pa.Schema, outputs: str) -> pa.Schema:
+    truth = TRUTHS.get(outputs)
+    return schema if truth is None else schema.insert(schema.names.index("label") + 1, truth)
+
+
+def outputs_in(names: Iterable[str]) -> str:
+    """Which of `OUTPUTS` rows with these columns are about."""
+    known = set(names)
+    return next((outputs for outputs, truth in TRUTHS.items() if truth.name in known), CLASSES)
 
 
 ATTRIBUTIONS = pa.schema(
@@ -63,18 +87,21 @@ ATTRIBUTIONS = pa.schema(
 )
 
 
-def attributions(hidden: int | None = None, pairs: bool = False, version: str = VERSION) -> pa.Schema:
+def attributions(
+    hidden: int | None = None, pairs: bool = False, outputs: str = CLASSES, version: str = VERSION
+) -> pa.Schema:
     """The columns of explained rows: `ATTRIBUTIONS` and, in some runs, more.
 
     Args:
         hidden: units that are kept, as alibi's (tokens, hidden) array of every row; None: they are not.
         pairs: whether each row has two texts. Then `segments` says of which a token is: 0 of the first, 1 of the
             second, -1 of neither, which are the special tokens around and between them.
+        outputs: what the model says, one of `OUTPUTS`; see `TRUTHS`.
         version: of the schema; before 2 there were no columns for several targets of a text.
     """
-    found = ATTRIBUTIONS
+    found = _with_truth(ATTRIBUTIONS, outputs)
     if version == "1":
-        found = pa.schema([field for field in found if field.name not in ("contrast", "rank", "windows")])
+        found = pa.schema([field for field in found if field.name not in ("contrast", RANK, "windows")])
     if pairs:
         segments = pa.field(SEGMENTS, pa.list_(pa.int32()), nullable=False)  # [tokens]
         found = found.insert(found.names.index("word_ids") + 1, segments)

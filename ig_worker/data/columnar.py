@@ -98,7 +98,7 @@ def _used(schema: pa.Schema, reading: Reading, where: str) -> tuple[ColumnNames,
     text, label, row_id, pair = (
         None if name is None else type_in(schema, name) if name in own else pa.string() for name in used
     )
-    check_types(text, row_id, label, where, pair)
+    check_types(text, row_id, label, where, pair, reading.lists)
     return used, [name for name in used.present() if name in own]
 
 

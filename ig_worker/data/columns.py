@@ -266,8 +266,9 @@ def check_types(
     label: pa.DataType | None,
     where: str,
     pair: pa.DataType | None = None,
+    lists: bool = False,
 ) -> None:
-    """Raises DataError where no row of a column of these types could be used."""
+    """Raises DataError where no row of a column of these types could be used; labels may be `lists` of such as well."""
 
     text, row_id, label, pair = (
         kind.value_type if kind is not None and pt.is_dictionary(kind) else kind for kind in (text, row_id, label, pair)
@@ -285,12 +286,23 @@ def check_types(
             expected="strings or integers",
             remedy="name another with --id-column, or make ids with --id-column ''",
         )
-    if label is not None and not (_is_string(label) or any(fits(label) for fits in _LABELS)):
+    inner = _inside(label) if lists else label
+    if inner is not None and not (_is_string(inner) or any(fits(inner) for fits in _LABELS)):
+        several = (
+            "" if _inside(label) is label or lists else ", or say --outputs multi-label if the model gives several"
+        )
         raise DataError(
             f"the label column of {where} has type {label}",
-            expected="numbers or names of classes",
-            remedy="name another with --label-column, or read no labels with --label-column ''",
+            expected=f"numbers or names of classes{', or lists of them' if lists else ''}",
+            remedy=f"name another with --label-column, or read no labels with --label-column ''{several}",
         )
+
+
+def _inside(kind: pa.DataType | None) -> pa.DataType | None:
+    """The type of the values of a list; of anything else its own."""
+    if kind is None or not (pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)):
+        return kind
+    return kind.value_type.value_type if pt.is_dictionary(kind.value_type) else kind.value_type
 
 
 def _is_string(kind: pa.DataType) -> bool:

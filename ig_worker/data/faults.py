@@ -23,9 +23,9 @@ FAULT_COLUMN = "fault"
 FaultLines = dict[int, str]  # position in the batch -> what goes into `FAULT_COLUMN`
 
 
-def documents(pairs: bool = False) -> pa.Schema:
-    """The columns of batches of documents; with `pairs`, each row has two texts."""
-    return schema.inputs(pairs).append(pa.field(FAULT_COLUMN, pa.string()))
+def documents(pairs: bool = False, outputs: str = schema.CLASSES) -> pa.Schema:
+    """The columns of batches of documents; with `pairs`, each row has two texts. `outputs` is of `schema.OUTPUTS`."""
+    return schema.inputs(pairs, outputs).append(pa.field(FAULT_COLUMN, pa.string()))
 
 
 DOCUMENTS = documents()

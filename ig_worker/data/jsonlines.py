@@ -17,6 +17,7 @@ import pyarrow as pa
 from ig_worker.data.columns import PAIR, ColumnNames, columns_used, made_id, plain_name, raw_columns
 from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile, brief, file_faults
+from ig_worker.data.label_lists import cell_text
 from ig_worker.data.labels import LabelCounter
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.sniff import Utf8Check, keeps_ascii
@@ -38,7 +39,7 @@ Constants = Mapping[str, str | None]
 class _Row(NamedTuple):
     id: str | None
     text: str | None
-    label: str | None  # its spelling
+    label: str | None  # its spelling; of several, the text of a cell
     fault: str | None
     pair: str | None = None
 
@@ -117,7 +118,7 @@ def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
                 expected="strings",
                 remedy=f"name another with --{what}-column",
             )
-    _refuse_labels(file, used.label, found)
+    _refuse_labels(file, used.label, found, reading.lists)
     if used.label in found.labels:
         reading.counter.absorb(found.labels[used.label])
     else:
@@ -132,10 +133,10 @@ def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
     return Rows(found.count, batches, used, tuple(names), settings=settings)
 
 
-def _refuse_labels(file: DataFile, label: str | None, found: _Survey) -> None:
-    """Raise DataError where no label is a scalar, as for the type of a column in other formats."""
+def _refuse_labels(file: DataFile, label: str | None, found: _Survey, lists: bool) -> None:
+    """Raise DataError where no label is a scalar, or a list of some, as for the type of a column in other formats."""
     types = found.label_types.get(label or "", set())
-    if types and types <= {"dict", "list"}:
+    if types and types <= ({"dict"} if lists else {"dict", "list"}):
         inner = next((name for name in found.keys if name.startswith(f"{label}.")), None)
         raise DataError(
             f"the label column of {file.name} holds {', '.join(sorted(types))}",
@@ -161,11 +162,16 @@ def parse_line(line: bytes, number: int) -> tuple[dict[str, Any] | None, str | N
 
 
 def row_from(
-    record: dict[str, Any], used: ColumnNames, position: int, made_prefix: str = "", constants: Constants | None = None
+    record: dict[str, Any],
+    used: ColumnNames,
+    position: int,
+    made_prefix: str = "",
+    constants: Constants | None = None,
+    lists: bool = False,
 ) -> _Row:
     """The row that `record` makes at `position` (from 0); the first field that is wrong is its fault."""
     record = {**record, **constants} if constants else record
-    label, label_fault = _label(_value(record, used.label)) if used.label else (None, None)
+    label, label_fault = _label(_value(record, used.label), lists) if used.label else (None, None)
     text, text_fault = _string(_value(record, used.text), "text")
     pair, pair_fault = _string(_value(record, used.pair), PAIR) if used.pair else (None, None)
     row_id, id_fault = _id(_value(record, used.id)) if used.id else (made_prefix + made_id(position), None)
@@ -185,9 +191,9 @@ def _value(record: dict[str, Any], name: str) -> Any:
     return _value(found, inner) if isinstance(found, dict) else None
 
 
-def _label(value: object) -> tuple[str | None, str | None]:
+def _label(value: object, lists: bool) -> tuple[str | None, str | None]:
     try:
-        return spelling(value), None
+        return cell_text(value) if lists else spelling(value), None
     except TypeError as error:
         return None, str(error)
 
@@ -242,7 +248,9 @@ def _batches(file: DataFile, reading: Reading, used: ColumnNames, constants: Con
     for position, (number, line) in enumerate(_lines(file, reading), reading.made_first):
         record, fault = parse_line(line, number)
         unreadable = _Row(None if used.id else prefix + made_id(position), None, None, fault)
-        rows.append(unreadable if record is None else row_from(record, used, position, prefix, constants))
+        rows.append(
+            unreadable if record is None else row_from(record, used, position, prefix, constants, reading.lists)
+        )
         size += len(line)
         if len(rows) == _BATCH_ROWS or size >= _BATCH_BYTES:
             yield _batch(rows, used)

@@ -43,33 +43,27 @@ class LabelCounter:
 
     def add(self, rows: int, labels: pa.Array | None) -> None:
         """Count a batch's label column; None where there is none."""
-        if labels is not None and len(self.counts) <= MOST_LABELS:
+        if labels is not None:
             start = max(self._window.start - self.rows, 0)
-            self._count(labels.slice(start, max(0, min(self._window.stop - self.rows, rows) - start)))
+            places, values = encoded(labels.slice(start, max(0, min(self._window.stop - self.rows, rows) - start)))
+            for value, count in zip(values, np.bincount(places + 1, minlength=len(values) + 1)[1:], strict=True):
+                self._enter(value, int(count))
         self.rows += rows
 
     def add_value(self, value: object) -> None:
         """Count one row's label; what is no scalar is a fault of its row, and counts as none."""
-        if self.rows in self._window and len(self.counts) <= MOST_LABELS:
-            try:
-                found = spelling(value)
-            except TypeError:
-                found = None
-            if found is not None:
-                self.counts[found] += 1
+        if self.rows in self._window:
+            self._enter(value, 1)
         self.rows += 1
 
     def add_same(self, rows: int, value: str | None) -> None:
         """Count rows that all have one label, or none."""
-        counted = max(0, min(self.rows + rows, self._window.stop) - max(self.rows, self._window.start))
-        found = spelling(value)
-        if found is not None and counted:
-            self.counts[found] += counted
+        self._enter(value, max(0, min(self.rows + rows, self._window.stop) - max(self.rows, self._window.start)))
         self.rows += rows
 
     def behind(self, rows: int) -> LabelCounter:
         """An empty counter that is `rows` rows further on than this one, as if these had no label."""
-        other = LabelCounter(self._window.start, self._window.stop)
+        other = type(self)(self._window.start, self._window.stop)
         other.rows = self.rows + rows
         return other
 
@@ -81,14 +75,22 @@ class LabelCounter:
     @property
     def missing(self) -> int:
         """Rows without a label, or with one that is no scalar, among those that the run is about."""
-        return max(0, min(self.rows, self._window.stop) - self._window.start) - self.counts.total()
+        return self.looked_at - self.counts.total()
 
-    def _count(self, labels: pa.Array) -> None:
-        places, values = _encoded(labels)
-        for value, rows in zip(values, np.bincount(places + 1, minlength=len(values) + 1)[1:], strict=True):
-            found = spelling(value) if rows else None
+    @property
+    def looked_at(self) -> int:
+        """Rows that the run is about, of those that were read."""
+        return max(0, min(self.rows, self._window.stop) - self._window.start)
+
+    def _enter(self, value: object, rows: int) -> None:
+        """Count a label that so many rows have."""
+        if rows and len(self.counts) <= MOST_LABELS:
+            try:
+                found = spelling(value)
+            except TypeError:
+                return
             if found is not None:
-                self.counts[found] += int(rows)
+                self.counts[found] += rows
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,15 @@ class Labelling:
     def unusual(self) -> dict[str, int | None]:
         """The spellings that are not simply the numbers that they name: they belong to a data set's digest."""
         return {value: number for value, number in sorted(self.numbers.items()) if number != _usual(value)}
+
+    def decisive(self) -> object:
+        """What decides the rows, besides the bytes of the files; nothing where each label is the number it names."""
+        return self.unusual()
+
+    def columns(self, raw: pa.Array) -> tuple[list[pa.Array], FaultLines]:
+        """(`label`; faults) of a label column of any scalar type."""
+        found, faults = numbered(raw, self.numbers)
+        return [found], faults
 
     def of_classes(self) -> dict[int | None, int]:
         """Rows by class number; None counts those without a label."""
@@ -217,7 +228,7 @@ def _notes(counts: Mapping[str, int], numbers: Mapping[str, int | None], meaning
 
 def numbered(labels: pa.Array, numbers: Mapping[str, int | None]) -> tuple[pa.Array, FaultLines]:
     """(int32 labels, faults) of a label column of any scalar type, given what each spelling means."""
-    places, values = _encoded(labels)
+    places, values = encoded(labels)
     meant: list[int | None] = []
     faults_of: dict[int, str] = {}
     for place, value in enumerate(values):
@@ -225,14 +236,23 @@ def numbered(labels: pa.Array, numbers: Mapping[str, int | None]) -> tuple[pa.Ar
         meant.append(None if found is None else numbers.get(found))
         if found is not None and found not in numbers:
             faults_of[place] = f"label {shown(found)} is not a class"
-    found_numbers = pa.array([*meant, None], pa.int32()).take(pa.array(np.where(places < 0, len(meant), places)))
+    return spread_out(places, meant, pa.int32(), faults_of)
+
+
+def spread_out(
+    places: np.ndarray, meant: Sequence[object], kind: pa.DataType, faults_of: Mapping[int, str]
+) -> tuple[pa.Array, FaultLines]:
+    """(column, faults) of rows, given what each of the values that `encoded` has found means, or is at fault for."""
+    column = pa.array([*meant, None], kind).take(pa.array(np.where(places < 0, len(meant), places)))
     faults = {int(row): faults_of[int(places[row])] for row in np.flatnonzero(np.isin(places, list(faults_of)))}
-    return found_numbers, faults
+    return column, faults
 
 
-def _encoded(labels: pa.Array) -> tuple[np.ndarray, list[object]]:
+def encoded(labels: pa.Array) -> tuple[np.ndarray, list[object]]:
     """(places, values): a label column is ``values[place]`` for each of `places`, and null where that is -1."""
     kind = labels.type
+    if pt.is_nested(kind):  # of lists, each stands by itself
+        return np.arange(len(labels)), _plain_lists(labels).to_pylist()
     if pt.is_float16(kind):
         labels = labels.cast(pa.float32())
     elif pt.is_decimal(kind) and not (pt.is_decimal128(kind) or pt.is_decimal256(kind)):
@@ -246,6 +266,17 @@ def _encoded(labels: pa.Array) -> tuple[np.ndarray, list[object]]:
         values = values.cast(pa.binary())
     places = labels.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     return places, values.to_pylist()
+
+
+def _plain_lists(labels: pa.Array) -> pa.Array:
+    """Lists whose values Python can hold, even where strings are not UTF-8."""
+    inner = labels.type.value_type
+    inner = inner.value_type if pt.is_dictionary(inner) else inner
+    if pt.is_string(inner) or pt.is_large_string(inner) or pt.is_string_view(inner):
+        inner = pa.large_binary()
+    elif pt.is_float16(inner):
+        inner = pa.float32()
+    return labels.cast(pa.large_list(inner))
 
 
 def class_numbers(

@@ -25,6 +25,7 @@ class Reading:
     constants: Mapping[str, str | None] = field(default_factory=dict)  # columns whose value the file's place says
     made_prefix: str = ""  # of ids that are made: tells rows of several files apart
     made_first: int = 0  # number in the id that is made for the first row
+    lists: bool = False  # whether a label may be a list of several
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,12 @@ def saved_class_names(
 def class_names_of(info: Any, label: str | None) -> tuple[str, ...]:
     """Names of the classes of a label column in what Hugging Face's library writes of its ``features``."""
     try:
-        names = info["features"][label]["names"]
+        feature = info["features"][label]
+        while not (isinstance(feature, dict) and "names" in feature):  # of lists, the entries'
+            feature = feature[0] if isinstance(feature, list) else feature["feature"]
+        names = feature["names"]
         return tuple(names) if all(isinstance(name, str) for name in names) else ()
-    except (KeyError, TypeError):
+    except (KeyError, IndexError, TypeError):
         return ()
 
 

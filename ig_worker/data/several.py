@@ -15,6 +15,7 @@ from ig_worker.data.delimited import csv_rows
 from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile
 from ig_worker.data.jsonlines import jsonl_rows
+from ig_worker.data.label_lists import ListCounter
 from ig_worker.data.labels import LabelCounter
 from ig_worker.data.places import Part, Place, find_parts
 from ig_worker.data.reading import Reading, Rows
@@ -168,6 +169,7 @@ def _reading(spec: DataSpec, place: Place, counter: LabelCounter) -> Reading:
         find_encoding(spec.encoding),
         spec.encoding is None,
         _delimiter(spec.delimiter),
+        lists=isinstance(counter, ListCounter),
     )
 
 

@@ -18,13 +18,16 @@ from ig_worker.data.columns import PAIR
 from ig_worker.data.demo import demo_rows
 from ig_worker.data.faults import FAULT_COLUMN, documents, shown
 from ig_worker.data.files import DataFile, file_faults, find_file, printable, suffixes_of, without_query
-from ig_worker.data.label_map import read_label_map
-from ig_worker.data.labels import LabelCounter, Labelling, number_labels, numbered
+from ig_worker.data.label_lists import ListCounter, ListLabelling, number_lists, with_marks
+from ig_worker.data.label_map import LabelMap, read_label_map
+from ig_worker.data.label_numbers import ValueCounter, ValueLabelling, value_labels
+from ig_worker.data.labels import LabelCounter, Labelling, number_labels
 from ig_worker.data.reading import Rows
 from ig_worker.data.safe_npz import read_reviews
 from ig_worker.data.several import table_rows
 from ig_worker.data.splits import SPLIT
 from ig_worker.errors import DataError
+from ig_worker.schema import CLASSES, LABELS, VALUES
 
 SPLITS = ("train", "test")  # of demo, imdb and .npz files
 _READER_VERSION = 1  # raised whenever equal files would give other rows than before
@@ -61,7 +64,9 @@ class Documents:
     batches: Callable[[], Iterator[pa.RecordBatch]]  # batches of `faults.documents`, a few thousand rows at most
     class_names: tuple[str, ...] = ()  # by class number, where the model or the data set names them
     rows: int = 0  # rows that `batches` yields in all
-    labels: Labelling = field(default_factory=Labelling)  # of these rows: what each means, and how often it occurs
+    # Of these rows: what each means, and how often it occurs.
+    labels: Labelling | ListLabelling | ValueLabelling = field(default_factory=Labelling)
+    outputs: str = CLASSES  # what the labels are: of `schema.OUTPUTS`
     splits: tuple[str, ...] = ()  # that the data set has, where it has any
     notes: tuple[str, ...] = ()  # what was assumed, for people
 
@@ -92,13 +97,14 @@ class _Source:
     notes: tuple[str, ...] = ()
 
 
-def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Documents:
+def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs: str = CLASSES) -> Documents:
     """The documents that `spec` names, checked as far as that is possible without a model.
 
     Args:
         spec: which.
         classes: names of the model's classes, by number: every label has to be one of them, or to say nothing. None
             where no model is known yet.
+        outputs: what the model says of a text, and so what its labels are: of `schema.OUTPUTS`.
 
     Raises:
         DataError: a file is missing, of an unknown format, damaged or without usable columns; the split, limit or
@@ -107,24 +113,48 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None) -> Docu
     """
     _check_numbers(spec)
     label_map = read_label_map(spec.label_map)
-    counter = LabelCounter(spec.offset, None if spec.limit is None else spec.offset + spec.limit)
+    counter = _counter(spec, outputs, classes or (), label_map)
     source = _open(spec, counter)
     count = source.rows.count
     _check_count(source, spec.offset)
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
     _check_first_rows(source, spec.encoding)
-    labels = number_labels(counter, source.name, classes, source.class_names, label_map)
+    labels = _meaning(counter, source, classes, label_map)
     return Documents(
         name=source.name,
         digest=_digest(source, spec.offset, end, labels),
         content=hashlib.sha256(json.dumps(source.content).encode()).hexdigest(),
-        batches=lambda: _numbered(_window(source, spec.offset, end), labels),
+        batches=lambda: _numbered(_window(source, spec.offset, end), labels, outputs),
         class_names=labels.class_names,
         rows=end - spec.offset,
         labels=labels,
+        outputs=outputs,
         splits=source.splits,
         notes=(*source.notes, *labels.notes),
     )
+
+
+def _counter(spec: DataSpec, outputs: str, classes: Sequence[str], label_map: LabelMap | None) -> LabelCounter:
+    """What counts the labels while all rows are read."""
+    window = spec.offset, None if spec.limit is None else spec.offset + spec.limit
+    if outputs == LABELS:
+        return ListCounter(*window, with_marks([*classes, *(label_map.entries if label_map else ())]))
+    if outputs == VALUES and label_map is not None:
+        raise DataError(
+            f"--label-map is {spec.label_map}, and the model gives a number",
+            expected="labels that are numbers themselves",
+        )
+    return ValueCounter(*window) if outputs == VALUES else LabelCounter(*window)
+
+
+def _meaning(
+    counter: LabelCounter, source: _Source, classes: Sequence[str] | None, label_map: LabelMap | None
+) -> Labelling | ListLabelling | ValueLabelling:
+    if isinstance(counter, ValueCounter):
+        return value_labels(counter, source.name, classes or ())
+    if isinstance(counter, ListCounter):
+        return number_lists(counter, source.name, classes or (), source.class_names, label_map)
+    return number_labels(counter, source.name, classes, source.class_names, label_map)
 
 
 def _check_count(source: _Source, offset: int) -> None:
@@ -220,27 +250,29 @@ def _word_index_file(file: DataFile, word_index: str | None) -> DataFile:
         ) from error
 
 
-def _digest(source: _Source, first: int, end: int, labels: Labelling) -> str:
+def _digest(source: _Source, first: int, end: int, labels: Labelling | ListLabelling | ValueLabelling) -> str:
     decisive = {
         "reader": _READER_VERSION,
         "content": source.content,
         "settings": source.settings,
         "rows": [first, end],  # not the limit: one that cuts nothing off changes nothing
     }
-    if labels.unusual():
-        decisive["labels"] = labels.unusual()
+    if said := labels.decisive():
+        decisive["labels"] = said
     return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _numbered(batches: Iterator[pa.RecordBatch], labels: Labelling) -> Iterator[pa.RecordBatch]:
-    """Batches of `faults.documents`: with class numbers in place of labels."""
+def _numbered(
+    batches: Iterator[pa.RecordBatch], labels: Labelling | ListLabelling | ValueLabelling, outputs: str
+) -> Iterator[pa.RecordBatch]:
+    """Batches of `faults.documents`: with class numbers, or what else labels mean, in place of labels."""
     for batch in batches:
         ids, texts, raw, notes, *pairs = batch.columns
-        found, faults = numbered(raw, labels.numbers)
+        found, faults = labels.columns(raw)
         if faults:  # of the file's values only: what could not be read at all has been noted before
             told = notes.to_pylist()
             notes = pa.array([told[row] or faults.get(row) for row in range(len(told))], pa.string())
-        yield pa.RecordBatch.from_arrays([ids, texts, *pairs, found, notes], schema=documents(bool(pairs)))
+        yield pa.RecordBatch.from_arrays([ids, texts, *pairs, *found, notes], schema=documents(bool(pairs), outputs))
 
 
 def _window(source: _Source, first: int, end: int) -> Iterator[pa.RecordBatch]:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from ig_worker.errors import RowError, UsageError
 from ig_worker.explain.explanation import Float32
+from ig_worker.explain.predicted import predicted_labels
 from ig_worker.explain.targets import PREDICTED, SECOND, Target, likeliest
 
 LABEL, ALL, TOP = "label", "all", "top:"
@@ -26,7 +25,8 @@ class TargetSetting:
         first: the class that is explained.
         minus: the one that is taken away from it; None: it is no contrast.
         ranks: so many of the likeliest classes, and not `first`; 0: `first` it is.
-        above: each class whose output is above this, and not `first`, at least the likeliest; None: `first` it is.
+        above: each label that is predicted from this on, and not `first`, at least the likeliest; None: `first` it is.
+        several: whether a row may have several labels.
     """
 
     classes: int
@@ -34,14 +34,21 @@ class TargetSetting:
     minus: Side | None = None
     ranks: int = 0
     above: float | None = None
+    several: bool = False
 
     @property
     def most(self) -> int:
         """The most targets that a row has."""
-        return self.classes if self.above is not None else max(self.ranks, 1)
+        if self.above is not None or (self.several and self.first == LABEL):
+            return self.classes
+        return max(self.ranks, 1)
 
-    def targets(self, label: int | None) -> tuple[Target, ...]:
-        """The targets of a row with that label, or without one; none where how many there are depends on the outputs.
+    def targets(self, label: int | None, labels: Sequence[int] | None = None) -> tuple[Target, ...]:
+        """The targets of a row; none where how many there are depends on the outputs.
+
+        Args:
+            label: of the row; None: it has none.
+            labels: of the row, where it may have several: each is a target for ``label``. None: there are none.
 
         Raises:
             RowError: the label is asked for, and there is none that the model knows.
@@ -50,6 +57,8 @@ class TargetSetting:
             return ()
         if self.ranks:
             return tuple(Target(rank=rank) for rank in range(self.ranks))
+        if labels and self.first == LABEL:
+            return tuple(Target(_known(one, self.classes), _of(self.minus, None, self.classes)) for one in labels)
         first, minus = (_of(side, label, self.classes) for side in (self.first, self.minus))
         return (Target(first if isinstance(first, int) else None, minus),)
 
@@ -63,7 +72,7 @@ class TargetSetting:
         if not targets:
             assert self.above is not None
             numbers = likeliest(outputs)
-            count = max(int(np.count_nonzero(outputs > self.above)), 1)
+            count = max(len(predicted_labels(outputs, self.above)), 1)
             return tuple(Target(number) for number in numbers[:count])
         scalars = [target.of(outputs) for target in targets]
         return tuple(Target(scalar.target, scalar.contrast) for scalar in scalars)
@@ -77,7 +86,7 @@ def read_target(setting: str, names: Sequence[str], above: float | None = None) 
             contrast A-B of two of these classes, of ``predicted`` and ``label``; ``predicted-second`` is that of the
             two likeliest.
         names: of the network's classes, by number.
-        above: where classes do not exclude each other, the output above which one is predicted.
+        above: where classes do not exclude each other, the output from which on one is predicted.
 
     Raises:
         UsageError: it is none of these, or names a class that the network does not have.
@@ -94,19 +103,22 @@ def read_target(setting: str, names: Sequence[str], above: float | None = None) 
         return TargetSetting(classes, ranks=int(count))
     side = _side(setting, names)
     if side is not None:
-        return TargetSetting(classes, side)
+        return TargetSetting(classes, side, several=above is not None)
     # A name may have hyphens of its own.
     for place in (place for place, letter in enumerate(setting) if letter == "-"):
         first, minus = _side(setting[:place], names), _side(setting[place + 1 :], names, second=True)
         if first is not None and minus is not None and first != minus:
-            return TargetSetting(classes, first, minus)
+            return TargetSetting(classes, first, minus, several=above is not None)
     raise UsageError(f"--target is {setting!r}", expected=_expected(names))
 
 
 def _of(side: Side | None, label: int | None, classes: int) -> int | Literal["predicted", "second"] | None:
     """A side of a row with that label."""
-    if side != "label":  # as mypy reads it
-        return side
+    return _known(label, classes) if side == "label" else side  # as mypy reads it
+
+
+def _known(label: int | None, classes: int) -> int:
+    """A label, where the network has its class."""
     if label is None or not 0 <= label < classes:
         raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
     return label

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ig_worker import schema
 from ig_worker.errors import UsageError
 
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "tanh", "silu")  # `models.network` has them
@@ -17,7 +18,7 @@ _LAYER = re.compile(r"block:(\d+)")
 
 # What a network's logits say. Of classes that exclude each other: a softmax, or the sigmoid p of a single logit, read
 # as [1 − p, p]. Of labels, each of which may apply: a sigmoid for each. Of numbers: themselves.
-CLASSES, LABELS, VALUES = OUTPUTS = ("classes", "labels", "values")
+CLASSES, LABELS, VALUES = OUTPUTS = schema.OUTPUTS
 HEAD_KEY = "ig_worker_head"  # in config.json, where the head is not transformers' own
 
 

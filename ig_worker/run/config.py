@@ -126,10 +126,13 @@ class ExplainConfig(DataConfig):
         "model",
         choices=tuple(SETTINGS),
     )
+    threshold: float = setting(
+        0.5, "several labels: which of them are predicted, by their probability, above 0 and below 1", "model"
+    )
     target: str = setting(
         "predicted",
-        "what is explained of each row: predicted, label, a class by its number or name, all, top:K for the K "
-        "likeliest, or a contrast of two such as A-B, predicted-label, predicted-second",
+        "what is explained of each row: predicted (of several labels each), label, a class by its number or name, "
+        "all, top:K for the K likeliest, or a contrast of two such as A-B, predicted-label, predicted-second",
         "method",
     )
     max_length: int = setting(256, "longest input, in tokens", "model")
@@ -209,6 +212,8 @@ class ExplainConfig(DataConfig):
         _at_least("batch_tokens", self.batch_tokens, 0)
         _at_least("lanes", self.lanes, 0)
         check_method(self, {name: type(self).__dataclass_fields__[name].default for name in UNSHARED})
+        if not 0 < self.threshold < 1:
+            raise UsageError(f"--threshold is {self.threshold}", expected="a probability above 0 and below 1")
         if not 0 <= self.audit <= 1:
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
         if self.max_audit_error is not None and not self.max_audit_error >= 0:  # nan is not either

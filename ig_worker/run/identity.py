@@ -30,13 +30,24 @@ def identity(config: DataConfig) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in fields(config) if f.metadata["identity"] and f.name not in apart}
 
 
-def run_identity(config: ExplainConfig, data: str, weights: str, tokenizer: str) -> dict[str, Any]:
-    """Everything that the fingerprint is made of, flat, so that two runs' differences can be named."""
+def run_identity(
+    config: ExplainConfig, data: str, weights: str, tokenizer: str, outputs: str = schema.CLASSES
+) -> dict[str, Any]:
+    """Everything that the fingerprint is made of, flat, so that two runs' differences can be named.
+
+    Args:
+        config: of the run.
+        data, weights, tokenizer: their digests.
+        outputs: what the model says, of `schema.OUTPUTS`.
+    """
     versions = {f"version of {name}": metadata.version(name) for name in _VERSIONED}
     if decided := version(config.method):
         versions[f"version of {config.method}"] = decided
+    decisive = identity(config)
+    if outputs != schema.LABELS:  # of which there is nothing to choose
+        del decisive["threshold"]
     return {
-        **identity(config),
+        **decisive,
         **versions,
         "data": data,
         "weights": weights,

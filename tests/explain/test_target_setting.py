@@ -72,6 +72,18 @@ def test_several_labels_are_predicted_above_the_threshold_and_one_at_least() -> 
     assert setting.decided((), OUTPUTS * 4) == (Target(2), Target(3), Target(1), Target(0))
 
 
+def test_of_several_labels_each_that_the_data_says_is_a_target() -> None:
+    setting = read_target("label", NAMES, above=0.5)
+    assert setting.targets(None, [0, 3]) == (Target(0), Target(3))
+    assert setting.most == 4
+    assert read_target("label-0", NAMES, above=0.5).targets(None, [1]) == (Target(1, minus=0),)
+    for labels in (None, []):
+        with pytest.raises(RowError, match="label is None"):
+            setting.targets(None, labels)
+    with pytest.raises(RowError, match="label is 4"):
+        setting.targets(None, [4])
+
+
 @pytest.mark.parametrize("name", ["all", "top:2", "predicted-second", "predicted-0", "1", "label-predicted"])
 def test_what_is_decided_is_what_the_outputs_decide(name: str) -> None:
     setting = read_target(name, NAMES)

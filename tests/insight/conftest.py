@@ -77,7 +77,38 @@ def make_rows(count: int, seed: int = 0, classes: int = 2) -> list[Row]:
 
 
 def make_table(rows: list[Row]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=schema.ATTRIBUTIONS)
+    columns = {name for row in rows for name in row}
+    return pa.Table.from_pylist(rows, schema=schema.attributions(outputs=schema.outputs_in(columns)))
+
+
+def make_labelled_rows(count: int, labels: int = 3, seed: int = 0) -> list[Row]:
+    """Random rows of a model of several labels: some of which nothing is known, some to which no label applies."""
+    random = np.random.default_rng(seed)
+    rows = make_rows(count, seed)
+    for row in rows:
+        probabilities = random.random(labels).astype(np.float32)
+        true = random.random(labels) < 0.4
+        target = int(random.integers(labels))
+        row |= {
+            "label": None,
+            "labels": None if random.random() < 0.2 else np.flatnonzero(true).tolist(),
+            "prediction": int(probabilities.argmax()),
+            "target": target,
+            "probabilities": probabilities.tolist(),
+            "target_probability": float(probabilities[target]),
+        }
+    return rows
+
+
+def make_valued_rows(count: int, seed: int = 0) -> list[Row]:
+    """Random rows of a regression, a few without a number in the data."""
+    random = np.random.default_rng(seed)
+    rows = make_rows(count, seed)
+    for row in rows:
+        said, value = (float(np.float32(random.normal(2, 1))) for _ in range(2))
+        row |= {"label": None, "value": None if random.random() < 0.2 else value, "prediction": 0, "target": 0}
+        row |= {"probabilities": [said], "target_probability": said}
+    return rows
 
 
 def make_quarantine(count: int, **changes: Any) -> pa.Table:

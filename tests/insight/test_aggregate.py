@@ -20,7 +20,7 @@ from ig_worker.insight.tables import aggregate as aggregate_module
 from ig_worker.insight.tables import quantile_sketch
 from ig_worker.insight.tables.aggregate import aggregate, current, finish, merge, partial
 from ig_worker.insight.tables.flat_rows import OUTCOMES
-from ig_worker.insight.tables.measures import MEASURES, SHRINKAGE
+from ig_worker.insight.tables.measures import MEASURES, SHRINKAGE, measures_of
 from ig_worker.insight.tables.summary import summarise
 
 
@@ -180,7 +180,7 @@ def test_a_run_is_aggregated_over_its_chunks_and_written(build, rows, table):
     store = build(data[:12], [], data[12:])
     tables = aggregate(store, lambda done, total: seen.append((done, total)))
     assert seen == [(2, 4), (4, 4)]  # two chunks have rows, and each is read twice
-    assert set(tables) == set(MEASURES)
+    assert set(tables) == set(measures_of(schema.CLASSES))
     for name, expected in finish(partial(table(data))).items():
         written = store.aggregates.read(name)
         assert written.equals(tables[name])
@@ -223,7 +223,7 @@ def test_the_table_that_says_how_many_rows_are_covered_is_written_last(build, ro
     monkeypatch.setattr(store.aggregates, "write", lambda name, table: written.append(name) or write(name, table))
     tables = aggregate(store)
     assert written[-1] == "convergence"
-    assert sorted(written) == sorted(tables) == sorted(MEASURES)
+    assert sorted(written) == sorted(tables) == sorted(measures_of(schema.CLASSES))
     assert aggregate_module.writing_order(["convergence", "tokens", "classes"]) == ["tokens", "classes", "convergence"]
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from ig_worker import schema
 from ig_worker.data.sources import DataSpec
 from ig_worker.errors import RunMismatchError, UsageError
 from ig_worker.run.config import DataConfig, ExplainConfig, actor_range
@@ -30,14 +31,15 @@ NOT_IDENTITY |= {
 
 
 def changed(name: str, default: object) -> object:
-    return {bool: True, int: 3, float: 0.5, str: "other", type(None): 3}[type(default)]
+    return {bool: True, int: 3, float: 0.25, str: "other", type(None): 3}[type(default)]
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ExplainConfig)])
 def test_a_setting_is_in_the_fingerprint_exactly_if_it_decides_the_result(name: str) -> None:
     config = FIXED if name == "n_steps" else CONFIG
     other = replace(config, **{name: changed(name, getattr(config, name))})
-    before, after = (fingerprint(run_identity(c, "d", "w", "t")) for c in (config, other))
+    outputs = schema.LABELS if name == "threshold" else schema.CLASSES
+    before, after = (fingerprint(run_identity(c, "d", "w", "t", outputs)) for c in (config, other))
     # GPUs do decide it, as the device kind.
     assert (before != after) == (name not in NOT_IDENTITY or name == "gpus_per_actor")
 

@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ig_worker import schema
+from ig_worker.errors import RunMismatchError
+from ig_worker.explain.predicted import predicted_labels
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.steps.explain import check_input
 from ig_worker.run.steps.verify import verify_run
+from ig_worker.run.steps.verify_rows import rows_faults
 from ig_worker.run.store.run_store import RunStore
 from tests.run.in_process import explain_here
 from tests.tiny import save_tiny_model
@@ -33,6 +37,8 @@ def config(data: Path, model: Path, **more) -> ExplainConfig:
 
 def test_a_model_of_several_labels_runs_and_verifies(tmp_path: Path, data: Path) -> None:
     model = save_tiny_model(tmp_path / "m", "bert", num_labels=28, problem_type="multi_label_classification")
+    rows = pq.read_table(data).column("text").to_pylist()
+    pq.write_table(pa.table({"text": rows, "label": [["label_1", "3"], [], None]}), data)
     result = explain_here(tmp_path / "run", config(data, model, target="3"))
     assert (result.explained, result.quarantined) == (3, 0)
     store = RunStore(str(tmp_path / "run"))
@@ -40,11 +46,54 @@ def test_a_model_of_several_labels_runs_and_verifies(tmp_path: Path, data: Path)
     assert rows.column("target").to_pylist() == [3, 3, 3]
     assert all(len(row) == 28 for row in rows.column("probabilities").to_pylist())
     assert abs(sum(rows.column("probabilities").to_pylist()[0]) - 1) > 0.5
-    assert rows.column("label").null_count == 3  # what the data says is of one class
+    assert rows.schema.remove_metadata().equals(schema.attributions(outputs=schema.LABELS))
+    assert rows.column("label").null_count == 3
+    assert rows.column("labels").to_pylist() == [[1, 3], [], None]
+    assert store.chunks.read(0)[0].column("labels").to_pylist() == [[1, 3], [], None]
+    predicted = predicted_labels(rows.column("probabilities").to_pylist()[0])
+    assert (result.totals.labelled, result.totals.correct) == (2, 0)
+    assert predicted
     assert verify_run(store).faults == []
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert manifest["data"]["outputs"] == "labels"
-    assert any("gives several labels at once for a text" in line for line in manifest["assumed"])
+    assert manifest["identity"]["threshold"] == 0.5
+    with pytest.raises(RunMismatchError, match=r"threshold: 0\.5 there, 0\.3 now"):
+        explain_here(tmp_path / "run", config(data, model, target="3", threshold=0.3))
+
+
+@pytest.mark.parametrize(("outputs", "said"), [(schema.LABELS, [[1], [], None]), (schema.VALUES, [1.0, 2.0, None])])
+def test_other_labels_than_those_of_the_data_are_found(outputs: str, said: list) -> None:
+    name = schema.TRUTHS[outputs].name
+    rows = pa.table(
+        {"id": list("abc"), "label": pa.nulls(3, pa.int32()), name: pa.array(said, schema.TRUTHS[outputs].type)}
+    )
+    none = schema.QUARANTINE.empty_table()
+    assert rows_faults(rows, rows, none, ()) == []
+    turned = rows.take([1, 0, 2]).set_column(0, "id", rows.column("id"))
+    assert rows_faults(rows, turned, none, ()) == ["has other labels than its input chunk"]
+
+
+def test_a_regression_keeps_the_numbers_of_the_data(tmp_path: Path, data: Path) -> None:
+    model = save_tiny_model(tmp_path / "m", "distilbert", num_labels=1)
+    texts = pq.read_table(data).column("text").to_pylist()
+    pq.write_table(pa.table({"text": texts, "label": [-1.0, None, 2.5]}), data)
+    result = explain_here(tmp_path / "run", config(data, model, outputs="regression"))
+    store = RunStore(str(tmp_path / "run"))
+    rows = store.results.read(0)
+    assert rows.schema.remove_metadata().equals(schema.attributions(outputs=schema.VALUES))
+    assert rows.column("value").to_pylist() == [-1.0, None, 2.5]
+    assert rows.column("label").null_count == 3
+    assert verify_run(store).faults == []
+    assert not any(line.startswith("accuracy") for line in result.lines())
+    assert "threshold" not in json.loads((tmp_path / "run" / "run.json").read_text())["identity"]
+    told = check_input(config(data, model, outputs="regression")).lines()
+    assert any(line.startswith("labels") and "2 numbers from -1 to 2.5" in line for line in told)
+
+
+def test_several_numbers_leave_the_label_of_the_data_aside(tmp_path: Path, data: Path) -> None:
+    model = save_tiny_model(tmp_path / "m", "distilbert", num_labels=3, problem_type="regression")
+    found = check_input(config(data, model, target="1"))
+    assert any("gives 3 numbers for a text; what the data says of it is left aside" in line for line in found.lines())
 
 
 def test_a_single_logit_says_what_was_assumed_and_how_to_change_it(tmp_path: Path, data: Path, capsys) -> None:
@@ -59,9 +108,7 @@ def test_a_single_logit_says_what_was_assumed_and_how_to_change_it(tmp_path: Pat
 
 
 def test_the_outputs_are_part_of_what_a_run_is(tmp_path: Path, data: Path) -> None:
-    from ig_worker.errors import RunMismatchError
-
     model = save_tiny_model(tmp_path / "m", "distilbert", num_labels=1)
     explain_here(tmp_path / "run", config(data, model, label_column=""))
-    with pytest.raises(RunMismatchError, match="outputs: auto there, regression now"):
+    with pytest.raises(RunMismatchError, match="outputs: None there, values now"):
         explain_here(tmp_path / "run", config(data, model, label_column="", outputs="regression"))

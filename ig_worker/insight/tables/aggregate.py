@@ -16,9 +16,11 @@ import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
+from ig_worker.explain.predicted import DEFAULT
 from ig_worker.insight.tables import ngrams
 from ig_worker.insight.tables.evidence import minimum_documents
-from ig_worker.insight.tables.measures import COLUMNS, MEASURES, Flat, PartialTables, Totals
+from ig_worker.insight.tables.measures import COLUMNS, MEASURES, Flat, PartialTables, Totals, measures_of
+from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.steps.map_chunks import Chunks, applying, tasks
@@ -34,24 +36,26 @@ _WORDS = ["tokens", "word_ids", schema.SEGMENTS, "attributions"]  # what the fir
 class Partial:
     """What some rows add to each measure."""
 
-    rows: int
+    rows: int  # texts
     tables: dict[str, PartialTables]  # by name of the measure
 
 
-def partial(table: pa.Table, frequent: np.ndarray | None = None) -> Partial:
+def partial(table: pa.Table, frequent: np.ndarray | None = None, threshold: float = DEFAULT) -> Partial:
     """What one table of attributions (at least those of `COLUMNS` that it has) adds to each measure.
 
     Args:
         table: the rows.
         frequent: slots of the n-grams that may be listed, see `ngrams`; None: all are kept.
+        threshold: of several labels, those with this probability or more are predicted.
     """
-    flat = Flat(table, frequent)
-    return Partial(table.num_rows, {name: measure.partial(flat) for name, measure in MEASURES.items()})
+    flat = Flat(table, frequent, threshold)
+    tables = {name: measure.partial(flat) for name, measure in measures_of(flat.outputs).items()}
+    return Partial(flat.texts.table.num_rows, tables)
 
 
 def merge(*parts: Partial) -> Partial:
     """The partial of all their rows together; associative, and commutative up to float64 rounding."""
-    tables = {name: measure.merge([part.tables[name] for part in parts]) for name, measure in MEASURES.items()}
+    tables = {name: MEASURES[name].merge([part.tables[name] for part in parts]) for name in parts[0].tables}
     return Partial(sum(part.rows for part in parts), tables)
 
 
@@ -67,14 +71,14 @@ def merged(parts: Iterable[Partial]) -> Partial:
 
 
 def finish(whole: Partial, least: int | None = None) -> dict[str, pa.Table]:
-    """The tables by name, those of `MEASURES`; their columns are documented there.
+    """The tables by name, those of `measures_of` the run; their columns are documented there.
 
     Args:
         whole: of all rows.
         least: documents that a listed n-gram must be in; None: `evidence.minimum_documents`.
     """
     totals = Totals(whole.rows, minimum_documents(whole.rows) if least is None else least)
-    return {name: measure.finish(whole.tables[name], totals) for name, measure in MEASURES.items()}
+    return {name: MEASURES[name].finish(tables, totals) for name, tables in whole.tables.items()}
 
 
 def aggregate(
@@ -83,7 +87,7 @@ def aggregate(
     config: ApplyConfig | None = None,
     deadline: Deadline | None = None,
 ) -> dict[str, pa.Table]:
-    """Aggregate every committed chunk and write RUN/aggregates/NAME.parquet for every name of `MEASURES`.
+    """Aggregate every committed chunk and write RUN/aggregates/NAME.parquet for every name of `measures_of` the run.
 
     Args:
         store: the run.
@@ -131,8 +135,8 @@ def count_documents(store: RunStore, chunks: Chunks) -> tuple[np.ndarray, np.nda
 
 def partial_of(store: RunStore, chunks: Chunks, frequent: np.ndarray) -> Partial:
     """The second pass over some chunks; `frequent` is packed into bits."""
-    mask = np.unpackbits(frequent).astype(bool)
-    return merged(partial(table, mask) for table in _slices(store, chunks, list(COLUMNS)))
+    mask, threshold = np.unpackbits(frequent).astype(bool), threshold_of(store)
+    return merged(partial(table, mask, threshold) for table in _slices(store, chunks, list(COLUMNS)))
 
 
 def current(store: RunStore, progress: Callable[[int, int], None] | None = None) -> dict[str, pa.Table]:
@@ -142,7 +146,7 @@ def current(store: RunStore, progress: Callable[[int, int], None] | None = None)
     if not fingerprint:  # then nothing says whose tables they are
         return aggregate(store, progress)
     tables: dict[str, pa.Table] = {}
-    for name, measure in MEASURES.items():
+    for name, measure in measures_of(outputs_of(store)).items():
         table = store.aggregates.read(name)
         if table is None or not table.schema.equals(measure.schema):
             return aggregate(store, progress)

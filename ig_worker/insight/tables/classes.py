@@ -35,12 +35,13 @@ CALIBRATION = pa.schema(
 
 def classes_partial(flat: Flat) -> PartialTables:
     """Counts and summed confidences by (label, prediction)."""
+    texts = flat.texts
     rows = pa.table(
         {
-            "label": flat.table.column("label"),
-            "prediction": flat.table.column("prediction"),
-            "count": np.ones(flat.table.num_rows, np.int64),
-            "confidence": flat.confidence,
+            "label": texts.table.column("label"),
+            "prediction": texts.table.column("prediction"),
+            "count": np.ones(texts.table.num_rows, np.int64),
+            "confidence": texts.confidence,
         }
     )
     return (summed([rows], ["label", "prediction"]),)
@@ -74,14 +75,15 @@ def classes_finish(tables: PartialTables, totals: Totals) -> pa.Table:
 
 def calibration_partial(flat: Flat) -> PartialTables:
     """Sums over the labelled rows, by the bin of their confidence."""
-    labelled = flat.outcome != 2
-    sure = flat.confidence[labelled]
+    texts = flat.texts
+    labelled = texts.outcome != 2
+    sure = texts.confidence[labelled]
     table = pa.table(
         {
             "bin": np.clip((sure * BINS).astype(np.int32), 0, BINS - 1),
             "rows": np.ones(len(sure), np.int64),
             "confidence": sure,
-            "right": (flat.outcome[labelled] == 0).astype(np.int64),
+            "right": (texts.outcome[labelled] == 0).astype(np.int64),
         }
     )
     return (summed([table], ["bin"]),)

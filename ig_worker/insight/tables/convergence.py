@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from ig_worker.insight.tables.flat_rows import Flat
 from ig_worker.insight.tables.measure import Measure, PartialTables, Totals
+from ig_worker.schema import CLASSES
 
 TOTAL = "all"  # status of the row of `convergence` that covers every row
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
@@ -39,7 +40,7 @@ HISTOGRAMS = pa.schema(
 
 def convergence_partial(flat: Flat) -> PartialTables:
     """The few numbers of each row, about 16 bytes, because quantiles of parts do not give those of the whole."""
-    light = flat.table.select(list(_LIGHT))
+    light = flat.texts.table.select(list(_LIGHT))
     return (light.set_column(0, "status", light.column("status").dictionary_encode()),)
 
 
@@ -79,15 +80,16 @@ def _convergence_row(status: str, part: pa.Table, total: int) -> dict[str, objec
 
 def histograms_partial(flat: Flat) -> PartialTables:
     """Rows by measure and bin."""
+    flat = flat.texts
     estimates = flat.table.column("error_estimate").drop_null().to_numpy().astype(np.float64)
     found = {
         "abs_delta": _decades(np.abs(flat.numbers("delta"))),
         "error_estimate": _decades(estimates),
         "evaluations": _even(flat.numbers("evaluations"), "evaluations"),
         "length": _even(flat.length, "length"),
-        # A confidence of 1 belongs to the last bin.
-        "confidence": np.minimum(_even(flat.confidence, "confidence"), round(1 / _WIDTHS["confidence"]) - 1),
     }
+    if flat.outputs == CLASSES:  # a confidence of 1 belongs to the last bin
+        found["confidence"] = np.minimum(_even(flat.confidence, "confidence"), round(1 / _WIDTHS["confidence"]) - 1)
     parts = []
     for measure, bins in found.items():
         place, rows = np.unique(bins, return_counts=True)
@@ -113,7 +115,7 @@ def histograms_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     Columns:
         measure: ``abs_delta``, ``error_estimate`` (of rows that have one): logarithmic, four bins a decade from 1e-9,
             what is below in bin 0; ``evaluations`` (bins of 1), ``length`` (ordinary tokens, bins of 16),
-            ``confidence`` (probability of the predicted class, bins of 0.05).
+            ``confidence`` (probability of the predicted class, bins of 0.05; only of classes).
         bin: its number. low, high: its bounds, the upper one excluded.
         rows: how many rows are in it.
     """

@@ -8,11 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ig_worker.explain.predicted import DEFAULT, is_predicted
 from ig_worker.models.words import MARKED, UNKNOWN
-from ig_worker.schema import SEGMENTS
+from ig_worker.schema import CLASSES, LABEL_LISTS, LABELS, RANK, SEGMENTS, VALUE, outputs_in
 
 COLUMNS = (
     "label",
+    LABEL_LISTS,  # only where a text may have several labels
+    VALUE,  # only where the label is a number
+    RANK,  # only where a text may have several rows, one for each target
     "prediction",
     "target",
     "probabilities",
@@ -27,6 +31,7 @@ COLUMNS = (
     "truncated",
 )
 OUTCOMES = ("right", "wrong", "unlabelled")  # of a row: whether the prediction is the label
+NOBODY = -1  # in place of a predicted class: the explained label is not predicted
 
 
 class Flat:
@@ -35,10 +40,18 @@ class Flat:
     Args:
         table: the rows.
         frequent: which slots of `ngrams` may hold n-grams that are listed, bool [ngrams.SLOTS]; None: all of them.
+        threshold: of several labels, those with this probability or more are predicted.
     """
 
-    def __init__(self, table: pa.Table, frequent: np.ndarray | None = None) -> None:
-        self.table, self.frequent = table, frequent
+    def __init__(self, table: pa.Table, frequent: np.ndarray | None = None, threshold: float = DEFAULT) -> None:
+        self.table, self.frequent, self.threshold = table, frequent, threshold
+        self.outputs = outputs_in(table.schema.names)
+
+    @cached_property
+    def texts(self) -> Flat:
+        """The first row of each text, for what is counted by text and not by what is explained of it."""
+        first = first_of_texts(self.table)
+        return self if first is self.table else Flat(first, self.frequent, self.threshold)
 
     # Of the rows, [rows].
 
@@ -51,15 +64,63 @@ class Flat:
         return self.table.column(name).fill_null(-1).to_numpy().astype(np.int64)
 
     @cached_property
+    def predicted_class(self) -> np.ndarray:
+        """The predicted class, int64 [rows]; of several labels the explained one where it is predicted, or `NOBODY`."""
+        if self.outputs != LABELS:
+            return self.integers("prediction")
+        target = self.integers("target")
+        return np.where(self.predicted[np.arange(len(target)), target], target, NOBODY)
+
+    @cached_property
     def outcome(self) -> np.ndarray:
-        """Index into `OUTCOMES`, int8 [rows]."""
+        """Index into `OUTCOMES`, int8 [rows]: of several labels, whether what is said of the explained one is right."""
+        if self.outputs == LABELS:
+            row, target = np.arange(self.table.num_rows), self.integers("target")
+            wrong = (self.predicted[row, target] != self.applies[row, target]).astype(np.int8)
+            return np.where(self.known, wrong, np.int8(2))
         label = self.table.column("label").to_numpy(zero_copy_only=False).astype(np.float64)
         wrong = (label != self.integers("prediction")).astype(np.int8)
         return np.where(np.isnan(label), np.int8(2), wrong)
 
     @cached_property
+    def verdict(self) -> np.ndarray:
+        """Index into `OUTCOMES`, int8 [rows]: whether all that is said of a text is right."""
+        if self.outputs != LABELS:
+            return self.outcome
+        wrong = (self.predicted != self.applies).any(axis=1).astype(np.int8)
+        return np.where(self.known, wrong, np.int8(2))
+
+    @cached_property
     def confidence(self) -> np.ndarray:
-        return confidence(self.table)
+        """Probability of the predicted class; nan where texts have no one class."""
+        return confidence(self.table) if self.outputs == CLASSES else np.full(self.table.num_rows, np.nan)
+
+    # Of texts that may have several labels, [rows, labels].
+
+    @cached_property
+    def probability(self) -> np.ndarray:
+        """float32"""
+        values = _flat(self.table, "probabilities")
+        return values.reshape(self.table.num_rows, len(values) // max(self.table.num_rows, 1))
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Whether each label is predicted, bool."""
+        return is_predicted(self.probability, self.threshold)
+
+    @cached_property
+    def applies(self) -> np.ndarray:
+        """Whether the data say so of each label, bool; nothing of a row that is not `known`."""
+        lists = _whole(self.table, LABEL_LISTS)
+        found = np.zeros(self.probability.shape, bool)
+        numbers = pc.list_flatten(lists).to_numpy(zero_copy_only=False)
+        found[pc.list_parent_indices(lists).to_numpy(zero_copy_only=False), numbers] = True
+        return found
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Whether the data say which labels a text has, bool [rows]."""
+        return self.table.column(LABEL_LISTS).is_valid().to_numpy()
 
     # Of the tokens, [tokens].
 
@@ -167,6 +228,11 @@ class Flat:
         taken = codes[np.repeat(starts, pieces) + within] + np.where(within > 0, len(inner), 0)
         lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), both.take(pa.array(taken)))
         return pc.binary_join(lists, "").dictionary_encode()
+
+
+def first_of_texts(table: pa.Table) -> pa.Table:
+    """The rows with the first target of each text; the same table where it has one row for each text."""
+    return table.filter(pc.equal(table.column(RANK), 0)) if RANK in table.schema.names else table
 
 
 def confidence(table: pa.Table) -> np.ndarray:

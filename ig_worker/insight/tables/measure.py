@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ig_worker.insight.tables.flat_rows import Flat
 
@@ -60,6 +61,11 @@ def summed(tables: Sequence[pa.Table], keys: list[str]) -> pa.Table:
 def column(table: pa.Table, name: str) -> np.ndarray:
     """A column without nulls, as float64 [rows]."""
     return table.column(name).to_numpy().astype(np.float64)
+
+
+def or_null(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers of classes, null where they are below 0."""
+    return pc.if_else(pc.less(numbers, 0), pa.scalar(None, numbers.type), numbers)
 
 
 def shares(part: np.ndarray, whole: np.ndarray | float) -> np.ndarray:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker.insight.tables.flat_rows import Flat
-from ig_worker.insight.tables.measure import SHRINKAGE, Measure, PartialTables, Totals, column, shares, summed
+from ig_worker.insight.tables.measure import SHRINKAGE, Measure, PartialTables, Totals, column, or_null, shares, summed
 
 SIZES = (2, 3)
 SLOTS = 1 << 23
@@ -139,7 +139,7 @@ def _of_size(flat: Flat, n: int) -> pa.Table:
             "ngram": pa.DictionaryArray.from_arrays(
                 by_document.column("number").cast(pa.int32()).combine_chunks(), texts
             ),
-            "prediction": flat.integers("prediction")[row].astype(np.int32),
+            "prediction": flat.predicted_class[row].astype(np.int32),
             "target": flat.integers("target")[row].astype(np.int32),
             "count": by_document.column("count"),
             "documents": np.ones(len(row), np.int64),
@@ -154,7 +154,7 @@ def ngrams_finish(tables: PartialTables, totals: Totals) -> pa.Table:
 
     Columns:
         n: number of words, 2 or 3. ngram: they, joined by a blank; punctuation marks are words.
-        prediction, target: predicted class, explained class.
+        prediction, target: predicted class, explained class; of several labels as in `terms.tokens_finish`.
         count: occurrences. documents: rows with at least one. Listed are n-grams that are in `Totals.least` rows.
         sum, mean: of the words' attributions, together and per occurrence.
         mean_shrunk: sum / (count + SHRINKAGE).
@@ -167,6 +167,7 @@ def ngrams_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     count, total = column(table, "count"), column(table, "sum")
     columns = {
         **{name: table.column(name) for name in (*_KEY, "count", "documents", "sum")},
+        "prediction": or_null(table.column("prediction")),
         "mean": shares(total, count),
         "mean_shrunk": total / (count + SHRINKAGE),
     }

@@ -117,14 +117,15 @@ def shares_finish(tables: PartialTables, totals: Totals) -> pa.Table:
 
 def truncation_partial(flat: Flat) -> PartialTables:
     """Sums over the rows that were truncated, and over the others."""
+    flat = flat.texts
     row, size = flat.row[flat.ordinary], np.abs(flat.attribution[flat.ordinary])
     late, rows = flat.place >= _TAIL, flat.table.num_rows
     table = pa.table(
         {
             "truncated": flat.table.column("truncated"),
             "rows": np.ones(rows, np.int64),
-            "labelled": (flat.outcome != 2).astype(np.int64),
-            "right": (flat.outcome == 0).astype(np.int64),
+            "labelled": (flat.verdict != 2).astype(np.int64),
+            "right": (flat.verdict == 0).astype(np.int64),
             "confidence": flat.confidence,
             "length": flat.length.astype(np.int64),
             "size": np.bincount(row, weights=size, minlength=rows).astype(np.float64),
@@ -139,8 +140,9 @@ def truncation_finish(tables: PartialTables, totals: Totals) -> pa.Table:
 
     Columns:
         truncated: whether the text was longer than `max_length`. rows, labelled: how many rows.
-        accuracy: right rows / labelled ones; null where none is labelled.
-        mean_confidence: mean probability of the predicted class. mean_length: ordinary tokens that were kept.
+        accuracy: right rows / labelled ones; null where none is labelled. Of several labels, all have to be right.
+        mean_confidence: mean probability of the predicted class; null where texts have no one class.
+        mean_length: ordinary tokens that were kept.
         last_decile_share: part of the ordinary tokens' absolute attribution that lies in the last tenth of the text.
             Where it is large in truncated rows, what was cut off would have mattered.
     """
@@ -150,7 +152,7 @@ def truncation_finish(tables: PartialTables, totals: Totals) -> pa.Table:
     columns = {
         **{name: table.column(name) for name in ("truncated", "rows", "labelled")},
         "accuracy": [r / n if n else None for r, n in zip(right, labelled, strict=True)],
-        "mean_confidence": column(table, "confidence") / rows,
+        "mean_confidence": pa.array(column(table, "confidence") / rows, from_pandas=True),
         "mean_length": column(table, "length") / rows,
         "last_decile_share": shares(column(table, "late"), column(table, "size")),
     }

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from ig_worker.insight.tables import quantile_sketch
 from ig_worker.insight.tables.flat_rows import OUTCOMES, Flat
-from ig_worker.insight.tables.measure import SHRINKAGE, Measure, PartialTables, Totals, column, shares
+from ig_worker.insight.tables.measure import SHRINKAGE, Measure, PartialTables, Totals, column, or_null, shares
 
 _SIDE = ("prediction", "target", "outcome")
 _SUMS = ("count", "documents", "sum", "sum_abs", "squares")
@@ -49,7 +49,7 @@ def _partial(
 ) -> PartialTables:
     """Sums, and numbers of values in the buckets of `quantile_sketch`, by text and by what is said of its row."""
     sides, side = np.unique(
-        np.stack([flat.integers("prediction"), flat.integers("target"), flat.outcome.astype(np.int64)]),
+        np.stack([flat.predicted_class, flat.integers("target"), flat.outcome.astype(np.int64)]),
         axis=1,
         return_inverse=True,
     )
@@ -95,7 +95,9 @@ def tokens_finish(tables: PartialTables, totals: Totals) -> pa.Table:
 
     Columns:
         token: the word piece as the tokenizer spells it, its mark included.
-        prediction, target: predicted class, explained class. outcome: one of `flat_rows.OUTCOMES`.
+        prediction, target: predicted class, explained class. outcome: one of `flat_rows.OUTCOMES`. Where a text may
+            have several labels, the prediction is the explained label, or null where that is not predicted, and the
+            outcome is of that label alone.
         count: occurrences. documents: rows with at least one occurrence; document_frequency: the part of all rows.
         sum, mean, mean_abs, variance: of the attributions, all but sum per occurrence.
         p05, p25, p50, p75, p95: quantiles of an occurrence's attribution, to 1% of themselves; see `quantile_sketch`.
@@ -121,7 +123,8 @@ def _finish(name: str, tables: PartialTables, totals: Totals) -> pa.Table:
     count, total = column(table, "count"), column(table, "sum")
     mean = shares(total, count)
     columns = {
-        **{key: table.column(key) for key in (name, "prediction", "target", "count", "documents", "sum")},
+        **{key: table.column(key) for key in (name, "target", "count", "documents", "sum")},
+        "prediction": or_null(table.column("prediction")),
         "outcome": pa.array(OUTCOMES).take(table.column("outcome")),
         "document_frequency": column(table, "documents") / max(totals.rows, 1),
         "mean": mean,
@@ -154,6 +157,7 @@ def _quantiles(name: str, table: pa.Table, buckets: pa.Table) -> np.ndarray:
     packed = text.indices.to_numpy().astype(np.int64)
     for key in _SIDE:
         numbers = both.column(key).to_numpy().astype(np.int64)
+        numbers = numbers - numbers.min(initial=0)
         packed = packed * (numbers.max(initial=0) + 1) + numbers
     own, theirs = packed[: table.num_rows], packed[table.num_rows :]
     order = np.argsort(own)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ig_worker import schema
 from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
 from ig_worker.explain.explanation import Int32
 from ig_worker.explain.problems import Problem
-from ig_worker.explain.target_setting import TargetSetting, read_target
 from ig_worker.explain.targets import Target
 from ig_worker.models.read_tokenizer import refuse_token_types
 from ig_worker.models.tokenize import TextEncoder
@@ -22,6 +22,7 @@ from ig_worker.models.windows import UNCUT, Window, Windows
 from ig_worker.run.chunk.rows import Row
 from ig_worker.run.config import WINDOWS, ExplainConfig
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.run.targets import target_setting
 
 if TYPE_CHECKING:
     from ig_worker.models.classifier import Classifier  # TensorFlow: seconds
@@ -42,6 +43,11 @@ class TokenizedTable:
         """Whether each row has two texts."""
         return "pair" in self.table.schema.names
 
+    @property
+    def outputs(self) -> str:
+        """What the network says of them: of `schema.OUTPUTS`."""
+        return schema.outputs_in(self.table.schema.names)
+
 
 class RowReader:
     """Reads and tokenizes chunks. Threads may share one.
@@ -57,7 +63,7 @@ class RowReader:
 
     def __init__(self, config: ExplainConfig, classifier: Classifier) -> None:
         self._config = config
-        self.target: TargetSetting = read_target(config.target, classifier.shape.labels)
+        self.target = target_setting(config, classifier.shape)
         windows = config.overflow == WINDOWS
         self._windows = Windows(config.max_length, config.stride, classifier.counting) if windows else None
         longest = UNCUT if windows else config.max_length
@@ -100,14 +106,16 @@ class RowReader:
             try:
                 if not tokens.inputs.mask.any():
                     raise RowError("the text has no tokens in style plain", reason="no_tokens")
-                targets = self.target.targets(record["label"])
+                targets = self.target.targets(record["label"], record.get(schema.LABEL_LISTS))
             except RowError as error:
                 failed[position] = RowFault(error.reason, str(error))
                 continue
             paths = tuple(
                 Problem(part.inputs, baseline[part.places], weight=1 / len(parts), places=part.places) for part in parts
             ) or (Problem(tokens.inputs, baseline),)
-            rows.append(Row(position, record["id"], record["label"], tokens, paths, targets))
+            labels = record.get(schema.LABEL_LISTS)
+            truth = {"labels": None if labels is None else tuple(labels), "value": record.get(schema.VALUE)}
+            rows.append(Row(position, record["id"], record["label"], tokens, paths, targets, **truth))
         return TokenizedTable(table, rows, failed)
 
     def _baselines(self, ids: Sequence[Int32]) -> list[Int32]:

@@ -40,6 +40,8 @@ class Row:
     tokens: Tokens
     paths: tuple[Problem, ...]
     targets: tuple[Target, ...] = (Target(),)
+    labels: tuple[int, ...] | None = None  # that apply, where a text may have several; None: not known, or there is one
+    value: float | None = None  # the label where it is a number
 
     @property
     def problems(self) -> list[tuple[Problem, ...]]:

@@ -13,8 +13,10 @@ from ig_worker.data.faults import RowFaults
 from ig_worker.run.chunk.rows import Explained
 
 
-def attributions_table(explained: Explained, hidden: int | None = None, pairs: bool = False) -> pa.Table:
-    """Rows of `schema.attributions(hidden, pairs)`, one for each target."""
+def attributions_table(
+    explained: Explained, hidden: int | None = None, pairs: bool = False, outputs: str = schema.CLASSES
+) -> pa.Table:
+    """Rows of `schema.attributions(hidden, pairs, outputs)`, one for each target."""
     lines = [(row, rank, result) for row, found in explained for rank, result in enumerate(found)]
     columns: dict[str, Any] = {
         "id": [row.id for row, _, _ in lines],
@@ -37,11 +39,15 @@ def attributions_table(explained: Explained, hidden: int | None = None, pairs: b
         "truncated": [row.tokens.truncated for row, _, _ in lines],
         "windows": [len(row.paths) for row, _, _ in lines],
     }
+    if outputs == schema.LABELS:
+        columns[schema.LABEL_LISTS] = [row.labels for row, _, _ in lines]
+    if outputs == schema.VALUES:
+        columns[schema.VALUE] = [row.value for row, _, _ in lines]
     if pairs:
         columns[schema.SEGMENTS] = [row.tokens.segments for row, _, _ in lines]
     if hidden is not None:
         columns["hidden_attributions"] = _hidden_column([result.hidden for _, _, result in lines], hidden)
-    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs))
+    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs, outputs))
 
 
 def _hidden_column(arrays: Sequence[Any], hidden: int) -> pa.Array:

@@ -14,6 +14,7 @@ from ig_worker.errors import RunDamagedError
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_LIMIT, Explanation
 from ig_worker.explain.packing import BatchShape
 from ig_worker.explain.precision import AUTO, FLOAT32, Choice, concrete, untried
+from ig_worker.explain.predicted import predicted_labels
 from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.ahead import Ahead
 from ig_worker.run.chunk.engines import Engines, Purpose
@@ -78,18 +79,18 @@ class ChunkWorker:
         with self._ahead.preparing(store, ahead):
             explained, failed, engine_seconds = self.explain_tokenized(tokenized, binding)
             quarantined = quarantine_table(index, tokenized.table, failed)
-            results = attributions_table(explained, self.hidden, tokenized.pairs)
+            results = attributions_table(explained, self.hidden, tokenized.pairs, tokenized.outputs)
             store.results.commit(index, results, quarantined, binding.fingerprint)
         every = [result for _, found in explained for result in found]
         deltas = [max(abs(result.delta) for result in found) for _, found in explained]
-        labelled = [(row, found[0]) for row, found in explained if row.label is not None]
+        verdicts = [one for row, found in explained if (one := self._is_right(row, found[0])) is not None]
         return ChunkRecord(
             index=index,
             rows=tokenized.table.num_rows,
             explained=len(explained),
             quarantined=len(failed),
-            correct=sum(row.label == result.prediction for row, result in labelled),
-            labelled=len(labelled),
+            correct=sum(verdicts),
+            labelled=len(verdicts),
             evaluations=sum(result.evaluations for result in every),
             converged=sum(all(result.status != STATUS_LIMIT for result in found) for _, found in explained),
             seconds=time.monotonic() - started,
@@ -97,6 +98,12 @@ class ChunkWorker:
             peak_memory=peak_memory(),
             deltas=tuple(sum(delta <= bound for delta in deltas) for bound in DELTA_BOUNDS),
         )
+
+    def _is_right(self, row: Row, result: Explanation) -> bool | None:
+        """Whether the prediction is the label, or all labels are; None where that is not known or has no meaning."""
+        if row.labels is not None:
+            return predicted_labels(result.probabilities, self.config.threshold) == list(row.labels)
+        return None if row.label is None else row.label == result.prediction
 
     def probe_rows(self, store: RunStore, index: int, start: int, stop: int, binding: Binding = UNBOUND) -> None:
         """Explain rows of a chunk and forget the result: what matters is whether this process survives it."""
@@ -192,7 +199,8 @@ class ChunkWorker:
             explained = [(row, found) for row, found in explained if found[0].status == STATUS_CONVERGED]
         # The pilot keeps no hidden units, and explains one target of each row.
         keep = explained and not config.keep_hidden and self.reader.target.most == 1
-        digest = store.pilot.write(attributions_table(explained, pairs=tokenized.pairs)) if keep else ""
+        table = attributions_table(explained, None, tokenized.pairs, tokenized.outputs)
+        digest = store.pilot.write(table) if keep else ""
         return PilotRecord(calibration, digest, count, spent, time.monotonic() - started, choice)
 
     def _choose_precision(self, rows: Sequence[Row], shape: BatchShape, rows_each: int) -> tuple[Choice, float]:

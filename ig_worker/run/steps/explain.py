@@ -126,7 +126,7 @@ def _open(config: ExplainConfig, deadline: Deadline) -> tuple[ModelFiles, Docume
     check_model(config, files)
     files.tell_notes()
     with meter("reading the data set", None):
-        documents = open_documents(spec_for(config, files), files.shape.labels)
+        documents = open_documents(spec_for(config, files), files.shape.labels, files.shape.outputs)
     deadline.check()
     return files, documents
 
@@ -156,7 +156,8 @@ def _shard(store: RunStore, given: _Input, lease: Lease, deadline: Deadline) -> 
 def _bind(given: _Input, store: RunStore, prepared: Prepared, lease: Lease, deadline: Deadline) -> ActiveRun:
     """Bind the run to its identity, or refuse to go on with another one's."""
     config, files, documents = given.config, given.files, given.documents
-    asked = run_identity(config, prepared.digest, files.weights_digest, files.tokenizer_digest)
+    digests = prepared.digest, files.weights_digest, files.tokenizer_digest
+    asked = run_identity(config, *digests, files.shape.outputs)
     manifest, commits = store.manifest.existing(), store.results.commits()
     identity = with_measured(config, asked, manifest, bool(commits))
     if commits:  # until there is a result, the settings may still change

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.explain.precision import FLOAT32
-from ig_worker.explain.target_setting import read_target
 from ig_worker.models.files import ModelFiles, find_model
-from ig_worker.models.layers import CLASSES, LABELS, layer_depth
+from ig_worker.models.layers import CLASSES, VALUES, layer_depth
 from ig_worker.models.shape import AUTO
 from ig_worker.run.config import ActorSettings, ExplainConfig
 from ig_worker.run.deadline import Deadline
@@ -22,6 +21,7 @@ from ig_worker.run.dispatch.local_machine import check_surroundings
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.run.targets import target_setting
 
 C = TypeVar("C", ExplainConfig, ActorSettings)
 
@@ -40,12 +40,16 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
         raise UsageError(
             f"--max-length is {config.max_length}", expected=f"at most {shape.longest}, the model's longest input"
         )
-    read_target(config.target, shape.labels)
+    target_setting(config, shape)
 
 
 def spec_for(config: ExplainConfig, files: ModelFiles) -> DataSpec:
-    """The data as a model can use it: labels are class numbers, which only classes that exclude each other have."""
-    return config.spec() if files.shape.outputs == CLASSES else replace(config.spec(), label_column="")
+    """The data as a model can use it: a label that is a number is that of one output."""
+    return replace(config.spec(), label_column="") if _several_numbers(files) else config.spec()
+
+
+def _several_numbers(files: ModelFiles) -> bool:
+    return files.shape.outputs == VALUES and files.shape.logits > 1
 
 
 def assumptions(config: ExplainConfig, files: ModelFiles, documents: Documents) -> list[str]:
@@ -57,9 +61,8 @@ def assumptions(config: ExplainConfig, files: ModelFiles, documents: Documents) 
             "the model has one logit: its sigmoid is taken for the probability of class 1; --outputs regression "
             "explains the number itself (--outputs single-label says that this is right)"
         )
-    if shape.outputs != CLASSES:
-        what = "several labels at once" if shape.outputs == LABELS else "a number"
-        assumed.append(f"the model gives {what} for a text; what the data says of it is left aside")
+    if _several_numbers(files):
+        assumed.append(f"the model gives {shape.logits} numbers for a text; what the data says of it is left aside")
     return assumed
 
 

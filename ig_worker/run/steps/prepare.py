@@ -14,12 +14,13 @@ from ig_worker.run.config import DataConfig
 from ig_worker.run.identity import fingerprint, refuse_differences, settings
 from ig_worker.run.store.filesystem import RUN_PATIENCE_S
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.schema import CLASSES
 
 PREPARED = "prepared"
 PREPARING = "preparing"
 COMPLETE = "complete"
 # Of reading the same files.
-_WAYS = ("label_map", "text_column", "pair_column", "label_column", "id_column", "encoding", "delimiter")
+_WAYS = ("label_map", "text_column", "pair_column", "label_column", "id_column", "encoding", "delimiter", "outputs")
 Progress = Callable[[int, int], None]  # told the rows that are written, and those in all
 
 
@@ -70,6 +71,8 @@ def prepare(
     """
     documents = documents or open_documents(config.spec())
     asked = {**data_identity(config), "data": documents.digest}
+    if documents.outputs != CLASSES:  # then they decide what labels are
+        asked["outputs"] = documents.outputs
     manifest = store.manifest.read() or {}
     store.storage.patience_s = RUN_PATIENCE_S  # that the place can be reached is known by now
     done = Prepared.of(manifest)

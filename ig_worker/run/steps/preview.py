@@ -11,12 +11,13 @@ import numpy.typing as npt
 from ig_worker.explain.methods import ADAPTIVE, ALIBI
 from ig_worker.explain.precision import AUTO, FLOAT32, untried
 from ig_worker.explain.sharing import share
-from ig_worker.explain.target_setting import Side, read_target
+from ig_worker.explain.target_setting import Side, TargetSetting
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import CLASSES, LABELS, VALUES, NetworkShape
 from ig_worker.models.windows import shared, starts
 from ig_worker.run.config import PRECISIONS, WINDOWS, ExplainConfig
 from ig_worker.run.steps.pilot_size import rows_of_pilot
+from ig_worker.run.targets import target_setting
 
 CAUTIONS = ("assumed", "suspicious")  # names of lines that a person should not overlook
 MOST_UNKNOWN = 0.05  # share of the tokens that is suspicious
@@ -90,7 +91,7 @@ class Preview:
             ("unknown", f"{self.unknown:,} of the first {self.tokens:,} tokens ({_share(self.unknown, self.tokens)})"),
             ("lengths", self._lengths()),
             ("method", f"{_method(config)}, at {_layer(config.layer)}, from {self._baseline()} to the text"),
-            ("target", _target(config.target, shape.labels)),
+            ("target", _target(target_setting(config, shape), shape.labels)),
         ]
         if self.trial is not None:
             told.append(("trial", self.trial.line()))
@@ -158,9 +159,12 @@ class Trial:
     right: int  # of the labelled ones
     predicted: dict[str, int] = field(default_factory=dict)  # rows by class name
     seconds_a_token: float = 0.0  # for one evaluation, forward and gradient
+    span: tuple[float, float] | None = None  # least and largest, where the network gives a number
 
     def line(self) -> str:
-        said = ", ".join(f"{name}: {count}" for name, count in self.predicted.items())
+        if self.span is not None:
+            return f"predictions of {_rows(self.rows)}: {self.span[0]:.3g} to {self.span[1]:.3g}"
+        said = ", ".join(f"{name}: {count}" for name, count in self.predicted.items()) or "none of the labels"
         labels = f"; {self.right} of {self.labelled} labels are as predicted" if self.labelled else ""
         return f"predictions of {_rows(self.rows)}: {said}{labels}"
 
@@ -188,7 +192,8 @@ def operations(shape: NetworkShape, lengths: npt.NDArray[np.int64]) -> float:
 
 def evaluations(config: ExplainConfig, shape: NetworkShape) -> float:
     """Of one row with all of its targets: what a fixed rule takes, or what the adaptive method takes as a rule."""
-    targets = read_target(config.target, shape.labels).most
+    found = target_setting(config, shape)
+    targets = 1 if found.above is not None else found.most  # of many labels, few are predicted
     together = share(1, targets) * targets if config.engine != ALIBI else targets
     if config.method != ADAPTIVE:
         return float(config.n_steps + 1) * together  # F(x) and F(x') are two halves
@@ -268,8 +273,9 @@ def _layer(layer: str) -> str:
     return "the embeddings" if layer == "embeddings" else f"the output of {layer.replace(':', ' ')}"
 
 
-def _target(target: str, labels: Sequence[str]) -> str:
-    found = read_target(target, labels)
+def _target(found: TargetSetting, labels: Sequence[str]) -> str:
+    if found.above is not None:
+        return f"each predicted label of each row, from {found.above:g} on, or the likeliest"
     if found.ranks:
         which = "each of all" if found.ranks == len(labels) else f"each of the {found.ranks} likeliest of"
         return f"{which} {len(labels)} classes, {found.ranks} results a row"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ig_worker.data.sources import Documents
+from ig_worker.explain.predicted import predicted_labels
 from ig_worker.models.files import ModelFiles
+from ig_worker.models.layers import LABELS, VALUES
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.steps.preflight import assumptions
 from ig_worker.run.steps.preview import Preview, Trial
@@ -132,23 +134,28 @@ def _try(
     chosen = spread(rows, _TRIAL_ROWS)
     shape = BatchShape(config.length_multiple, BatchShape.batch_tokens, classifier.shape.longest)
     texts = encoder.encode(*_columns(chosen, paired))
-    predictions, seconds = _predict(classifier.split(config.layer), texts, shape)
-    labelled = [(p, label) for p, (*_, label) in zip(predictions, chosen, strict=True) if label is not None]
-    counts = Counter(predictions)
+    scores, seconds = _predict(classifier.split(config.layer), texts, shape)
+    if classifier.shape.outputs == VALUES:
+        span = float(scores.min()), float(scores.max())
+        return Trial(len(chosen), 0, 0, seconds_a_token=_EVALUATION * seconds, span=span)
+    several = classifier.shape.outputs == LABELS
+    each = [predicted_labels(row, config.threshold) if several else [int(row.argmax())] for row in scores]
+    labelled = [(p, label) for p, (*_, label) in zip(each, chosen, strict=True) if label is not None]
+    counts = Counter(number for found in each for number in found)
     return Trial(
         rows=len(chosen),
         labelled=len(labelled),
-        right=sum(p == label for p, label in labelled),
+        right=sum(p == [label] for p, label in labelled),
         predicted={classifier.shape.labels[number]: counts[number] for number in sorted(counts)},
         seconds_a_token=_EVALUATION * seconds,
     )
 
 
-def _predict(network: SplitNetwork, texts: Sequence[Tokens], shape: BatchShape) -> tuple[list[int], float]:
-    """(class number of each text, seconds that a forward pass takes for a token)."""
+def _predict(network: SplitNetwork, texts: Sequence[Tokens], shape: BatchShape) -> tuple[np.ndarray, float]:
+    """(outputs of each text, float32 [texts, classes], seconds that a forward pass takes for a token)."""
     from ig_worker.explain.packing import group_by_length, stack_texts
 
-    found = [0] * len(texts)
+    found: dict[int, np.ndarray] = {}
     seconds: list[float] = []
     for group in group_by_length([len(text.inputs.ids) for text in texts], shape):
         for start in range(0, len(group.members), group.rows):
@@ -159,6 +166,5 @@ def _predict(network: SplitNetwork, texts: Sequence[Tokens], shape: BatchShape) 
                 scores = network.above(network.below(batch), batch.mask).numpy()
                 taken = time.monotonic() - started
             seconds.append(taken / batch.ids.size)
-            for i, number in zip(members, scores.argmax(axis=1), strict=True):
-                found[i] = int(number)
-    return found, min(seconds)
+            found |= dict(zip(members, scores, strict=True))
+    return np.stack([found[i] for i in range(len(texts))]), min(seconds)

@@ -168,16 +168,14 @@ def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
     """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE, or that of the pilot, has to hold."""
     folder = name.partition("/")[0]
     version = (found.metadata or {}).get(schema.META_VERSION, b"").decode()
-    pairs = schema.SEGMENTS in found.names
+    pairs, outputs = schema.SEGMENTS in found.names, schema.outputs_in(found.names)
     if folder != ATTRIBUTIONS:
-        inputs = schema.inputs(pairs="pair" in found.names)
-        return {
-            PILOT: schema.attributions(pairs=pairs, version=version),
-            CHUNKS: inputs,
-            QUARANTINE: schema.QUARANTINE,
-        }[folder]
+        pilot = schema.attributions(None, pairs, outputs, version)
+        return {PILOT: pilot, CHUNKS: schema.inputs("pair" in found.names, outputs), QUARANTINE: schema.QUARANTINE}[
+            folder
+        ]
     kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
-    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs, version)
+    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs, outputs, version)
 
 
 def _is_ours(found: Verification, file: str, fingerprint: str, expected: str) -> bool:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_FIXED
 from ig_worker.models.layers import CLASSES
-from ig_worker.schema import SEGMENTS
+from ig_worker.schema import SEGMENTS, TRUTHS
 
 _ROUNDING = 1e-5  # float32, over the sum of a text's attributions
 _FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
@@ -32,14 +32,19 @@ def rows_faults(inputs: pa.Table, explained: pa.Table, quarantine: pa.Table, pos
         missing, extra = set(left) - set(found), set(found) - set(left)
         names = ", ".join(repr(id) for id in sorted(map(str, missing | extra))[:3])
         faults.append(f"has other rows than its input chunk ({len(missing)} missing, {len(extra)} too many: {names})")
-    elif [
-        label for position, label in enumerate(inputs.column("label").to_pylist()) if position not in set(positions)
-    ] != (explained.column("label").to_pylist()):
+    elif _truths(inputs, positions) != _truths(explained, ()):
         faults.append("has other labels than its input chunk")
     kept = [(row["position"], row["id"]) for row in quarantine.select(["position", "id"]).to_pylist()]
     if kept != [(position, ids[position]) for position in sorted(positions)]:
         faults.append("names other rows as quarantined than its quarantine file holds")
     return faults
+
+
+def _truths(table: pa.Table, without: tuple[int, ...]) -> list[tuple[object, ...]]:
+    """What the data say of each row, in as many columns as there are of it."""
+    names = ["label", *(truth.name for truth in TRUTHS.values() if truth.name in table.schema.names)]
+    left, rows = set(without), zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    return [row for position, row in enumerate(rows) if position not in left]
 
 
 def value_faults(table: pa.Table, outputs: str = CLASSES) -> list[str]:

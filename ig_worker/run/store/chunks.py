@@ -28,7 +28,7 @@ class InputChunks:
             data: fingerprint of the sharded data set, in the footer where others have the run's.
         """
         text = json.dumps({str(position): [fault.reason, fault.detail] for position, fault in sorted(faults.items())})
-        columns = schema.inputs(pairs="pair" in rows.schema.names)
+        columns = schema.inputs("pair" in rows.schema.names, schema.outputs_in(rows.schema.names))
         metadata = schema.with_metadata(columns, chunk=str(index), faults=text, fingerprint=data)
         self._files.write_table(_file(index), rows.select(columns.names).cast(columns), metadata)
 

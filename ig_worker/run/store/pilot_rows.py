@@ -43,4 +43,5 @@ def _digest(rows: pa.Table) -> str:
 
 
 def _schema(rows: pa.Table) -> pa.Schema:
-    return schema.attributions(pairs=schema.SEGMENTS in rows.schema.names)
+    names = rows.schema.names
+    return schema.attributions(pairs=schema.SEGMENTS in names, outputs=schema.outputs_in(names))

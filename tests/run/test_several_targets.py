@@ -13,9 +13,11 @@ import pytest
 from ig_worker import schema
 from ig_worker.insight.notebook.open_run import Run
 from ig_worker.models.files import find_model
+from ig_worker.run.chunk import row_engine
 from ig_worker.run.chunk.audit import audit_chunk
 from ig_worker.run.chunk.recompute import differences, true_errors
 from ig_worker.run.chunk.records import Binding
+from ig_worker.run.chunk.row_engine import portions
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.steps.verify import verify_run
@@ -134,6 +136,31 @@ def test_each_target_is_audited_with_alibi_and_recomputed(
         assert all(error <= 2 * worker.config.tolerance for error, _ in errors)
 
 
+@pytest.mark.parametrize(
+    ("costs", "most", "wanted"),
+    [
+        ([], 5, []),
+        ([1, 1, 1], 5, [3]),
+        ([2, 3, 1, 4, 1], 5, [2, 2, 1]),
+        ([9, 1, 9, 9], 5, [1, 1, 1, 1]),
+        ([5, 5], 5, [1, 1]),
+    ],
+)
+def test_rows_go_through_the_engine_in_portions(costs: list[int], most: int, wanted: list[int]) -> None:
+    parts = portions(costs, most)
+    assert [part.stop - part.start for part in parts] == wanted
+    assert [cost for part in parts for cost in costs[part]] == costs
+
+
+def test_a_chunk_of_many_targets_is_the_same_in_portions(model: str, tmp_path: Path, monkeypatch) -> None:
+    whole, _ = explained(model, tmp_path / "whole", target="all")
+    monkeypatch.setattr(row_engine, "PROBLEMS_AT_ONCE", 2 * CLASSES)
+    parts, _ = explained(model, tmp_path / "parts", target="all")
+    for a, b in zip(whole.results.read(0).to_pylist(), parts.results.read(0).to_pylist(), strict=True):
+        assert (a["id"], a["target"], a["rank"]) == (b["id"], b["target"], b["rank"])
+        np.testing.assert_allclose(a["attributions"], b["attributions"], atol=1e-6)
+
+
 def test_rows_of_a_text_that_do_not_belong_together_are_found(model: str, tmp_path: Path) -> None:
     store, _ = explained(model, tmp_path, target="top:2")
     table, inputs = store.results.read(0), chunk_of(TEXTS)
@@ -155,7 +182,7 @@ def test_rows_of_a_text_that_do_not_belong_together_are_found(model: str, tmp_pa
 
 def test_long_texts_are_the_mean_of_their_windows(model: str, tmp_path: Path) -> None:
     texts = [LONG, "good film", LONG + " and so on " * 9]
-    store, worker = explained(model, tmp_path, texts, overflow="windows", stride=3, target="mad")
+    store, worker = explained(model, tmp_path, texts, overflow="windows", stride=3, target="mad", n_steps=100)
     for row, parts in zip(store.results.read(0).to_pylist(), worker.reader.committed(store, 0), strict=True):
         assert row["windows"] == len(parts.paths)
         assert not row["truncated"]
@@ -209,26 +236,26 @@ def rows_file(tmp_path_factory) -> str:
 
 
 @pytest.mark.parametrize("settings", [{"target": "top:3"}, {"overflow": "windows"}, {"target": "sad-mad"}])
-def test_a_run_with_a_pilot_is_whole_and_cut_otherwise_has_the_same_rows(
+def test_a_run_with_a_pilot_is_whole_and_gives_the_same_rows_when_it_goes_on(
     settings: dict[str, str], model: str, rows_file: str, tmp_path: Path
 ) -> None:
-    tables = []
-    for chunk_rows in (40, 7):
-        place = tmp_path / str(chunk_rows)
-        config = replace(
-            config_of(model, method="adaptive", n_steps=50, **settings),
-            dataset=rows_file, chunk_rows=chunk_rows, pilot="12", batch_tokens=512,
-        )  # fmt: skip
-        result = explain_here(place, config)
-        assert (result.explained, result.quarantined) == (40, 0)
-        store = RunStore(str(place))
-        assert verify_run(store).faults == []
-        kept = bool(store.manifest.existing()["identity"]["pilot_digest"])
-        assert kept == ("top:3" not in settings.values()), "a pilot explains one target of each of its rows"
-        tables.append(pa.concat_tables(table.replace_schema_metadata(None) for table in store.results.each()))
-    assert tables[0].equals(tables[1])
-    assert len(set(tables[0].column("id").to_pylist())) == 40
-    assert tables[0].num_rows == (120 if "top:3" in settings.values() else 40)
+    config = replace(
+        config_of(model, method="adaptive", n_steps=50, **settings),
+        dataset=rows_file, chunk_rows=15, pilot="12", batch_tokens=512,
+    )  # fmt: skip
+    each = 3 if "top:3" in settings.values() else 1
+    result = explain_here(tmp_path / "run", config)
+    assert (result.explained, result.quarantined) == (40, 0)
+    store = RunStore(str(tmp_path / "run"))
+    assert verify_run(store).faults == []
+    kept = bool(store.manifest.existing()["identity"]["pilot_digest"])
+    assert kept == (each == 1), "a pilot explains one target of each of its rows"
+    before = [table.to_pylist() for table in store.results.each()]
+    assert [len({row["id"] for row in rows}) for rows in before] == [15, 15, 10]
+    assert [len(rows) for rows in before] == [15 * each, 15 * each, 10 * each]
+    (tmp_path / "run" / "attributions" / "chunk-00001.parquet").unlink()
+    assert explain_here(tmp_path / "run", config).explained == 40
+    assert [table.to_pylist() for table in store.results.each()] == before
 
 
 def test_an_opened_run_shows_the_targets_of_a_text_together(model: str, rows_file: str, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from ig_worker.run.chunk.rows import Row
 
 Outputs = Callable[[Sequence[ModelInput]], Sequence[Float32]]  # the network's, [classes], for each text
 _FORWARD = 0.5  # evaluations of a forward pass
+# An engine holds some 80 KiB of a problem of 256 tokens until all are done: bound it, whatever the size of a chunk.
+PROBLEMS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class RowEngine:
-    """Explains rows: all problems of all of them go through the engine together.
+    """Explains rows: problems of many of them go through the engine together.
 
     Args:
         engine: for problems.
@@ -55,6 +57,13 @@ class RowEngine:
     def explain(self, rows: Sequence[Row]) -> list[tuple[Explanation, ...]]:
         """The explanations of each row, one for each of its targets, in their order."""
         decision = self.decide(rows)
+        costs = [len(row.targets) * len(row.paths) for row in decision.rows]
+        parts = portions(costs, PROBLEMS_AT_ONCE)
+        return [
+            found for part in parts for found in self._together(Decision(decision.rows[part], decision.spent[part]))
+        ]
+
+    def _together(self, decision: Decision) -> list[tuple[Explanation, ...]]:
         found = iter(self.engine.explain([one for row in decision.rows for part in row.problems for one in part]))
         every = []
         for row, spent in zip(decision.rows, decision.spent, strict=True):
@@ -62,3 +71,15 @@ class RowEngine:
             share = spent / len(results)
             every.append(tuple(replace(one, evaluations=one.evaluations + share) if share else one for one in results))
         return every
+
+
+def portions(costs: Sequence[int], most: int) -> list[slice]:
+    """Neighbours whose costs add up to at most `most`, as many as do; one that costs more is alone."""
+    found: list[slice] = []
+    start = total = 0
+    for place, cost in enumerate(costs):
+        if place > start and total + cost > most:
+            found.append(slice(start, place))
+            start, total = place, 0
+        total += cost
+    return [*found, slice(start, len(costs))] if costs else []

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ig_worker.errors import EXIT_OK, EXIT_THRESHOLD
 from ig_worker.insight.compare.rows import write_comparison
-from ig_worker.insight.thresholds import ChangeThresholds
+from ig_worker.insight.thresholds import ChangeThresholds, without_meaning
 from ig_worker.run.progress import meter
 from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings
@@ -33,6 +33,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         found = write_comparison(now, RunStore(arguments.before), lambda done, total: shown.update(done, total=total))
     print("\n".join(found.lines()))
     print(f"tables       {now.storage.describe('aggregates')}")
+    for line in without_meaning(limits, found.outputs):
+        print(f"note         {line}")
     reasons = found.crossed(limits)
     for reason in reasons:
         print(f"threshold    {reason}")

@@ -48,6 +48,8 @@ def items(cell: object, whole: frozenset[str] = frozenset()) -> Items | None:
     cell = cell.decode(errors="replace") if isinstance(cell, bytes) else cell
     if isinstance(cell, np.ndarray):
         cell = cell.tolist()
+    elif isinstance(cell, set | frozenset):
+        cell = list(cell)
     if isinstance(cell, str):
         text = cell.strip()
         if text.startswith("[") and text.endswith("]"):

@@ -27,6 +27,11 @@ def probability(value: float) -> str:
     return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"
 
 
+def measured(value: float) -> str:
+    """Four significant digits, for numbers of which nothing is known."""
+    return f"{value:.4g}"
+
+
 def signed(value: float) -> str:
     """``+0.0412``, or ``+3.1e-05`` where four decimals would show nothing; 0 as ``0``."""
     if value == 0:

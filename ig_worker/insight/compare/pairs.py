@@ -9,30 +9,51 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ig_worker.insight.tables.flat_rows import first_of_texts
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.schema import LABEL_LISTS, RANK, VALUE
 
-COLUMNS = ["id", "label", "prediction", "target", "probabilities", "tokens", "word_ids", "attributions"]
+COLUMNS = [
+    "id",
+    "label",
+    LABEL_LISTS,
+    VALUE,
+    RANK,
+    "prediction",
+    "target",
+    "probabilities",
+    "tokens",
+    "word_ids",
+    "attributions",
+]
 _CHUNKS = 4  # of the earlier run that stay in memory; one is enough where both runs have the same plan
 
 
 def pairs(before: RunStore, now: RunStore) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """The rows that both runs have explained, one pair of tables a chunk of `now`, in its order, row by row."""
+    """The texts that both runs have explained, one pair of tables a chunk of `now`, in its order, row by row.
+
+    Of a text with several targets, it is the first.
+    """
     where: dict[str, tuple[int, int]] = {}
     for index in sorted(before.results.commits()):
-        for row, id in enumerate(before.results.read(index, ["id"]).column("id").to_pylist()):
+        for row, id in enumerate(_texts(before, index, ["id", RANK]).column("id").to_pylist()):
             where[id] = index, row
 
     @lru_cache(_CHUNKS)
     def chunk(index: int) -> pa.Table:
-        return before.results.read(index, COLUMNS)
+        return _texts(before, index, COLUMNS)
 
     for index in sorted(now.results.commits()):
-        table = now.results.read(index, COLUMNS)
+        table = _texts(now, index, COLUMNS)
         found = [(row, *where[id]) for row, id in enumerate(table.column("id").to_pylist()) if id in where]
         for other in sorted({place for _, place, _ in found}):
             here = [row for row, place, _ in found if place == other]
             there = [row for _, place, row in found if place == other]
             yield chunk(other).take(there), table.take(here)
+
+
+def _texts(store: RunStore, index: int, columns: list[str]) -> pa.Table:
+    return first_of_texts(store.results.read(index, columns)).combine_chunks()
 
 
 def lists(table: pa.Table, column: str) -> list[np.ndarray]:

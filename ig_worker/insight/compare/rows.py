@@ -17,10 +17,12 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.errors import UsageError
 from ig_worker.insight.compare import statistics
+from ig_worker.insight.compare.held import COLUMNS, Held
 from ig_worker.insight.compare.pairs import column, lists, pairs
-from ig_worker.insight.compare.summary import Comparison, summary
+from ig_worker.insight.compare.summary import Comparison, summary, summary_of_held
 from ig_worker.insight.tables.measures import confidence
-from ig_worker.models.layers import CLASSES
+from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
+from ig_worker.models.layers import CLASSES, VALUES
 from ig_worker.models.words import inner_text
 from ig_worker.run.store.run_store import RunStore
 
@@ -62,19 +64,28 @@ def compare(
     """Compare the rows that two runs have explained.
 
     Returns:
-        The summary, a table of `ROWS` and a table of `WORDS`, the latter by |drift|, those that are sure first.
+        The summary, a table of `ROWS` (of labels and numbers also of `held.COLUMNS`) and a table of `WORDS`, the latter
+        by |drift|, those that are sure first.
 
     Raises:
-        UsageError: no row is in both.
+        UsageError: no row is in both, or the models of the two say other things.
     """
+    exclusive = _check_same(before, now)
+    outputs = outputs_of(now)
+    held = None if outputs == CLASSES else Held(outputs, (threshold_of(before), threshold_of(now)))
     rows: list[dict[str, Any]] = []
     words = _Words()
     sure: list[np.ndarray] = []
     total = sum(commit.rows for commit in now.results.commits().values())
-    exclusive = now.manifest.existing().get("data", {}).get("outputs", CLASSES) == CLASSES
     for old, new in pairs(before, now):
-        rows += _compare_rows(old, new, words, exclusive)
-        sure.append(np.stack([confidence(old), confidence(new)]))
+        found = _compare_rows(old, new, words, exclusive)
+        if held is None:
+            sure.append(np.stack([confidence(old), confidence(new)]))
+        else:
+            found = [one | more for one, more in zip(found, held.add(old, new), strict=True)]
+            if outputs == VALUES:  # of which there is no other
+                found = [one | {"flipped": False} for one in found]
+        rows += found
         if progress:
             progress(len(rows), total)
     if not rows:
@@ -82,7 +93,8 @@ def compare(
             f"{now.place} and {before.place} have explained no row in common",
             expected="two runs over the same data, by id",
         )
-    table, word_table = pa.Table.from_pylist(rows, schema=ROWS), words.table()
+    columns = pa.schema([*ROWS, *COLUMNS.get(outputs, ())])
+    table, word_table = pa.Table.from_pylist(rows, schema=columns), words.table()
     earlier = sum(commit.rows for commit in before.results.commits().values())
     extra = {
         "before": before.place,
@@ -91,7 +103,24 @@ def compare(
         "only_now": total - len(rows),
     }
     told = [word for word in word_table.slice(0, _TOLD).to_pylist() if word["q"] < SURE]
+    if held is not None:
+        return summary_of_held(table, held.numbers(table), told, extra), table, word_table
     return summary(table, np.concatenate(sure, axis=1), told, extra), table, word_table
+
+
+def _check_same(before: RunStore, now: RunStore) -> bool:
+    """Whether a text has one of the classes in both runs.
+
+    Raises:
+        UsageError: the models say other things.
+    """
+    was, is_ = (store.manifest.existing().get("data", {}).get("outputs", outputs_of(store)) for store in (before, now))
+    if was != is_:
+        raise UsageError(
+            f"the model of {before.place} gives {was}, that of {now.place} {is_}",
+            expected="two runs of one kind of model",
+        )
+    return bool(is_ == CLASSES)
 
 
 def write_comparison(now: RunStore, before: RunStore, progress: Callable[[int, int], None] | None = None) -> Comparison:

@@ -31,7 +31,7 @@ from ig_worker.insight.report.write import write_report
 from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.insight.tables.faithfulness import faithfulness_lines, write_faithfulness
 from ig_worker.insight.tables.summary import RunSummary, summarise
-from ig_worker.insight.thresholds import Found, Thresholds, crossed
+from ig_worker.insight.thresholds import Found, Thresholds, crossed, without_meaning
 from ig_worker.run import logs
 from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of
 from ig_worker.run.deadline import Deadline
@@ -41,6 +41,7 @@ from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_folder import Shelf
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.schema import LABELS
 
 log = logging.getLogger(__name__)
 
@@ -259,7 +260,10 @@ def _judge(night: Night, summary: RunSummary, limits: Thresholds) -> None:
         quarantined=summary.quarantined / (summary.rows + summary.quarantined),
         converged=summary.converged,
         drift=night.comparison.drift if night.comparison else None,
+        f1=summary.f1,
+        error=summary.error,
     )
+    night.warnings += without_meaning(limits, summary.outputs)
     reasons = crossed(found, limits)
     if reasons:
         night.exit_code = night.exit_code if night.exit_code == EXIT_DAMAGED else EXIT_THRESHOLD
@@ -286,7 +290,8 @@ def _suspects(comparison: Comparison | None) -> list[str]:
         return []
     fallen = [change for change in comparison.classes if change.now < change.before - 0.05]
     return [
-        f"class {change.label}: {change.before:.1%} of its rows were right before, {change.now:.1%} are now"
+        f"{'label' if comparison.outputs == LABELS else 'class'} {change.label}: {change.before:.1%} of its rows were "
+        f"right before, {change.now:.1%} are now"
         for change in sorted(fallen, key=lambda change: change.now - change.before)
     ]
 

@@ -16,7 +16,9 @@ import pyarrow as pa
 from ig_worker import schema
 from ig_worker.data.faults import FaultFinder, RowFaults, documents, shown
 from ig_worker.data.in_memory import label_values, pairs_of, texts_of
+from ig_worker.data.label_lists import class_lists
 from ig_worker.data.label_map import LabelMap, read_label_map
+from ig_worker.data.label_numbers import label_numbers
 from ig_worker.data.labels import class_numbers
 from ig_worker.errors import UsageError, did_you_mean
 from ig_worker.insight.notebook.text import TextExplanation, each_text, starts
@@ -43,7 +45,8 @@ class TextExplanations(Sequence[TextExplanation]):
     """
 
     def __init__(self, explained: Explained, faults: RowFaults, worker: ChunkWorker, config: ExplainConfig) -> None:
-        self.table: pa.Table = attributions_table(explained, worker.hidden, bool(config.pair_column))
+        outputs = worker.classifier.shape.outputs
+        self.table: pa.Table = attributions_table(explained, worker.hidden, bool(config.pair_column), outputs)
         self.failures = {position: fault.detail for position, fault in sorted(faults.items())}
         self.labels = worker.classifier.shape.labels
         self._explained = explained
@@ -61,7 +64,7 @@ class TextExplanations(Sequence[TextExplanation]):
             raise IndexError(f"explanation {index} of {len(self)}")
         index, begins = index % len(self), self._starts
         rows = self.table.slice(begins[index], len(self._explained[index][1])).to_pylist()
-        return each_text(rows, self.labels)[0]
+        return each_text(rows, self.labels, self._config.threshold)[0]
 
     def __iter__(self) -> Iterator[TextExplanation]:
         return (self[i] for i in range(len(self)))
@@ -117,7 +120,7 @@ def explain_texts(
         pairs: the second text of each, given as texts are, for a model that reads two: of premise and hypothesis,
             question and answer, query and passage. None: there are none.
         labels: the true classes, for ``target="label"``, as texts are given: numbers or names, None where one is
-            unknown.
+            unknown. For a model of several labels, lists of such; for a regression, numbers.
         targets: what is explained of each, such as ``"all"`` or ``"top:3"``; the same as the setting `target`.
         config: settings of `jobs.explain`, such as ``n_steps=50`` or ``layer="block:0"``; `label_map` may be a dict.
 
@@ -130,7 +133,8 @@ def explain_texts(
     if pairs is not None:
         second["pair"], faults = pairs_of(pairs, texts, len(found))
         lines = [line or fault for line, fault in zip(lines, faults, strict=True)]
-    theirs = label_values(labels, texts, len(found))
+    given = labels.tolist() if isinstance(labels, np.ndarray) and labels.ndim == 2 else labels  # 0 or 1 of each label
+    theirs = label_values(given, texts, len(found))
     label_map = _label_map(config.pop("label_map", None))
     if targets is not None:
         if "target" in config:
@@ -144,16 +148,27 @@ def explain_texts(
     settings.check()
     files = find_model(settings.model, settings.revision, outputs=settings.outputs)
     check_model(settings, files)
-    classes = (
-        [None] * len(found) if theirs is None else class_numbers(theirs, files.shape.labels, label_map, log.warning)
-    )
+    outputs = files.shape.outputs
+    truth = [None] * len(found) if theirs is None else _truths(theirs, files, label_map)
     files.tell_notes()
     worker = _worker(settings, files)
-    columns = {"id": [str(i) for i in range(len(found))], "text": found, "label": classes, "fault": lines, **second}
-    table = pa.Table.from_pydict(columns, schema=documents(bool(second)))
+    columns = {"id": [str(i) for i in range(len(found))], "text": found, "fault": lines, **second}
+    columns["label"] = truth if outputs == schema.CLASSES else [None] * len(found)
+    if outputs in schema.TRUTHS:
+        columns[schema.TRUTHS[outputs].name] = truth
+    table = pa.Table.from_pydict(columns, schema=documents(bool(second), outputs))
     unfit = FaultFinder(settings.max_text_bytes).check(table)
-    explained, failed, _ = worker.explain_table(table.select(schema.inputs(bool(second)).names), unfit)
+    explained, failed, _ = worker.explain_table(table.select(schema.inputs(bool(second), outputs).names), unfit)
     return TextExplanations(explained, failed, worker, settings)
+
+
+def _truths(given: Sequence[Any], files: ModelFiles, label_map: LabelMap | None) -> Sequence[Any]:
+    """What the labels of texts mean for a model, in their order."""
+    if files.shape.outputs == schema.LABELS:
+        return class_lists(given, files.shape.labels, label_map, log.warning)
+    if files.shape.outputs == schema.VALUES:
+        return label_numbers(given, log.warning)
+    return class_numbers(given, files.shape.labels, label_map, log.warning)
 
 
 def _place(model: Any) -> str:

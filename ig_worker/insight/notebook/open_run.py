@@ -18,13 +18,15 @@ from ig_worker import schema
 from ig_worker.errors import UsageError
 from ig_worker.insight.notebook.text import TextExplanation, each_text, starts
 from ig_worker.insight.tables.measures import MEASURES
-from ig_worker.insight.tables.summary import RunSummary, summarise
+from ig_worker.insight.tables.run_outputs import threshold_of
+from ig_worker.insight.tables.summary import NEEDED, RunSummary, summarise
 from ig_worker.run.store.run_files import AGGREGATES
 from ig_worker.run.store.run_store import RunStore
 
 _SHOWN = 5  # texts in a notebook
 _CHUNKS = 2  # that are kept in memory
-_SHOWN_COLUMNS = schema.attributions(pairs=True).names  # so far as a run has them
+# So far as a run has them.
+_SHOWN_COLUMNS = [*schema.attributions(pairs=True).names, *(truth.name for truth in schema.TRUTHS.values())]
 
 
 class RunTables(Mapping[str, pa.Table]):
@@ -121,7 +123,8 @@ class Run:
         found = chunk.slice(begins[row], end - begins[row]).to_pylist()
         known = self.manifest.get("data", {}).get("class_names") or []
         numbers = range(len(found[0]["probabilities"]))
-        return each_text(found, tuple(str(known[i]) if i < len(known) else f"class {i}" for i in numbers))[0]
+        names = tuple(str(known[i]) if i < len(known) else f"class {i}" for i in numbers)
+        return each_text(found, names, threshold_of(self._store))[0]
 
     def _find(self, id: str) -> tuple[int, int]:
         """Chunk and row of an id."""
@@ -174,7 +177,9 @@ class Run:
         Raises:
             UsageError: it has not run yet.
         """
-        tables = {name: self.tables[name] for name in ("classes", "convergence")}
+        own = [name for name in NEEDED if name in self.tables]
+        names = own if len(own) > 1 else ("classes", "convergence")  # which says what is missing
+        tables = {name: self.tables[name] for name in names}
         return summarise(tables, sum(len(commit.quarantined) for commit in self._commits.values()))
 
     def __repr__(self) -> str:
@@ -183,7 +188,7 @@ class Run:
         return f"<run {self.place}: {len(self):,} rows explained, {quarantined:,} quarantined, state {state}>"
 
     def _repr_html_(self) -> str:
-        lines = self.summary().lines() if {"classes", "convergence"} <= self.tables.keys() else []
+        lines = self.summary().lines() if len(self.tables.keys() & set(NEEDED)) > 1 else []
         head = "".join(f"<br>{escape(line)}" for line in lines)
         left = len(self) - _SHOWN
         tail = f"<p>and {left:,} more</p>" if left > 0 else ""

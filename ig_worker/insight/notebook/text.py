@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ig_worker.explain.predicted import DEFAULT
+from ig_worker.insight.format import measured, probability
 from ig_worker.insight.heat.colour import PALETTES, swatches
 from ig_worker.insight.heat.pieces import Piece, joined, second_text, words
-from ig_worker.schema import SEGMENTS
+from ig_worker.insight.verdicts import prediction_of, scalar_of, truth_of
+from ig_worker.schema import CLASSES, SEGMENTS, VALUES, outputs_in
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,14 @@ class TextExplanation:
     Args:
         row: of the first target; its columns are attributes of this object, too.
         labels: class names.
+        threshold: from which probability on one of several labels is predicted.
         palette: one of `colour.PALETTES`.
         others: rows of the further targets of the text; each shows itself as a line more.
     """
 
     row: dict[str, Any]
     labels: tuple[str, ...]
+    threshold: float = DEFAULT
     palette: str = PALETTES[0]
     others: tuple[dict[str, Any], ...] = ()
 
@@ -40,7 +45,9 @@ class TextExplanation:
     @property
     def targets(self) -> tuple[TextExplanation, ...]:
         """Each target by itself, in the order of their ranks."""
-        return tuple(TextExplanation(row, self.labels, self.palette) for row in (self.row, *self.others))
+        return tuple(
+            TextExplanation(row, self.labels, self.threshold, self.palette) for row in (self.row, *self.others)
+        )
 
     def html(self, *, by_word: bool = False, palette: str | None = None) -> str:
         """The tokens, each coloured by its attribution and scaled by the largest one of that target; a line a target.
@@ -69,21 +76,24 @@ class TextExplanation:
         return f'<p style="line-height:1.9">{line}</p>'
 
     def _prediction(self) -> str:
-        number = self.row["prediction"]
-        return f"predicted {self.labels[number]} {self.row['probabilities'][number]:.3f}"
-
-    def _scalar(self) -> str:
-        """What is explained, for a person."""
-        target, contrast = self.row["target"], self.row.get("contrast")
-        return self.labels[target] if contrast is None else f"{self.labels[target]} − {self.labels[contrast]}"
+        return f"predicted {prediction_of(self.row, self._name, self.threshold)}"
 
     def _explained(self) -> str:
-        return f"{self._scalar()} {self.row['target_probability']:.3f}, delta {self.row['delta']:+.1e}"
+        outputs = outputs_in(self.row)
+        value = (measured if outputs == VALUES else probability)(self.row["target_probability"])
+        return f"{scalar_of(self.row, self._name)} {value}, delta {self.row['delta']:+.1e}"
 
     def _title(self) -> str:
+        outputs, target = outputs_in(self.row), self.row["target"]
         title = f"{self._prediction()}, delta {self.row['delta']:+.1e}"
-        scalar = self._scalar()
-        return title if scalar == self.labels[self.row["prediction"]] else f"{title}, explained: {scalar}"
+        if outputs != CLASSES:
+            title = f"{title}, {truth_of(self.row, self._name)}"
+        plain = len(self.labels) == 1 if outputs == VALUES else outputs == CLASSES and target == self.row["prediction"]
+        contrast = self.row.get("contrast") is not None
+        return title if plain and not contrast else f"{title}, explained: {scalar_of(self.row, self._name)}"
+
+    def _name(self, number: int) -> str:
+        return self.labels[number] if number < len(self.labels) else f"class {number}"
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -93,14 +103,16 @@ class TextExplanation:
         return f"<{title}: {' '.join(self.row['tokens'][:12])}>"
 
 
-def each_text(rows: Sequence[dict[str, Any]], labels: tuple[str, ...]) -> list[TextExplanation]:
+def each_text(
+    rows: Sequence[dict[str, Any]], labels: tuple[str, ...], threshold: float = DEFAULT
+) -> list[TextExplanation]:
     """Rows of `schema.attributions`, all of whole texts, as explanations of texts."""
     found: list[list[dict[str, Any]]] = []
     for row in rows:
         if row.get("rank", 0) == 0:
             found.append([])
         found[-1].append(row)
-    return [TextExplanation(first, labels, others=tuple(others)) for first, *others in found]
+    return [TextExplanation(first, labels, threshold, others=tuple(others)) for first, *others in found]
 
 
 def starts(rows: pa.Table) -> list[int]:

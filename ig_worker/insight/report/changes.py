@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker.insight.compare.rows import SURE
-from ig_worker.insight.format import percent
+from ig_worker.insight.format import number, percent
 from ig_worker.insight.report.section import View, rounded
 
 MAX_DRIFTS = 16
@@ -25,7 +25,15 @@ def change(table: pa.Table | None) -> View | None:
         "flips": f"{flips:,}",
         "flipped_share": percent(flips / table.num_rows),
         "moved": percent(pc.mean(moved).as_py()) if len(moved) else "–",
+        "numbers": _by_how_much(table),
     }
+
+
+def _by_how_much(table: pa.Table) -> str:
+    """The mean change of the model's numbers; empty where it gives classes or labels."""
+    if "number" not in table.schema.names:
+        return ""
+    return number(pc.mean(pc.abs(pc.subtract(table.column("number"), table.column("number_before")))).as_py())
 
 
 def flipped_ids(table: pa.Table | None) -> frozenset[str]:

@@ -10,19 +10,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ig_worker.insight.format import probability, signed
+from ig_worker.insight.format import measured, probability, signed
 from ig_worker.insight.heat.pieces import second_text, words
 from ig_worker.insight.report.section import Classes, View
-from ig_worker.insight.tables.measures import confidence
+from ig_worker.insight.tables.flat_rows import Flat, first_of_texts
+from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
+from ig_worker.insight.verdicts import SIGNS, chips, scalar_of, truth_of, verdict
 from ig_worker.run.store.run_store import RunStore
-from ig_worker.schema import SEGMENTS
+from ig_worker.schema import CLASSES, LABEL_LISTS, LABELS, RANK, SEGMENTS, VALUE, VALUES
 
-_LIGHT = ["label", "prediction", "probabilities", "delta", "word_ids"]
+_LIGHT = ["label", LABEL_LISTS, VALUE, RANK, "prediction", "target", "probabilities", "delta", "word_ids"]
 _SHOWN = [
     "id",
     "label",
+    LABEL_LISTS,  # only where a text may have several labels
+    VALUE,  # only where the label is a number
     "prediction",
     "target",
+    "contrast",
     "probabilities",
     "target_probability",
     "baseline_probability",
@@ -53,6 +58,21 @@ _TITLES = {  # kind -> title and note
 }
 
 
+_OF_LABELS = {
+    WRONG: ("Most labels wrong", "The labels disagree. Look at those of the data, too."),
+    RIGHT: ("Every label right", "The surest of them, the explained labels in turn."),
+    UNLABELLED: ("Without known labels", "The surest predictions."),
+    UNCERTAIN: ("Least certain", "A label is hardly above the threshold, or hardly below it."),
+}
+_OF_VALUES = {
+    WRONG: ("Largest errors", "The number is far from that of the data. Look at the data, too."),
+    RIGHT: ("Smallest errors", ""),
+    UNLABELLED: ("Without a number in the data", "The largest numbers first."),
+    INEXACT: ("Largest |delta|", "Where the attributions sum least exactly to the change in the number."),
+}
+_TITLES_OF = {CLASSES: _TITLES, LABELS: _TITLES | _OF_LABELS, VALUES: _TITLES | _OF_VALUES}
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The few numbers of every row by which examples are chosen; about 40 bytes a row."""
@@ -61,10 +81,15 @@ class Candidates:
     position: NDArray[np.int64]  # [rows], in the attributions file of the chunk
     label: NDArray[np.int64]  # [rows], -1 where null
     prediction: NDArray[np.int64]  # [rows]
-    confidence: NDArray[np.float64]  # [rows], probability of the predicted class
+    # [rows], probability of the predicted class; of several labels, how far the least sure is from the threshold; of a
+    # number, it.
+    confidence: NDArray[np.float64]
     abs_delta: NDArray[np.float64]  # [rows]
     length: NDArray[np.int64]  # [rows], tokens other than special ones
     classes: int
+    outputs: str = CLASSES
+    # [rows], of several labels how many are wrong, of a number the error; nan where nobody knows. None: of classes.
+    wrong: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,26 +101,48 @@ class Example:
 
 
 def read_candidates(store: RunStore) -> Candidates:
-    """The few numbers of every committed row; memory is one chunk's light columns besides the result."""
-    parts = [_light(index, store.results.read(index, _LIGHT)) for index in sorted(store.results.commits())]
+    """The few numbers of every committed text; memory is one chunk's light columns besides the result."""
+    threshold = threshold_of(store)
+    parts = [_light(index, store.results.read(index, _LIGHT), threshold) for index in sorted(store.results.commits())]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "classes"}
-    return Candidates(**columns, classes=max(part["classes"] for part in parts))
+    outputs = outputs_of(store)
+    if outputs == CLASSES:
+        columns.pop("wrong")
+    return Candidates(**columns, classes=max(part["classes"] for part in parts), outputs=outputs)
 
 
-def _light(index: int, table: pa.Table) -> dict[str, Any]:
+def _light(index: int, table: pa.Table, threshold: float) -> dict[str, Any]:
+    position = np.arange(table.num_rows)
+    if RANK in table.schema.names:
+        position = np.flatnonzero(table.column(RANK).to_numpy() == 0)
+        table = first_of_texts(table)
+    confidence, wrong = _how_sure(Flat(table, threshold=threshold))
     word_ids = table.column("word_ids").combine_chunks()
     row = pc.list_parent_indices(word_ids).to_numpy(zero_copy_only=False)
     ordinary = pc.list_flatten(word_ids).to_numpy(zero_copy_only=False) >= 0
     return {
         "chunk": np.full(table.num_rows, index, np.int64),
-        "position": np.arange(table.num_rows),
+        "position": position,
         "label": table.column("label").fill_null(-1).to_numpy().astype(np.int64),
         "prediction": table.column("prediction").to_numpy().astype(np.int64),
-        "confidence": confidence(table),
+        "confidence": confidence,
+        "wrong": wrong,
         "abs_delta": np.abs(table.column("delta").to_numpy().astype(np.float64)),
         "length": np.bincount(row[ordinary], minlength=table.num_rows),
         "classes": pc.max(pc.list_value_length(table.column("probabilities"))).as_py() or 0,
     }
+
+
+def _how_sure(flat: Flat) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(`Candidates.confidence`, `Candidates.wrong`) of some rows."""
+    if flat.outputs == LABELS:
+        margin = np.abs(flat.probability.astype(np.float64) - flat.threshold).min(axis=1, initial=1.0)
+        return margin, np.where(flat.known, (flat.applies != flat.predicted).sum(axis=1), np.nan)
+    if flat.outputs == VALUES:
+        target = flat.integers("target")
+        said = flat.probability[np.arange(len(target)), target].astype(np.float64)
+        return said, np.abs(said - flat.numbers(VALUE))
+    return flat.confidence, np.full(flat.table.num_rows, np.nan)
 
 
 def choose_examples(rows: Candidates, count: int) -> list[Example]:
@@ -116,14 +163,24 @@ def choose_examples(rows: Candidates, count: int) -> list[Example]:
 
 def _orders(rows: Candidates) -> dict[str, NDArray[np.int64]]:
     """For each kind the rows that can be of it, the best first."""
-    labelled = rows.label >= 0
-    right = labelled & (rows.label == rows.prediction)
     sure = np.argsort(-rows.confidence, kind="stable")
+    if rows.wrong is None:
+        labelled = rows.label >= 0
+        right = labelled & (rows.label == rows.prediction)
+        wrong = sure
+    else:
+        labelled = ~np.isnan(rows.wrong)
+        right = rows.wrong == 0
+        wrong = sure[np.argsort(-np.nan_to_num(rows.wrong[sure]), kind="stable")]
+    rightly = _in_turn(sure[right[sure]], rows.prediction)
+    uncertain = np.argsort(rows.confidence, kind="stable")
+    if rows.outputs == VALUES:  # which are right or wrong by degrees, and are sure of nothing
+        right, rightly, uncertain = ~labelled, wrong[::-1][labelled[wrong[::-1]]], uncertain[:0]
     return {
-        WRONG: sure[(labelled & ~right)[sure]],
-        RIGHT: _in_turn(sure[right[sure]], rows.prediction),
+        WRONG: wrong[(labelled & ~right)[wrong]],
+        RIGHT: rightly,
         UNLABELLED: _in_turn(sure[~labelled[sure]], rows.prediction),
-        UNCERTAIN: np.argsort(rows.confidence, kind="stable"),
+        UNCERTAIN: uncertain,
         INEXACT: np.argsort(-rows.abs_delta, kind="stable"),
         LONG: np.argsort(-rows.length, kind="stable"),
         SHORT: np.argsort(rows.length, kind="stable"),
@@ -153,7 +210,7 @@ def example_groups(chosen: list[Example], rows: list[dict[str, Any]], classes: C
     """The example reviews by kind, in their order; `rows` as `read_examples` gives them."""
     groups: dict[str, View] = {}
     for example, row in zip(chosen, rows, strict=True):
-        title, note = _TITLES[example.kind]
+        title, note = _TITLES_OF[classes.outputs][example.kind]
         group = groups.setdefault(example.kind, {"kind": example.kind, "title": title, "note": note, "cards": []})
         group["cards"].append(card(row, classes))
     return list(groups.values())
@@ -162,16 +219,14 @@ def example_groups(chosen: list[Example], rows: list[dict[str, Any]], classes: C
 def card(row: dict[str, Any], classes: Classes) -> View:
     """One example review."""
     second = second_text(row["word_ids"], row.get(SEGMENTS))
-    label, prediction, target = row["label"], row["prediction"], row["target"]
+    figure = measured if classes.outputs == VALUES else probability
     return {
         "id": row["id"],
-        "verdict": "unlabelled" if label is None else "right" if label == prediction else "wrong",
-        "label": classes.name(label),
-        "prediction": classes.name(prediction),
-        "target": classes.name(target) if target != prediction else "",
-        "confidence": probability(row["probabilities"][prediction]),
-        "probability": probability(row["target_probability"]),
-        "baseline": probability(row["baseline_probability"]),
+        "chips": _chips(row, classes),
+        "label": truth_of(row, classes.name),
+        "target": _explained(row, classes),
+        "probability": figure(row["target_probability"]),
+        "baseline": figure(row["baseline_probability"]),
         "sum": signed(float(np.sum(np.asarray(row["attributions"], np.float64)))),
         "delta": signed(row["delta"]),
         "evaluations": f"{row['evaluations']:g}",
@@ -180,3 +235,20 @@ def card(row: dict[str, Any], classes: Classes) -> View:
         "truncated": row["truncated"],
         "words": words(row["tokens"], row["word_ids"], row["attributions"], second),
     }
+
+
+def _chips(row: dict[str, Any], classes: Classes) -> list[View]:
+    """What is predicted: a class, each of several labels, or a number."""
+    if classes.outputs == LABELS:
+        found = chips(row["probabilities"], row[LABEL_LISTS], classes.name, classes.threshold)
+        return [{"kind": chip.kind, "text": chip.text} for chip in found]
+    kind, number = verdict(row), row["target"] if classes.outputs == VALUES else row["prediction"]
+    figure = (measured if classes.outputs == VALUES else probability)(row["probabilities"][number])
+    return [{"kind": kind, "text": f"{SIGNS[kind]}{classes.name(number)} {figure}"}]
+
+
+def _explained(row: dict[str, Any], classes: Classes) -> str:
+    """The explained class, where that is not plain from what is predicted."""
+    plain = classes.outputs == VALUES and classes.count == 1
+    same = classes.outputs == CLASSES and row["target"] == row["prediction"]
+    return "" if (plain or same) and row["contrast"] is None else str(scalar_of(row, classes.name))

@@ -8,6 +8,7 @@ from ig_worker.insight.format import number, percent
 from ig_worker.insight.report.section import View, part
 from ig_worker.insight.tables.summary import RunSummary
 from ig_worker.run.steps.promise import promise
+from ig_worker.schema import LABELS, VALUES
 
 
 def head(manifest: dict[str, Any], summary: RunSummary) -> View:
@@ -59,12 +60,11 @@ def _plain(value: object) -> str:
 
 def tiles(summary: RunSummary) -> list[View]:
     """The headline figures."""
-    labelled = f"of {summary.labelled:,} labelled texts" if summary.labelled else "no text has a label"
     cost = "forward and backward passes, mean"
     if summary.converged is not None:
         cost = f"a text, mean; {percent(summary.converged)} converged"
     return [
-        {"name": "Accuracy", "value": percent(summary.accuracy), "note": labelled, "link": ""},
+        *_how_right(summary),
         {
             "name": "Texts explained",
             "value": f"{summary.rows:,}",
@@ -79,3 +79,25 @@ def tiles(summary: RunSummary) -> list[View]:
         },
         {"name": "Evaluations", "value": f"{summary.evaluations:.1f}", "note": cost, "link": ""},
     ]
+
+
+def _how_right(summary: RunSummary) -> list[View]:
+    """How right the model is: of several labels and of numbers, in two figures."""
+    known, told = f"of {summary.labelled:,} labelled texts", summary.scores
+    if not summary.labelled:
+        what = {VALUES: ("Mean error", "no text has a number in the data"), LABELS: ("Accuracy", "no text has labels")}
+        name, note = what.get(summary.outputs, ("Accuracy", "no text has a label"))
+        return [{"name": name, "value": "–", "note": note, "link": ""}]
+    if summary.outputs == LABELS:
+        note, each = f"{known}; {percent(told['label_accuracy'])} of all labels are", number(told["macro_f1"])
+        return [
+            {"name": "Every label right", "value": percent(summary.accuracy), "note": note, "link": ""},
+            {"name": "F1", "value": number(summary.f1), "note": f"of all labels; {each} as their mean", "link": ""},
+        ]
+    if summary.outputs == VALUES:
+        note, ranks = f"{known}; root mean square {number(told['root_mean_square_error'])}", number(told["spearman"])
+        return [
+            {"name": "Mean error", "value": number(summary.error), "note": note, "link": ""},
+            {"name": "Correlation", "value": number(told["pearson"]), "note": f"{ranks} of the ranks", "link": ""},
+        ]
+    return [{"name": "Accuracy", "value": percent(summary.accuracy), "note": known, "link": ""}]

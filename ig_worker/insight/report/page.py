@@ -16,6 +16,7 @@ from ig_worker.insight.report import (
     convergence,
     examples,
     faithfulness,
+    labels,
     overview,
     position,
     predictions,
@@ -27,9 +28,11 @@ from ig_worker.insight.report.review_index import DETAIL_ROWS, SEGMENT_ROWS
 from ig_worker.insight.report.section import Classes, View, classes_of
 from ig_worker.insight.tables.aggregate import current
 from ig_worker.insight.tables.measures import SHRINKAGE
+from ig_worker.insight.tables.run_outputs import threshold_of
 from ig_worker.insight.tables.summary import summarise
 from ig_worker.models.words import MARKED
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.schema import VALUES
 
 OPTIONAL = ("faithfulness", "compare", "compare_words")  # tables of other jobs than jobs.aggregate
 _DARK = (0x1B / 255, 0x1D / 255, 0x22 / 255)  # --surface of the dark page in report.css
@@ -43,13 +46,15 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
     rows = examples.read_candidates(store)
     chosen = examples.choose_examples(rows, count)
     manifest = store.manifest.existing()
-    classes = classes_of(manifest, rows.classes)
+    classes = classes_of(manifest, rows.classes, summary.outputs, threshold_of(store))
     change = changes.change(tables.get("compare"))
     return {
         "head": overview.head(manifest, summary),
         "tiles": overview.tiles(summary),
         "ngrams": words.ngrams(tables.get("ngrams"), classes, summary.rows),
-        "confusion": predictions.confusion(tables["classes"], classes),
+        "confusion": predictions.confusion(tables.get("classes"), classes),
+        "labels": labels.by_label(tables.get("labels"), classes),
+        "values": summary.scores if summary.outputs == VALUES else None,
         "convergence": convergence.convergence(tables["convergence"]),
         "shares": position.shares(tables.get("shares"), classes),
         "texts": position.texts(tables.get("segments"), classes),
@@ -67,7 +72,9 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
             "innerMark": MARKED,
             "segmentRows": SEGMENT_ROWS,
             "steps": STEPS,
-            "compared": change is not None,
+            "compared": change is not None and classes.outputs != VALUES,
+            "outputs": classes.outputs,
+            "threshold": classes.threshold,
         },
         "flipped": changes.flipped_ids(tables.get("compare")),
         "shrinkage": SHRINKAGE,
@@ -82,7 +89,9 @@ def charts(tables: dict[str, pa.Table], classes: Classes, rows: int) -> View:
     return {
         "importance": words.importance(tables.get("words"), tables["tokens"], classes, rows),
         "reliability": predictions.reliability(tables.get("calibration")),
-        "histograms": convergence.histograms(tables.get("histograms")),
+        "histograms": convergence.histograms(tables.get("histograms")) | convergence.histograms(tables.get("values")),
+        "calibration": labels.calibration(tables.get("label_calibration"), tables.get("labels"), classes),
+        "grid": labels.grid(tables.get("value_grid")),
         "faithfulness": faithfulness.curves(tables.get("faithfulness")),
         "positions": position.positions(tables.get("positions"), classes),
         "drift": changes.drift(tables.get("compare_words")),

@@ -12,8 +12,10 @@ from ig_worker.insight.report.section import MAX_CLASSES, Classes, View, rounded
 MAX_CONFUSIONS = 20
 
 
-def confusion(table: pa.Table, classes: Classes) -> View:
-    """The square of labels and predictions, or with many classes the most frequent confusions."""
+def confusion(table: pa.Table | None, classes: Classes) -> View | None:
+    """The square of labels and predictions, or with many classes the most frequent confusions; None without classes."""
+    if table is None:
+        return None
     cells = table.to_pylist()
     unlabelled = sum(cell["count"] for cell in cells if cell["label"] is None)
     cells = [cell for cell in cells if cell["label"] is not None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ig_worker.explain.predicted import DEFAULT
 from ig_worker.models.layers import CLASSES
 
 MAX_CLASSES = 12  # the most that have a chart of their words, or a place in the square of labels and predictions
@@ -24,6 +25,8 @@ class Classes:
     names: tuple[str, ...]
     count: int
     exclusive: bool = True  # whether a text has one of them, so that their probabilities add up to 1
+    outputs: str = CLASSES  # what they are in the results, of `schema.OUTPUTS`
+    threshold: float = DEFAULT  # from which probability on one of several labels is predicted
 
     def name(self, number: int | None) -> str:
         if number is None:
@@ -31,11 +34,12 @@ class Classes:
         return self.names[number] if 0 <= number < len(self.names) else f"class {number}"
 
 
-def classes_of(manifest: dict[str, Any], count: int) -> Classes:
+def classes_of(manifest: dict[str, Any], count: int, outputs: str = CLASSES, threshold: float = DEFAULT) -> Classes:
     """Class names of run.json where it has them; `count` is the length of the probabilities."""
     names = part(manifest, "data").get("class_names")
     known = tuple(str(name) for name in names) if isinstance(names, list) else ()
-    return Classes(known, count, part(manifest, "data").get("outputs", CLASSES) == CLASSES)
+    exclusive = outputs == CLASSES == part(manifest, "data").get("outputs", CLASSES)
+    return Classes(known, count, exclusive, outputs, threshold)
 
 
 def part(manifest: dict[str, Any], key: str) -> dict[str, Any]:

@@ -63,7 +63,46 @@
     });
   }
 
+  /** How often texts have a label, against its probability. */
+  function calibration(place, width) {
+    const axis = { domain: [0, 1], ticks: 5, tickFormat: (d) => `${100 * d}%`, grid: true };
+    const title = (p) => `${p.name}, probability ${percent(p.low)} to ${percent(p.high)}\n${percent(p.frequency)} of ${count(p.rows)} texts have it`;
+    return figure({
+      width, height: 320, ariaLabel: "Frequency of labels against their probability",
+      x: { ...axis, label: "probability of the label →" }, y: { ...axis, label: "↑ texts that have it" },
+      marks: [
+        Plot.line([[0, 0], [1, 1]], { stroke: "var(--soft)", strokeDasharray: "4 4" }),
+        ...lines(data.calibration, { x: "probability", y: "frequency", z: "name" }, title, false),
+      ],
+    });
+  }
+
+  /** The model's numbers against those of the data. */
+  function grid(place, width) {
+    const points = data.grid;
+    const all = points.flatMap((point) => [point.value, point.prediction]);
+    const domain = [Math.min(...all), Math.max(...all)];
+    const axis = { domain, ticks: 5, grid: true, nice: true };
+    return figure({
+      width, height: 300, ariaLabel: "The model's numbers against those of the data",
+      x: { ...axis, label: "number in the data →" }, y: { ...axis, label: "↑ number of the model" },
+      r: { range: [1.5, 9], domain: [0, Math.max(...points.map((point) => point.rows))] },
+      marks: [
+        Plot.line([[domain[0], domain[0]], [domain[1], domain[1]]], { stroke: "var(--soft)", strokeDasharray: "4 4" }),
+        Plot.dot(points, {
+          x: "value", y: "prediction", r: "rows", fill: "var(--series-1)", fillOpacity: 0.65,
+          href: (point) => state.toHash({ confidence_from: point.from, confidence_to: point.to }),
+          title: (point) => `in the data about ${point.value.toPrecision(3)}, by the model ${point.prediction.toPrecision(3)}\n${count(point.rows)} texts`,
+          tip: { format: { x: false, y: false, r: false } },
+        }),
+      ],
+    });
+  }
+
   const MEASURES = {
+    prediction: { label: "number of the model →", link: "confidence" },
+    value: { label: "number in the data →" },
+    error: { label: "number of the model less that of the data →" },
     abs_delta: { label: "|delta| →", log: true, link: "delta" },
     error_estimate: { label: "estimated relative L1 error →", log: true },
     evaluations: { label: "evaluations a text →" },
@@ -96,14 +135,14 @@
   }
 
   /** Lines of several series, told apart by colour, dash and a name at their end. */
-  function lines(points, { x, y, z }) {
+  function lines(points, { x, y, z }, told, whole = true) {
     const names = [...new Set(points.map((point) => point[z]))];
     return names.flatMap((name, i) => {
       const own = points.filter((point) => point[z] === name);
       const colour = SERIES[i % SERIES.length];
-      const title = (point) => `${name}\n${percent(point[x])} of the tokens: ${point[y].toPrecision(3)}`;
+      const title = told ?? ((point) => `${name}\n${percent(point[x])} of the tokens: ${point[y].toPrecision(3)}`);
       return [
-        own.some((point) => point.low != null)
+        whole && own.some((point) => point.low != null)
           ? Plot.areaY(own, { x, y1: "low", y2: "high", fill: colour, fillOpacity: 0.12, clip: true }) : null,
         Plot.line(own, { x, y, stroke: colour, strokeWidth: 2, strokeDasharray: DASHES[i % DASHES.length] }),
         Plot.dot(own, { x, y, fill: colour, r: 2.5, title, tip: { format: { x: false, y: false } } }),
@@ -115,7 +154,7 @@
     const points = data.faithfulness.filter((point) => point.metric === place.dataset.metric);
     if (!points.length) return null;
     const means = points.map((point) => point.mean);
-    const probability = place.dataset.metric === "insertion" || place.dataset.metric === "deletion";
+    const probability = igReport.meta.outputs !== "values" && ["insertion", "deletion"].includes(place.dataset.metric);
     const domain = probability ? [0, 1] : [Math.min(0, ...means), Math.max(...means)]; // not by the bands of a few texts
     const taken = place.dataset.metric === "insertion" || place.dataset.metric === "sufficiency" ? "put in" : "taken out";
     return figure({
@@ -153,7 +192,7 @@
     });
   }
 
-  const DRAW = { importance, reliability, histogram, faithfulness, positions, drift };
+  const DRAW = { importance, reliability, calibration, grid, histogram, faithfulness, positions, drift };
 
   function draw(place) {
     const width = Math.max(240, Math.floor(place.clientWidth));

@@ -18,11 +18,13 @@ const igReport = {};
     label: new Int32Array(rows), // -1: none
     prediction: new Int32Array(rows),
     target: new Int32Array(rows),
+    contrast: new Int32Array(rows), // the class that is taken away from it; -1: none is
     confidence: new Float32Array(rows),
     delta: new Float32Array(rows),
     evaluations: new Float32Array(rows),
     length: new Uint32Array(rows), // ordinary tokens
     flags: new Uint8Array(rows),
+    wrong: new Float32Array(rows).fill(NaN), // of several labels how many are, of a number the error; NaN: nobody knows
     terms: [], // tokens and words by number
     segments: [],
   };
@@ -89,7 +91,7 @@ const igReport = {};
   function index(part) {
     const { first } = part;
     for (let i = 0; i < part.rows; i++) data.ids[first + i] = part.ids[i];
-    for (const name of ["label", "prediction", "target"]) data[name].set(numbers(part[name], Int32Array), first);
+    for (const name of ["label", "prediction", "target", "contrast"]) data[name].set(numbers(part[name], Int32Array), first);
     for (const name of ["confidence", "delta", "evaluations"]) data[name].set(numbers(part[name], Float32Array), first);
     data.length.set(varints(part.length), first);
     data.flags.set(bytes(part.flags), first);
@@ -103,11 +105,57 @@ const igReport = {};
       let row = 0;
       for (let i = begins[key]; i < begins[key + 1]; i++) postings[i] = row += gaps[i];
     }
+    const lists = {};
+    for (const name of ["predicted", "applies"]) {
+      if (part[name] === undefined) continue;
+      const counts = varints(part[`${name}_counts`]);
+      const known = name === "applies" ? counts.map((n) => Math.max(n, 1) - 1) : counts; // there 0 is: nobody knows
+      lists[name] = { numbers: varints(part[name]), begins: starts(known), counts };
+    }
     data.segments.push({
+      ...lists, probability: numbers(part.predicted_probability ?? "", Float32Array), value: numbers(part.value ?? "", Float32Array),
       first, keys, begins, postings, details: part.details,
       opening: varints(part.opening), openings: starts(varints(part.opening_counts)),
     });
     data.loaded = first + part.rows;
+    for (let row = first; row < data.loaded; row++) data.wrong[row] = wrongness(row);
+  }
+
+  // What is said of a text that has no one class.
+
+  const segmentOf = (row) => data.segments[Math.floor(row / meta.segmentRows)];
+
+  function listed(row, name) {
+    const segment = segmentOf(row);
+    const { numbers, begins } = segment[name];
+    const at = row - segment.first;
+    return numbers.subarray(begins[at], begins[at + 1]);
+  }
+
+  /** Numbers of the labels that are predicted. */
+  const predicted = (row) => listed(row, "predicted");
+
+  /** Numbers of the labels that apply; null where nobody knows. */
+  const applies = (row) => (segmentOf(row).applies.counts[row - segmentOf(row).first] ? listed(row, "applies") : null);
+
+  /** Their probabilities, of those that are predicted. */
+  function probabilities(row) {
+    const segment = segmentOf(row);
+    const { begins } = segment.predicted;
+    return segment.probability.subarray(begins[row - segment.first], begins[row - segment.first + 1]);
+  }
+
+  /** The number in the data; NaN where there is none. */
+  const value = (row) => segmentOf(row).value[row - segmentOf(row).first];
+
+  function wrongness(row) {
+    if (meta.outputs === "values") return Math.abs(data.confidence[row] - value(row));
+    if (meta.outputs !== "labels") return NaN;
+    const truth = applies(row);
+    if (truth === null) return NaN;
+    const told = predicted(row);
+    const both = told.reduce((sum, label) => sum + truth.includes(label), 0);
+    return told.length + truth.length - 2 * both;
   }
 
   /** The first ordinary tokens of a row: [term, kind] in pairs. */
@@ -131,9 +179,23 @@ const igReport = {};
       begins: starts(varints(part.counts)),
       tokens: varints(part.tokens),
       attributions: numbers(part.attributions, Int16Array),
-      ...Object.fromEntries(["peak", "probability", "baseline", "error"].map((n) => [n, numbers(part[n], Float32Array)])),
+      ...floats(part, ["peak", "probability", "baseline", "error"]),
+      others: part.others ? others(part.others) : null,
     });
     if (details.size > KEPT_DETAILS) details.delete(details.keys().next().value);
+  }
+
+  const floats = (part, names) => Object.fromEntries(names.map((n) => [n, numbers(part[n], Float32Array)]));
+
+  /** The further targets of texts. */
+  function others(part) {
+    return {
+      begins: starts(varints(part.counts)),
+      attributions: numbers(part.attributions, Int16Array),
+      target: numbers(part.target, Int32Array),
+      contrast: numbers(part.contrast, Int32Array),
+      ...floats(part, ["peak", "probability", "baseline", "error", "delta"]),
+    };
   }
 
   const arriving = new Map(); // number -> promise
@@ -159,14 +221,30 @@ const igReport = {};
     const detail = await detailOf(number);
     const at = row - number * meta.detailRows;
     const [begin, end] = [detail.begins[at], detail.begins[at + 1]];
-    const unit = detail.peak[at] / 32767;
-    const tokens = decoded(detail.tokens.subarray(begin, end));
-    tokens.forEach((token, i) => { token.value = detail.attributions[begin + i] * unit; });
-    return { tokens, probability: detail.probability[at], baseline: detail.baseline[at], error: detail.error[at] };
+    const plain = decoded(detail.tokens.subarray(begin, end));
+    const valued = (part, which, first) => {
+      const unit = part.peak[which] / 32767;
+      return plain.map((token, i) => ({ ...token, value: part.attributions[first + i] * unit }));
+    };
+    const found = { tokens: valued(detail, at, begin), others: [] };
+    for (const name of ["probability", "baseline", "error"]) found[name] = detail[name][at];
+    if (!detail.others) return found;
+    // Targets lie one after the other, and each has as many attributions as its text has tokens.
+    let first = 0;
+    for (let before = 0; before < at; before++) {
+      const targets = detail.others.begins[before + 1] - detail.others.begins[before];
+      first += targets * (detail.begins[before + 1] - detail.begins[before]);
+    }
+    for (let which = detail.others.begins[at]; which < detail.others.begins[at + 1]; which++, first += plain.length) {
+      const other = { tokens: valued(detail.others, which, first) };
+      for (const name of ["target", "contrast", "probability", "baseline", "error", "delta"]) other[name] = detail.others[name][which];
+      found.others.push(other);
+    }
+    return found;
   }
 
   Object.assign(igReport, {
-    meta, data, index, reviews, loadAll, opening, review,
+    meta, data, index, reviews, loadAll, opening, review, predicted, applies, probabilities, value,
     SPECIAL: 0, FIRST: 1, CONTINUES: 2, SECOND: 3, // kinds of tokens; SECOND begins the second of two texts
     WORD: 0, JOINED: 1, PIECE: 2, // kinds of keys
     TRUNCATED: 1, LIMIT: 2, FLIPPED: 4, // flags

@@ -1,7 +1,8 @@
 "use strict";
 /* Which reviews a filter lets through, and in which order. No element of the page is touched here. */
 (() => {
-  const { data, meta, WORD, JOINED, PIECE, FLIPPED } = igReport;
+  const { data, meta, predicted, applies, WORD, JOINED, PIECE, FLIPPED } = igReport;
+  const [SEVERAL, NUMBERS] = [meta.outputs === "labels", meta.outputs === "values"];
 
   /** As words are compared: in small letters and without accents. */
   const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
@@ -72,7 +73,10 @@
     return (row) => hits[row] === level && ids.every((id) => data.ids[row].toLowerCase().includes(id));
   }
 
-  const outcome = (row) => (data.label[row] < 0 ? "unlabelled" : data.label[row] === data.prediction[row] ? "right" : "wrong");
+  function outcome(row) {
+    if (SEVERAL) return Number.isNaN(data.wrong[row]) ? "unlabelled" : data.wrong[row] ? "wrong" : "right";
+    return data.label[row] < 0 ? "unlabelled" : data.label[row] === data.prediction[row] ? "right" : "wrong";
+  }
 
   /** One test of a row for each condition that is set. */
   function tests(filter) {
@@ -81,11 +85,12 @@
     const least = (name, value) => add(filter[name], (text) => (row) => value(row) >= Number(text));
     const most = (name, value) => add(filter[name], (text) => (row) => value(row) <= Number(text));
     add(filter.outcome, (wanted) => (row) => outcome(row) === wanted);
-    add(filter.label, (wanted) => (row) => data.label[row] === Number(wanted));
-    add(filter.prediction, (wanted) => (row) => data.prediction[row] === Number(wanted));
+    add(filter.label, (wanted) => (row) => (SEVERAL ? applies(row)?.includes(Number(wanted)) : data.label[row] === Number(wanted)));
+    add(filter.prediction, (wanted) => (row) => (SEVERAL ? predicted(row).includes(Number(wanted)) : data.prediction[row] === Number(wanted)));
     add(filter.changed, () => (row) => (data.flags[row] & FLIPPED) !== 0);
     const measures = {
       confidence: (row) => data.confidence[row],
+      error: (row) => data.wrong[row],
       delta: (row) => Math.abs(data.delta[row]),
       length: (row) => data.length[row],
     };
@@ -100,9 +105,12 @@
 
   // What each order sorts by, the highest first.
   const ORDERS = {
-    surprise: (row) => ({ wrong: 1, unlabelled: 0, right: -1 })[outcome(row)] * data.confidence[row],
+    surprise: (row) =>
+      SEVERAL || NUMBERS
+        ? Number.isNaN(data.wrong[row]) ? -1 : data.wrong[row]
+        : ({ wrong: 1, unlabelled: 0, right: -1 })[outcome(row)] * data.confidence[row],
     confident: (row) => data.confidence[row],
-    uncertain: (row) => -data.confidence[row],
+    uncertain: (row) => -(SEVERAL ? Math.abs(data.confidence[row] - meta.threshold) : data.confidence[row]),
     delta: (row) => Math.abs(data.delta[row]),
     evaluations: (row) => data.evaluations[row],
     longest: (row) => data.length[row],
@@ -128,7 +136,7 @@
     return order(known).filter((row) => conditions.every((test) => test(row)));
   }
 
-  const defaultSort = meta.labelled ? "surprise" : "uncertain";
+  const defaultSort = meta.labelled ? "surprise" : NUMBERS ? "confident" : "uncertain";
 
   Object.assign(igReport, { find, outcome, fold, defaultSort });
 })();

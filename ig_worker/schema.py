@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-VERSION = "1"
+VERSION = "2"  # 1 had one row a text, of one window, and no columns of its targets and windows
+READABLE = ("1", VERSION)
 
 SEGMENTS = "segments"  # the column of attributions that only runs of pairs have
-RANK = "rank"  # and that only runs have which may explain several targets of a text: 0 for the first of them
+RANK = "rank"  # of a target among those of its text: 0 for the first
 
 # What a model says of a text: classes that exclude each other; labels, of which each may apply; numbers.
 CLASSES, LABELS, VALUES = OUTPUTS = ("classes", "labels", "values")
@@ -29,6 +30,7 @@ META_QUARANTINED = b"ig_worker.quarantined"  # attributions: JSON list of quaran
 META_WRITER = b"ig_worker.writer"  # version of pyarrow that wrote the file
 META_CONTENT = b"ig_worker.content"  # checksum of the values and of the entries above; see run.digest
 META_QUARANTINE_FILE = b"ig_worker.quarantine_file"  # attributions: name of that chunk's quarantine file, or empty
+META_TEXTS = b"ig_worker.texts"  # attributions: number of texts, which have a row or more each
 META_EVALUATION = b"ig_worker.evaluation"  # evaluation: JSON of its settings
 
 INPUT = pa.schema(
@@ -63,6 +65,9 @@ ATTRIBUTIONS = pa.schema(
         pa.field("label", pa.int32()),
         pa.field("prediction", pa.int32(), nullable=False),
         pa.field("target", pa.int32(), nullable=False),
+        pa.field("contrast", pa.int32()),  # F = P_target - P_contrast; null: F = P_target
+        # Of the targets of a text, from 0. Its rows follow each other in that order.
+        pa.field("rank", pa.int32(), nullable=False),
         pa.field("probabilities", pa.list_(pa.float32()), nullable=False),  # [classes]
         pa.field("target_probability", pa.float32(), nullable=False),  # F(x)
         pa.field("baseline_probability", pa.float32(), nullable=False),  # F(x')
@@ -77,11 +82,14 @@ ATTRIBUTIONS = pa.schema(
         ),  # forward and gradient 1, forward alone 0.5; baselines that are shared 0
         pa.field("status", pa.string(), nullable=False),  # fixed | converged | evaluation_limit
         pa.field("truncated", pa.bool_(), nullable=False),
+        pa.field("windows", pa.int32(), nullable=False),  # that the network read; probabilities are their means
     ]
 )
 
 
-def attributions(hidden: int | None = None, pairs: bool = False, outputs: str = CLASSES) -> pa.Schema:
+def attributions(
+    hidden: int | None = None, pairs: bool = False, outputs: str = CLASSES, version: str = VERSION
+) -> pa.Schema:
     """The columns of explained rows: `ATTRIBUTIONS` and, in some runs, more.
 
     Args:
@@ -89,8 +97,11 @@ def attributions(hidden: int | None = None, pairs: bool = False, outputs: str = 
         pairs: whether each row has two texts. Then `segments` says of which a token is: 0 of the first, 1 of the
             second, -1 of neither, which are the special tokens around and between them.
         outputs: what the model says, one of `OUTPUTS`; see `TRUTHS`.
+        version: of the schema; before 2 there were no columns for several targets of a text.
     """
     found = _with_truth(ATTRIBUTIONS, outputs)
+    if version == "1":
+        found = pa.schema([field for field in found if field.name not in ("contrast", RANK, "windows")])
     if pairs:
         segments = pa.field(SEGMENTS, pa.list_(pa.int32()), nullable=False)  # [tokens]
         found = found.insert(found.names.index("word_ids") + 1, segments)
@@ -116,6 +127,8 @@ AUDIT = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("chunk", pa.int32(), nullable=False),
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("contrast", pa.int32()),
         pa.field("relative_l1", pa.float32(), nullable=False),  # this engine against alibi
         pa.field("max_abs_difference", pa.float32(), nullable=False),
         pa.field("delta_difference", pa.float32(), nullable=False),
@@ -148,6 +161,7 @@ def with_metadata(schema: pa.Schema, **entries: str) -> pa.Schema:
         "quarantined": META_QUARANTINED,
         "quarantine_file": META_QUARANTINE_FILE,
         "evaluation": META_EVALUATION,
+        "texts": META_TEXTS,
     }
     metadata = {META_VERSION: VERSION.encode()}
     metadata.update({names[key]: value.encode() for key, value in entries.items()})

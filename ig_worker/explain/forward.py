@@ -30,11 +30,16 @@ class Forward:
         tokens, classes = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, 2], tf.int32)
         text = ModelInput.every(tokens)
         self._chosen = tf.function(self._chosen_program, [text, classes], autograph=False)
+        self._every = tf.function(self._every_program, [text, classes], autograph=False)
         self._products = tf.function(self._products_program, [text, classes], autograph=False)
 
     def probabilities(self, texts: Sequence[ModelInput], scalars: Sequence[Scalar]) -> Float32:
         """F(x) of each text's own scalar, float32 [texts]."""
         return np.array(self._run(self._chosen, texts, scalars), np.float32)
+
+    def outputs(self, texts: Sequence[ModelInput]) -> list[Float32]:
+        """All outputs of the network at each text, float32 [classes]."""
+        return self._run(self._every, texts, [Scalar(0)] * len(texts))
 
     def gradient_times_input(self, texts: Sequence[ModelInput], scalars: Sequence[Scalar]) -> list[Float32]:
         """Σ_d h[i,d] ∂F/∂h[i,d] at the text itself, float32 [tokens] each (Shrikumar et al. 2016, arXiv:1605.01713)."""
@@ -61,6 +66,9 @@ class Forward:
 
     def _chosen_program(self, text: ModelInput, classes: Any) -> Any:
         return self._above(self._network.below(text), text.mask, classes)
+
+    def _every_program(self, text: ModelInput, _: Any) -> Any:
+        return self._network.above(self._network.below(text), text.mask)
 
     def _products_program(self, text: ModelInput, classes: Any) -> Any:
         h = self._network.below(text)

@@ -11,13 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ig_worker.errors import RowError, UsageError
 from ig_worker.explain.explanation import FLOOR, STATUS_FIXED, STATUS_LIMIT, Explanation, Float32, Int32
 from ig_worker.explain.packing import stack, stack_texts
 from ig_worker.explain.targets import Scalar, Target
 from ig_worker.models.inputs import ModelInput
-
-_SHOWN = 5  # class names in a message
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class Problem:
     baseline: Int32  # ids; all else that the network reads is the text's
     target: Target = field(default_factory=Target)
     weight: float = 1.0  # of its part in the row's explanation
+    places: Int32 | None = None  # of its tokens among the row's, [tokens]; None: they are the row's
 
     @property
     def tokens(self) -> int:
@@ -45,71 +43,44 @@ class Engine(Protocol):
     def explain(self, problems: Sequence[Problem]) -> list[Explanation]: ...
 
 
-def read_target(setting: str, names: Sequence[str]) -> str | int:
-    """What `--target` means for a network: ``predicted``, ``label``, or the number of a class.
+def expand(paths: Sequence[Problem], target: Target) -> tuple[Problem, ...]:
+    """The problems of one target of a row, from the paths of its text, whose own targets do not count.
+
+    Those of several targets share their arrays, and so their forward passes.
+    """
+    return tuple(replace(path, target=target) for path in paths)
+
+
+def combine(problems: Sequence[Problem], found: Sequence[Explanation], tokens: int | None = None) -> Explanation:
+    """The explanation of a row and a target: the weighted sum of those of its problems.
+
+    Integrated gradients are linear in the scalar, and so the averages over windows, or over baselines, are such sums,
+    token by token of the row. The outputs are such a sum, too; the target is the first problem's. The error estimate
+    is a bound: errors may add up.
 
     Args:
-        setting: one of the two, or a class by its number or else by its name, in any case.
-        names: of the network's classes, by number.
-
-    Raises:
-        UsageError: it is none of these, or the number of a class that the network does not have.
+        problems: of one row and target.
+        found: their explanations.
+        tokens: of the row; None: as many as each problem has.
     """
-    if setting in ("predicted", "label"):
-        return setting
-    if setting.isdecimal() and len(setting) < 10 and int(setting) < len(names):
-        return int(setting)
-    lowered = [name.casefold() for name in names]
-    if setting in names:
-        return names.index(setting)
-    if lowered.count(setting.casefold()) == 1:
-        return lowered.index(setting.casefold())
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    raise UsageError(
-        f"--target is {setting!r}",
-        expected=f"predicted, label, or one of the model's classes: 0 to {len(names) - 1}, or its name ({shown})",
-    )
-
-
-def choose_target(setting: str | int, label: int | None, classes: int) -> Target:
-    """The target of a row.
-
-    Args:
-        setting: what `read_target` gives.
-        label: the row's, None where it has none.
-        classes: of the network.
-
-    Raises:
-        RowError: the target is the label, and the row has none that the model knows.
-    """
-    if isinstance(setting, int):
-        return Target(setting)
-    if setting == "predicted":
-        return Target()
-    if label is None or not 0 <= label < classes:
-        raise RowError(f"label is {label}", expected=f"0 to {classes - 1} for --target label", reason="bad_label")
-    return Target(label)
-
-
-def expand(text: ModelInput, baseline: Int32, target: Target) -> tuple[Problem, ...]:
-    """The problems of a row, at least one. Today each row is one."""
-    return (Problem(text, baseline, target),)
-
-
-def combine(problems: Sequence[Problem], found: Sequence[Explanation]) -> Explanation:
-    """A row's explanation: the weighted sum of those of its problems, which have the same tokens.
-
-    Integrated gradients are linear in the scalar, and the average over baselines is another such sum. What is no sum,
-    the probabilities and the target, is the first problem's. The error estimate is a bound: errors may add up.
-    """
-    if len(problems) == 1 and problems[0].weight == 1.0:
+    if len(problems) == 1 and problems[0].weight == 1.0 and problems[0].places is None:
         return found[0]
     weights = [problem.weight for problem in problems]
 
     def total(name: str) -> Any:
         return sum(weight * getattr(one, name) for weight, one in zip(weights, found, strict=True))
 
-    attributions = np.asarray(total("attributions"), np.float32)
+    def joined(name: str) -> Float32:
+        values = [getattr(one, name) for one in found]
+        sums = np.zeros((len(values[0]) if tokens is None else tokens, *values[0].shape[1:]))
+        for problem, value in zip(problems, values, strict=True):
+            if problem.places is None:
+                sums += problem.weight * value
+            else:
+                np.add.at(sums, problem.places, problem.weight * value)
+        return np.asarray(sums, np.float32)
+
+    attributions = joined("attributions")
     errors = [one.error_estimate for one in found]
     size = max(float(np.abs(attributions).sum(dtype=np.float64)), FLOOR)
     scaled = [
@@ -117,23 +88,19 @@ def combine(problems: Sequence[Problem], found: Sequence[Explanation]) -> Explan
         for weight, error, one in zip(weights, errors, found, strict=True)
         if error is not None
     ]
+    change = total("target_probability") - total("baseline_probability")
     return replace(
         found[0],
+        probabilities=np.asarray(total("probabilities"), np.float32),
         target_probability=total("target_probability"),
         baseline_probability=total("baseline_probability"),
         attributions=attributions,
-        delta=total("delta"),
+        delta=float(attributions.sum(dtype=np.float64) - change),
         error_estimate=sum(scaled) / size if len(scaled) == len(found) else None,
         evaluations=sum(one.evaluations for one in found),
         status=next((one.status for one in found if one.status == STATUS_LIMIT), found[0].status),
-        hidden=None if found[0].hidden is None else np.asarray(total("hidden"), np.float32),
+        hidden=None if found[0].hidden is None else joined("hidden"),
     )
-
-
-def explain_rows(engine: Engine, rows: Sequence[Sequence[Problem]]) -> list[Explanation]:
-    """The explanation of each row, from its problems; all of them go through the engine together."""
-    found = iter(engine.explain([problem for row in rows for problem in row]))
-    return [combine(row, [next(found) for _ in row]) for row in rows]
 
 
 def batch(problems: Sequence[Problem], rows: int, length: int) -> tuple[ModelInput, Int32]:

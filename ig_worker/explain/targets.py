@@ -15,6 +15,7 @@ import numpy as np
 from ig_worker.errors import UsageError
 from ig_worker.explain.explanation import Float32
 
+PREDICTED: Literal["predicted"] = "predicted"
 SECOND: Literal["second"] = "second"
 
 
@@ -54,20 +55,23 @@ class Target:
     """Which scalar is to be explained, to be decided from the network's outputs at the text.
 
     Args:
-        number: of a class; None: the predicted one.
-        minus: number of a class whose output is taken away; ``SECOND``: of all classes but `number` the likeliest at
-            the text, which for a prediction is the runner-up; None: nothing is taken away.
+        number: of a class; None: `rank` says which.
+        minus: number of a class whose output is taken away; ``PREDICTED``: that of the predicted one; ``SECOND``: of
+            all classes but the first the likeliest at the text, which for a prediction is the runner-up; None: nothing
+            is taken away.
+        rank: place of the class among all by their outputs at the text, from 0, which is the predicted one.
 
-    Raises:
-        UsageError: a class is to be taken away from itself. (Where it turns out so for a prediction, F is 0.)
+    A class less itself is 0 at any text, as is a contrast with the prediction where that is the class itself.
     """
 
     number: int | None = None
-    minus: int | Literal["second"] | None = None
+    minus: int | Literal["predicted", "second"] | None = None
+    rank: int = 0
 
-    def __post_init__(self) -> None:
-        if self.number is not None and self.number == self.minus:
-            raise UsageError(f"the target is class {self.number} less itself", expected="a contrast of two classes")
+    @property
+    def relative(self) -> bool:
+        """Whether the outputs at the text decide which classes it is about."""
+        return self.number is None or isinstance(self.minus, str)
 
     def check(self, classes: int) -> None:
         """See that a network with so many outputs has what the target asks for.
@@ -75,7 +79,7 @@ class Target:
         Raises:
             UsageError: it has not.
         """
-        for number in (self.number, self.minus):
+        for number in (self.number, self.minus, self.rank):
             if isinstance(number, int) and not 0 <= number < classes:
                 raise UsageError(f"a class of the target is {number}", expected=f"0 to {classes - 1}")
         if self.minus == SECOND and classes < 2:
@@ -88,11 +92,19 @@ class Target:
             UsageError: the network does not have what is asked for.
         """
         self.check(len(outputs))
-        first = int(outputs.argmax()) if self.number is None else self.number
+        if self == Target():  # of nearly all rows
+            return Scalar(int(outputs.argmax()))
+        first = likeliest(outputs)[self.rank] if self.number is None else self.number
+        if self.minus == PREDICTED:
+            return Scalar(first, likeliest(outputs)[0])
         if self.minus != SECOND:
             return Scalar(first, self.minus)
-        among = int(np.delete(outputs, first).argmax())
-        return Scalar(first, among + (among >= first))
+        return Scalar(first, next(number for number in likeliest(outputs) if number != first))
+
+
+def likeliest(outputs: Float32) -> list[int]:
+    """Numbers of the classes by their outputs, float32 [classes], the largest first; of equal ones the lower number."""
+    return [int(number) for number in np.argsort(-outputs, kind="stable")]
 
 
 def weights_of(scalars: Sequence[Scalar], classes: int) -> Float32:

@@ -82,3 +82,9 @@ def prediction_of(row: Mapping[str, Any], name: Name, threshold: float = DEFAULT
     if outputs == CLASSES:
         return f"{name(row['prediction'])} {row['probabilities'][row['prediction']]:.3f}"
     return f"{name(row['target'])} {measured(row['probabilities'][row['target']])}"
+
+
+def scalar_of(row: Mapping[str, Any], name: Name) -> str:
+    """What is explained of a text: a class, or one less another."""
+    contrast = row.get("contrast")
+    return name(row["target"]) if contrast is None else f"{name(row['target'])} − {name(contrast)}"

@@ -21,8 +21,11 @@ from ig_worker.explain.precision import AUTO as AUTO_PRECISION
 from ig_worker.explain.precision import BFLOAT16, FLOAT32, TF32
 from ig_worker.models.shape import AUTO as AUTO_OUTPUTS
 from ig_worker.models.shape import SETTINGS
+from ig_worker.models.windows import check_windows
 from ig_worker.run.setting import setting
 
+TRUNCATE, WINDOWS = "truncate", "windows"
+OVERFLOWS = (TRUNCATE, WINDOWS)
 PRECISIONS = (AUTO_PRECISION, FLOAT32, TF32, BFLOAT16)
 
 
@@ -126,8 +129,23 @@ class ExplainConfig(DataConfig):
     threshold: float = setting(
         0.5, "several labels: which of them are predicted, by their probability, above 0 and below 1", "model"
     )
-    target: str = setting("predicted", "predicted, label, or a class by its number or name", "method")
+    target: str = setting(
+        "predicted",
+        "what is explained of each row: predicted (of several labels each), label, a class by its number or name, "
+        "all, top:K for the K likeliest, or a contrast of two such as A-B, predicted-label, predicted-second",
+        "method",
+    )
     max_length: int = setting(256, "longest input, in tokens", "model")
+    overflow: str = setting(
+        TRUNCATE,
+        "what becomes of texts that are longer than --max-length: truncate cuts them off; windows reads them in "
+        "overlapping parts, whose mean is explained",
+        "model",
+        choices=OVERFLOWS,
+    )
+    stride: int | None = setting(
+        None, "tokens that neighbouring windows share, at least; none: a quarter of --max-length", "model", kind=int
+    )
     text_style: str = setting("bert", "bert: special tokens; plain: cleaned, none, padded", "model", choices=STYLES)
     keep_hidden: bool = setting(
         False, "also write the attributions of every hidden unit, alibi's (tokens, hidden)", "method"
@@ -184,6 +202,12 @@ class ExplainConfig(DataConfig):
         _at_least("max_length", self.max_length, 3)
         if self.pair_column:
             refuse_plain_pairs(self.text_style)
+        if self.overflow == WINDOWS:
+            check_windows(self.max_length, self.stride, self.text_style)
+        elif self.stride is not None:
+            raise UsageError(
+                f"--stride is {self.stride} with --overflow {self.overflow}", expected="--overflow windows"
+            )
         _at_least("length_multiple", self.length_multiple, 1)
         _at_least("batch_tokens", self.batch_tokens, 0)
         _at_least("lanes", self.lanes, 0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ig_worker.errors import RowError, UsageError
 from ig_worker.explain.explanation import Explanation, relative_l1
-from ig_worker.explain.problems import Problem, choose_target, chosen, combine, expand, explain_rows, read_target
+from ig_worker.explain.problems import Problem, chosen, combine, expand
 from ig_worker.explain.targets import Scalar, Target
 from ig_worker.models.inputs import ModelInput
 
@@ -21,38 +22,6 @@ def explanation(values: list[float], ends: tuple[float, float], error: float | N
     return Explanation(np.array([0.3, 0.7], np.float32), 1, ends[1], ends[0], attributions, delta, error, 9.0, status)
 
 
-@pytest.mark.parametrize(
-    ("setting", "label", "expected"), [("predicted", None, None), ("label", 1, 1), (0, None, 0), (1, 0, 1)]
-)
-def test_targets(setting: str | int, label: int | None, expected: int | None) -> None:
-    assert choose_target(setting, label, 2) == Target(expected)
-
-
-@pytest.mark.parametrize("label", [None, -1, 2])
-def test_a_row_whose_label_the_model_does_not_know_cannot_explain_it(label: int | None) -> None:
-    with pytest.raises(RowError, match=rf"label is {label}; expected 0 to 1 for --target label"):
-        choose_target("label", label, 2)
-
-
-def test_a_class_that_the_model_does_not_have_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match=r"--target is '2'; expected .*classes: 0 to 1, or its name \(bad, good\)"):
-        read_target("2", ("bad", "good"))
-
-
-@pytest.mark.parametrize(
-    ("setting", "number"), [("good", 1), ("GOOD", 1), ("0", 0), ("predicted", "predicted"), ("label", "label")]
-)
-def test_a_target_is_named_by_its_number_or_its_name(setting: str, number: int | str) -> None:
-    assert read_target(setting, ("bad", "good")) == number
-
-
-def test_names_that_differ_in_case_alone_are_told_apart() -> None:
-    assert [read_target(name, ("A", "a", "b")) for name in ("A", "a", "B")] == [0, 1, 2]
-    assert read_target("1", ("1", "2")) == 1, "a number is a number"
-    with pytest.raises(UsageError, match="--target is 'C'"):
-        read_target("C", ("c x", "d"))
-
-
 def test_each_problem_of_a_batch_has_its_own_class_and_padding_rows_have_none() -> None:
     problems = [Problem(TEXT, BASE), Problem(TEXT, BASE, Target(0))]
     at_input = np.array([[0.2, 0.8], [0.1, 0.9], [0.5, 0.5]], np.float32)
@@ -61,7 +30,7 @@ def test_each_problem_of_a_batch_has_its_own_class_and_padding_rows_have_none() 
 
 def test_the_explanation_of_one_problem_is_the_rows_to_the_bit() -> None:
     found = explanation([0.1, 0.2, 0.3], (0.1, 0.7))
-    assert combine(expand(TEXT, BASE, Target()), [found]) is found
+    assert combine(expand([Problem(TEXT, BASE)], Target(1)), [found]) is found
 
 
 def test_a_row_is_the_weighted_sum_of_its_problems() -> None:
@@ -97,18 +66,30 @@ def test_a_row_has_not_converged_where_one_of_its_problems_has_not() -> None:
     assert combine([Problem(TEXT, BASE, weight=0.5)] * 2, found).status == "evaluation_limit"
 
 
-def test_all_problems_go_through_the_engine_together_and_come_back_to_their_rows() -> None:
-    calls = []
+def test_the_problems_of_a_target_share_the_arrays_of_the_paths() -> None:
+    paths = [Problem(TEXT, BASE, weight=0.25), Problem(TEXT, BASE, weight=0.75)]
+    for target in (Target(0), Target(1, minus=0)):
+        for problem, path in zip(expand(paths, target), paths, strict=True):
+            assert problem.text is path.text
+            assert problem.baseline is path.baseline
+            assert (problem.target, problem.weight) == (target, path.weight)
 
-    class Engine:
-        def explain(self, problems):
-            calls.append(len(problems))
-            return [explanation([float(problem.text.ids[0])] * 3, (0.0, 1.0)) for problem in problems]
 
-    def row(first: int, count: int):
-        text = ModelInput.single(np.array([first, 0, 0], np.int32), np.ones(3, np.int32))
-        return [Problem(text, BASE, weight=1 / count)] * count
+def test_parts_of_a_text_are_summed_by_the_places_of_their_tokens() -> None:
+    one, other = explanation([0.4, 0.0, 0.2], (0.1, 0.7), 0.01), explanation([0.2, 0.1, -0.3], (0.5, 0.4), 0.02)
+    places = [np.array(places, np.int32) for places in ([0, 1, 4], [0, 3, 4])]
+    problems = [Problem(TEXT, BASE, weight=0.5, places=one) for one in places]
+    row = combine(problems, [one, other], tokens=5)
+    np.testing.assert_allclose(row.attributions, [0.3, 0.0, 0.0, 0.05, -0.05], atol=1e-7)
+    change = row.target_probability - row.baseline_probability
+    assert (row.target_probability, change) == (pytest.approx(0.55), pytest.approx(0.25))
+    assert row.delta == pytest.approx(float(row.attributions.sum(dtype=np.float64)) - change, abs=1e-7)
+    bound = 0.5 * (0.01 * 0.6 + 0.02 * 0.6) / float(np.abs(row.attributions).sum())
+    assert row.error_estimate == pytest.approx(bound, rel=1e-5)
 
-    rows = explain_rows(Engine(), [row(3, 2), row(8, 1), row(5, 3)])
-    assert calls == [6]
-    assert [found.attributions[0] for found in rows] == pytest.approx([3.0, 8.0, 5.0])
+
+def test_the_outputs_of_a_text_are_the_weighted_sum_of_its_parts() -> None:
+    one, other = explanation([0.1] * 3, (0.0, 0.3)), explanation([0.1] * 3, (0.0, 0.3))
+    other = replace(other, probabilities=np.array([0.9, 0.1], np.float32))
+    row = combine([Problem(TEXT, BASE, weight=0.5)] * 2, [one, other])
+    np.testing.assert_allclose(row.probabilities, [0.6, 0.4], rtol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 
 from ig_worker.errors import UsageError
 from ig_worker.explain.calibration import Ends
-from ig_worker.explain.targets import SECOND, Scalar, Target, weighted, weights_of
+from ig_worker.explain.targets import PREDICTED, SECOND, Scalar, Target, weighted, weights_of
 
 OUTPUTS = np.array([0.2, 0.5, 0.25, 0.05], np.float32)
 
@@ -21,6 +21,7 @@ OUTPUTS = np.array([0.2, 0.5, 0.25, 0.05], np.float32)
         (Target(minus=0), Scalar(1, 0)),
         (Target(minus=SECOND), Scalar(1, 2)),
         (Target(0, minus=SECOND), Scalar(0, 1)),
+        (Target(0, minus=PREDICTED), Scalar(0, 1)),
     ],
 )
 def test_a_target_is_decided_from_the_outputs_at_the_text(target: Target, expected: Scalar) -> None:
@@ -45,12 +46,18 @@ def test_the_weights_of_one_class_give_its_output_to_the_bit() -> None:
     assert (weighted(outputs, weights).numpy() == np.diag(outputs)).all()
 
 
-def test_a_class_less_itself_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match=r"the target is class 1 less itself; expected a contrast of two classes"):
-        Target(1, minus=1)
+def test_a_class_less_itself_is_nothing() -> None:
+    outputs = np.array([0.1, 0.2, 0.4], np.float32)
+    assert Target(1, minus=1).of(outputs).of(outputs) == 0
+    assert Target(minus=2).of(outputs).of(outputs) == 0
 
 
-@pytest.mark.parametrize("target", [Target(4), Target(0, minus=4), Target(minus=-1)])
+@pytest.mark.parametrize(("rank", "number"), [(0, 2), (1, 0), (2, 3), (3, 1)])
+def test_ranks_are_those_of_the_outputs_and_of_equal_ones_the_lower_number_comes_first(rank: int, number: int) -> None:
+    assert Target(rank=rank).of(np.array([0.2, 0.1, 0.5, 0.2], np.float32)) == Scalar(number)
+
+
+@pytest.mark.parametrize("target", [Target(4), Target(0, minus=4), Target(minus=-1), Target(rank=4)])
 def test_a_class_that_the_network_does_not_have_is_wrong_use(target: Target) -> None:
     with pytest.raises(UsageError, match=r"a class of the target is -?\d; expected 0 to 3"):
         target.of(OUTPUTS)

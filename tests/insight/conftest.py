@@ -28,6 +28,8 @@ def make_row(text: str = "[CLS] good [SEP]", attributions: list[float] | None = 
         "label": 1,
         "prediction": 1,
         "target": 1,
+        "contrast": None,
+        "rank": 0,
         "probabilities": [0.25, 0.75],
         "target_probability": 0.75,
         "baseline_probability": 0.5,
@@ -40,6 +42,7 @@ def make_row(text: str = "[CLS] good [SEP]", attributions: list[float] | None = 
         "evaluations": 8.0,
         "status": "fixed",
         "truncated": False,
+        "windows": 1,
     }
     return {**row, **changes}
 

@@ -23,6 +23,8 @@ def explained(*ids: str) -> pa.Table:
             "label": 1,
             "prediction": 1,
             "target": 1,
+            "contrast": None,
+            "rank": 0,
             "probabilities": [0.25, 0.75],
             "target_probability": 0.75,
             "baseline_probability": 0.5,
@@ -35,6 +37,7 @@ def explained(*ids: str) -> pa.Table:
             "evaluations": 51.0,
             "status": "fixed",
             "truncated": False,
+            "windows": 1,
         }
         for id in ids
     ]

@@ -19,7 +19,7 @@ from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.methods import Known
 from ig_worker.explain.pilot import PilotEngine
 from ig_worker.explain.pilot_plan import worth
-from ig_worker.explain.problems import Target, expand
+from ig_worker.explain.problems import Problem
 from ig_worker.models.inputs import ModelInput
 from ig_worker.run import progress
 from ig_worker.run.chunk.pilot import calibrate as calibrate_rows
@@ -36,7 +36,7 @@ from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
 from tests.run.clusters import one_node
 from tests.run.in_process import Here, Shared, explain_here, interrupted
-from tests.run.test_worker import GOOD, POISON, STRANGE, ScriptedEngine
+from tests.run.test_worker import GOOD, POISON, STRANGE, ScriptedEngine, for_rows
 from tests.run.test_worker import rows as scripted_rows
 
 TEXTS = ["good film", "a dull plot and bad acting", "joy", "the actor is never boring", "awful awful awful end", ""]
@@ -203,17 +203,20 @@ class ScriptedPilot:
 @pytest.mark.parametrize("bad", [POISON, STRANGE])
 def test_rows_that_fail_in_the_pilot_make_way_for_the_next(bad: int) -> None:
     offered = scripted_rows(1, bad, 2, 3, bad, 4)
-    known, found = calibrate_rows(ScriptedPilot(), ScriptedEngine(), offered, 3, GOOD)
+    known, found = calibrate_rows(ScriptedPilot(), for_rows(ScriptedEngine()), offered, 3, GOOD)
     assert [row.position for row, _ in found] == [0, 2, 3]
     assert known.rows == 3
-    assert calibrate_rows(ScriptedPilot(), ScriptedEngine(), scripted_rows(bad, bad), 2, GOOD) == (CAUTIOUS, [])
+    assert calibrate_rows(ScriptedPilot(), for_rows(ScriptedEngine()), scripted_rows(bad, bad), 2, GOOD) == (
+        CAUTIOUS,
+        [],
+    )
 
 
 @pytest.mark.parametrize("bad", [POISON, STRANGE])
 def test_a_sick_device_blames_no_row_of_the_pilot(bad: int) -> None:
-    sick = expand(ModelInput.single(np.array([STRANGE], np.int32)), np.zeros(1, np.int32), Target())[0]
+    sick = Problem(ModelInput.single(np.array([STRANGE], np.int32)), np.zeros(1, np.int32))
     with pytest.raises(RunStoppedError, match="no finite number"):
-        calibrate_rows(ScriptedPilot(), ScriptedEngine(), scripted_rows(1, bad), 2, sick)
+        calibrate_rows(ScriptedPilot(), for_rows(ScriptedEngine()), scripted_rows(1, bad), 2, sick)
 
 
 def test_hidden_attributions_are_made_for_the_rows_of_the_pilot_too(config: ExplainConfig, tmp_path: Path) -> None:

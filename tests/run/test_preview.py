@@ -133,9 +133,43 @@ def test_an_evaluation_of_distilbert_takes_twice_its_forward_pass() -> None:
 
 def test_evaluations_of_a_row_are_the_rules_or_what_the_adaptive_method_may_spend() -> None:
     config = ExplainConfig(dataset="x", model="m")
-    assert evaluations(replace(config, method="gausslegendre", n_steps=50), "bert") == 51
-    assert evaluations(replace(config, max_evaluations=7), "bert") == 7
-    assert evaluations(config, "distilbert") < evaluations(config, "bert") <= config.max_evaluations
+    bert, distil = replace(BASE, architecture="bert"), replace(BASE, architecture="distilbert")
+    assert evaluations(replace(config, method="gausslegendre", n_steps=50), bert) == 51
+    assert evaluations(replace(config, max_evaluations=7), bert) == 7
+    assert evaluations(config, distil) < evaluations(config, bert) <= config.max_evaluations
+
+
+def test_several_targets_share_their_forward_passes_but_in_alibi() -> None:
+    shape = replace(BASE, labels=tuple(f"label {i}" for i in range(28)))
+    config = ExplainConfig(dataset="x", model="m", method="gausslegendre", n_steps=49)
+    assert evaluations(replace(config, target="all"), shape) == 50 * 29 / 2
+    assert evaluations(replace(config, target="top:3"), shape) == 50 * 2
+    assert evaluations(replace(config, target="0-1"), shape) == 50
+    assert evaluations(replace(config, target="all", engine="alibi"), shape) == 50 * 28
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("all", "each of all 2 classes, 2 results a row"),
+        ("top:1", "each of the 1 likeliest of 2 classes, 1 results a row"),
+        ("1-0", "class 1 LABEL_1 against class 0 LABEL_0, of each row"),
+        ("predicted-second", "the predicted class against the second likeliest, of each row"),
+    ],
+)
+def test_what_is_explained_is_said_in_words(target: str, told: str) -> None:
+    config = replace(ExplainConfig(dataset="x", model="m"), target=target)
+    assert line(made(config=config), "target").strip().endswith(told)
+
+
+def test_long_texts_are_counted_by_their_windows() -> None:
+    config = ExplainConfig(dataset="x", model="m", max_length=100, overflow="windows")
+    cut, whole = made(config=replace(config, overflow="truncate")), made(config=config)
+    lengths = np.array([50, 100, 101, 400], np.int64)
+    cut, whole = replace(cut, lengths=lengths), replace(whole, lengths=lengths)
+    assert "2 of 4 (50.0%) are cut at --max-length 100" in line(cut, "lengths")
+    # 398 tokens of a text in windows of 98, of which neighbours share 25
+    assert "2 of 4 (50.0%) are read in windows of --max-length 100, 6 at most" in line(whole, "lengths")
 
 
 @pytest.mark.parametrize(

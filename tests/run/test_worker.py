@@ -13,11 +13,13 @@ from ig_worker import schema
 from ig_worker.data.faults import RowFault
 from ig_worker.errors import RunStoppedError
 from ig_worker.explain.explanation import Explanation
-from ig_worker.explain.problems import Problem, Target, expand
+from ig_worker.explain.problems import Problem
+from ig_worker.explain.target_setting import read_target
 from ig_worker.models.inputs import ModelInput
 from ig_worker.models.tokenize import Tokens
 from ig_worker.run.chunk.audit import audit_chunk
 from ig_worker.run.chunk.records import Binding
+from ig_worker.run.chunk.row_engine import RowEngine
 from ig_worker.run.chunk.rows import Row, explain_rows
 from ig_worker.run.chunk.worker import ChunkWorker
 from ig_worker.run.config import ExplainConfig
@@ -47,6 +49,10 @@ class ScriptedEngine:
 GOOD = Problem(ModelInput.single(np.array([9], np.int32), np.ones(1, np.int32)), np.array([0], np.int32))
 
 
+def for_rows(engine: ScriptedEngine) -> RowEngine:
+    return RowEngine(engine, read_target("predicted", ("bad", "good")), lambda texts: [])
+
+
 def rows(*first_ids: int) -> list[Row]:
     made = []
     for position, id in enumerate(first_ids):
@@ -58,13 +64,13 @@ def rows(*first_ids: int) -> list[Row]:
             False,
             np.zeros(2, np.int32),
         )
-        made.append(Row(position, f"row-{position}", 0, tokens, expand(tokens.inputs, ids, Target())))
+        made.append(Row(position, f"row-{position}", 0, tokens, (Problem(tokens.inputs, ids),)))
     return made
 
 
 def test_rows_that_raise_are_quarantined_alone_with_their_traceback() -> None:
     failed = {}
-    done = explain_rows(ScriptedEngine(), rows(1, POISON, 2, 3, 4, POISON, 5), failed, GOOD)
+    done = explain_rows(for_rows(ScriptedEngine()), rows(1, POISON, 2, 3, 4, POISON, 5), failed, GOOD)
     assert [row.position for row, _ in done] == [0, 2, 3, 4, 6]
     assert sorted(failed) == [1, 5]
     assert (failed[1].reason, failed[1].detail) == ("exception", "ValueError: token 666")
@@ -73,13 +79,13 @@ def test_rows_that_raise_are_quarantined_alone_with_their_traceback() -> None:
 
 def test_the_result_comes_from_one_pass_over_the_rows_that_work() -> None:
     engine = ScriptedEngine()
-    explain_rows(engine, rows(1, 2, POISON, 3), {}, GOOD)
+    explain_rows(for_rows(engine), rows(1, 2, POISON, 3), {}, GOOD)
     assert engine.calls[-1] == 3
 
 
 def test_a_row_without_numbers_is_quarantined_and_its_neighbours_kept() -> None:
     failed = {}
-    done = explain_rows(ScriptedEngine(), rows(1, STRANGE, 2), failed, GOOD)
+    done = explain_rows(for_rows(ScriptedEngine()), rows(1, STRANGE, 2), failed, GOOD)
     assert [row.position for row, _ in done] == [0, 2]
     assert failed[1].reason == "non_finite"
 
@@ -106,13 +112,13 @@ class ResourceExhaustedError(Exception):
 def test_a_sick_machine_quarantines_nothing(error: Exception | None) -> None:
     failed = {}
     with pytest.raises(type(error) if error else RunStoppedError):
-        explain_rows(SickEngine(error), rows(1, 2, 3), failed, GOOD)
+        explain_rows(for_rows(SickEngine(error)), rows(1, 2, 3), failed, GOOD)
     assert failed == {}
 
 
 def test_a_chunk_of_nothing_but_bad_rows_is_quarantined() -> None:
     failed = {}
-    assert explain_rows(ScriptedEngine(), rows(POISON, POISON), failed, GOOD) == []
+    assert explain_rows(for_rows(ScriptedEngine()), rows(POISON, POISON), failed, GOOD) == []
     assert sorted(failed) == [0, 1]
 
 

@@ -21,7 +21,7 @@ from ig_worker.data.label_map import LabelMap, read_label_map
 from ig_worker.data.label_numbers import label_numbers
 from ig_worker.data.labels import class_numbers
 from ig_worker.errors import UsageError, did_you_mean
-from ig_worker.insight.notebook.text import TextExplanation
+from ig_worker.insight.notebook.text import TextExplanation, each_text, starts
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.run.chunk.rows import Explained
 from ig_worker.run.chunk.tables import attributions_table
@@ -50,39 +50,54 @@ class TextExplanations(Sequence[TextExplanation]):
         self.failures = {position: fault.detail for position, fault in sorted(faults.items())}
         self.labels = worker.classifier.shape.labels
         self._explained = explained
+        self._starts = starts(self.table)
         self._pad = worker.classifier.tokenizer.pad_token_id
         self._config = config
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return len(self._explained)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"explanation {index} of {len(self)}")
-        row = self.table.slice(index % len(self), 1).to_pylist()[0]
-        return TextExplanation(row, self.labels, self._config.threshold)
+        index, begins = index % len(self), self._starts
+        rows = self.table.slice(begins[index], len(self._explained[index][1])).to_pylist()
+        return each_text(rows, self.labels, self._config.threshold)[0]
 
     def __iter__(self) -> Iterator[TextExplanation]:
         return (self[i] for i in range(len(self)))
 
     def to_arrow(self) -> pa.Table:
-        """An Arrow table, schema `schema.attributions`."""
+        """An Arrow table, schema `schema.attributions`: a row for each target of a text."""
         return self.table
 
     def to_pandas(self) -> Any:
         """A pandas frame with the same columns."""
         return self.table.to_pandas()
 
-    def to_alibi(self) -> Any:
-        """alibi's own Explanation (`attributions`, `deltas`, `predictions`, `meta`); needs ``keep_hidden=True``."""
+    def to_alibi(self, rank: int = 0) -> Any:
+        """alibi's own Explanation (`attributions`, `deltas`, `predictions`, `meta`); needs ``keep_hidden=True``.
+
+        Args:
+            rank: which target of each text, from 0. Texts without such a one are left out.
+
+        Raises:
+            UsageError: a text has several windows, which alibi's arrays have no place for; or see `as_alibi`.
+        """
         from ig_worker.explain.alibi_format import as_alibi
 
         names = ("method", "n_steps", "layer", "baseline", "target")
+        taken = [(row, found[rank]) for row, found in self._explained if 0 <= rank < len(found)]
+        if any(len(row.paths) > 1 for row, _ in taken):
+            raise UsageError(
+                "a text has several windows, and alibi's explanation has no place for them",
+                remedy="explain with overflow='truncate'",
+            )
         return as_alibi(
-            [problem for row, _ in self._explained for problem in row.problems],
-            [result for _, result in self._explained],
+            [row.paths[0] for row, _ in taken],
+            [result for _, result in taken],
             self._config.max_length,
             self._pad,
             {name: getattr(self._config, name) for name in names},
@@ -94,7 +109,7 @@ class TextExplanations(Sequence[TextExplanation]):
 
 
 def explain_texts(
-    texts: Any, *, model: str | PathLike[str], pairs: Any = None, labels: Any = None, **config: Any
+    texts: Any, *, model: str | PathLike[str], pairs: Any = None, labels: Any = None, targets: Any = None, **config: Any
 ) -> TextExplanations:
     """Explain texts in this process.
 
@@ -106,6 +121,7 @@ def explain_texts(
             question and answer, query and passage. None: there are none.
         labels: the true classes, for ``target="label"``, as texts are given: numbers or names, None where one is
             unknown. For a model of several labels, lists of such; for a regression, numbers.
+        targets: what is explained of each, such as ``"all"`` or ``"top:3"``; the same as the setting `target`.
         config: settings of `jobs.explain`, such as ``n_steps=50`` or ``layer="block:0"``; `label_map` may be a dict.
 
     Raises:
@@ -120,6 +136,12 @@ def explain_texts(
     given = labels.tolist() if isinstance(labels, np.ndarray) and labels.ndim == 2 else labels  # 0 or 1 of each label
     theirs = label_values(given, texts, len(found))
     label_map = _label_map(config.pop("label_map", None))
+    if targets is not None:
+        if "target" in config:
+            raise UsageError(
+                f"target is {shown(config['target'])} with targets {shown(targets)}", expected="one of them"
+            )
+        config["target"] = targets
     settings = ExplainConfig(
         dataset="texts", model=_place(model), pair_column=next(iter(second), None), **_settings(config)
     )

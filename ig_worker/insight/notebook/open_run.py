@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
-from ig_worker.insight.notebook.text import TextExplanation
+from ig_worker.insight.notebook.text import TextExplanation, each_text, starts
 from ig_worker.insight.tables.measures import MEASURES
 from ig_worker.insight.tables.run_outputs import threshold_of
 from ig_worker.insight.tables.summary import NEEDED, RunSummary, summarise
@@ -82,6 +82,7 @@ class Run:
             RunTables(self._store),
         )
         self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.results.read(index, _SHOWN_COLUMNS))
+        self._starts = lru_cache(_CHUNKS)(lambda index: starts(self._chunk(index)))
         self._bounds = lru_cache(None)(self._store.results.id_bounds)
 
     @cached_property
@@ -117,11 +118,13 @@ class Run:
                 yield self._explanation(index, row)
 
     def _explanation(self, index: int, row: int) -> TextExplanation:
-        found = self._chunk(index).slice(row, 1).to_pylist()[0]
+        chunk, begins = self._chunk(index), self._starts(index)
+        end = begins[row + 1] if row + 1 < len(begins) else chunk.num_rows
+        found = chunk.slice(begins[row], end - begins[row]).to_pylist()
         known = self.manifest.get("data", {}).get("class_names") or []
-        numbers = range(len(found["probabilities"]))
+        numbers = range(len(found[0]["probabilities"]))
         names = tuple(str(known[i]) if i < len(known) else f"class {i}" for i in numbers)
-        return TextExplanation(found, names, threshold_of(self._store))
+        return each_text(found, names, threshold_of(self._store))[0]
 
     def _find(self, id: str) -> tuple[int, int]:
         """Chunk and row of an id."""
@@ -130,11 +133,11 @@ class Run:
             if bounds is None or bounds[0] <= id <= bounds[1]:
                 row = self._chunk(index).column("id").index(id).as_py()
                 if row >= 0:
-                    return index, int(row)
+                    return index, bisect_right(self._starts(index), row) - 1
         raise KeyError(f"{self.place} has explained no row with the id {id!r}")
 
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows; `columns` are some of `schema.attributions`, or all of them.
+        """All rows, one for each target of a text; `columns` are some of `schema.attributions`, or all of them.
 
         Raises:
             UsageError: there is no such column.

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from ig_worker.explain.predicted import DEFAULT
+from ig_worker.insight.format import measured, probability
 from ig_worker.insight.heat.colour import PALETTES, swatches
 from ig_worker.insight.heat.pieces import Piece, joined, second_text, words
-from ig_worker.insight.verdicts import prediction_of, truth_of
+from ig_worker.insight.verdicts import prediction_of, scalar_of, truth_of
 from ig_worker.schema import CLASSES, SEGMENTS, VALUES, outputs_in
 
 
 @dataclass(frozen=True)
 class TextExplanation:
-    """One explained text: a row of `schema.attributions` that shows itself as a coloured line in a notebook."""
+    """One explained text: a row of `schema.attributions` that shows itself as a coloured line in a notebook.
+
+    Args:
+        row: of the first target; its columns are attributes of this object, too.
+        labels: class names.
+        threshold: from which probability on one of several labels is predicted.
+        palette: one of `colour.PALETTES`.
+        others: rows of the further targets of the text; each shows itself as a line more.
+    """
 
     row: dict[str, Any]
-    labels: tuple[str, ...]  # class names
-    threshold: float = DEFAULT  # from which probability on one of several labels is predicted
+    labels: tuple[str, ...]
+    threshold: float = DEFAULT
     palette: str = PALETTES[0]
+    others: tuple[dict[str, Any], ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -28,13 +42,27 @@ class TextExplanation:
         except KeyError:
             raise AttributeError(name) from None
 
+    @property
+    def targets(self) -> tuple[TextExplanation, ...]:
+        """Each target by itself, in the order of their ranks."""
+        return tuple(
+            TextExplanation(row, self.labels, self.threshold, self.palette) for row in (self.row, *self.others)
+        )
+
     def html(self, *, by_word: bool = False, palette: str | None = None) -> str:
-        """The tokens, each coloured by its attribution and scaled by the text's own largest one.
+        """The tokens, each coloured by its attribution and scaled by the largest one of that target; a line a target.
 
         Args:
             by_word: show word pieces joined into words, with summed attributions.
             palette: one of `colour.PALETTES`.
         """
+        if self.others:
+            each = [one._line(by_word, palette) for one in self.targets]
+            lines = zip(self.targets, each, strict=True)
+            return _paragraph(self._prediction()) + "".join(_paragraph(one._explained()) + line for one, line in lines)
+        return _paragraph(self._title()) + self._line(by_word, palette)
+
+    def _line(self, by_word: bool, palette: str | None) -> str:
         tokens, word_ids, attributions = self.row["tokens"], self.row["word_ids"], self.row["attributions"]
         second = second_text(word_ids, self.row.get(SEGMENTS))
         if by_word:
@@ -45,15 +73,24 @@ class TextExplanation:
             + "".join(_mark(piece, shades) for piece in word.pieces)
             for word in words(tokens, word_ids, attributions, second)
         )
-        return f'<p>{escape(self._title())}</p><p style="line-height:1.9">{line}</p>'
+        return f'<p style="line-height:1.9">{line}</p>'
+
+    def _prediction(self) -> str:
+        return f"predicted {prediction_of(self.row, self._name, self.threshold)}"
+
+    def _explained(self) -> str:
+        outputs = outputs_in(self.row)
+        value = (measured if outputs == VALUES else probability)(self.row["target_probability"])
+        return f"{scalar_of(self.row, self._name)} {value}, delta {self.row['delta']:+.1e}"
 
     def _title(self) -> str:
         outputs, target = outputs_in(self.row), self.row["target"]
-        title = f"predicted {prediction_of(self.row, self._name, self.threshold)}, delta {self.row['delta']:+.1e}"
+        title = f"{self._prediction()}, delta {self.row['delta']:+.1e}"
         if outputs != CLASSES:
             title = f"{title}, {truth_of(self.row, self._name)}"
         plain = len(self.labels) == 1 if outputs == VALUES else outputs == CLASSES and target == self.row["prediction"]
-        return title if plain else f"{title}, explained: {self._name(target)}"
+        contrast = self.row.get("contrast") is not None
+        return title if plain and not contrast else f"{title}, explained: {scalar_of(self.row, self._name)}"
 
     def _name(self, number: int) -> str:
         return self.labels[number] if number < len(self.labels) else f"class {number}"
@@ -62,7 +99,29 @@ class TextExplanation:
         return self.html()
 
     def __repr__(self) -> str:
-        return f"<{self._title()}: {' '.join(self.row['tokens'][:12])}>"
+        title = f"{self._prediction()}, {1 + len(self.others)} targets" if self.others else self._title()
+        return f"<{title}: {' '.join(self.row['tokens'][:12])}>"
+
+
+def each_text(
+    rows: Sequence[dict[str, Any]], labels: tuple[str, ...], threshold: float = DEFAULT
+) -> list[TextExplanation]:
+    """Rows of `schema.attributions`, all of whole texts, as explanations of texts."""
+    found: list[list[dict[str, Any]]] = []
+    for row in rows:
+        if row.get("rank", 0) == 0:
+            found.append([])
+        found[-1].append(row)
+    return [TextExplanation(first, labels, threshold, others=tuple(others)) for first, *others in found]
+
+
+def starts(rows: pa.Table) -> list[int]:
+    """Where the rows of each text begin in a table with the column `rank`."""
+    return [int(place) for place in np.flatnonzero(rows.column("rank").to_numpy() == 0)]
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
 
 
 def _begin(text: str) -> str:

@@ -15,7 +15,7 @@ from ig_worker.insight.heat.pieces import second_text, words
 from ig_worker.insight.report.section import Classes, View
 from ig_worker.insight.tables.flat_rows import Flat, first_of_texts
 from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
-from ig_worker.insight.verdicts import SIGNS, chips, truth_of, verdict
+from ig_worker.insight.verdicts import SIGNS, chips, scalar_of, truth_of, verdict
 from ig_worker.run.store.run_store import RunStore
 from ig_worker.schema import CLASSES, LABEL_LISTS, LABELS, RANK, SEGMENTS, VALUE, VALUES
 
@@ -27,6 +27,7 @@ _SHOWN = [
     VALUE,  # only where the label is a number
     "prediction",
     "target",
+    "contrast",
     "probabilities",
     "target_probability",
     "baseline_probability",
@@ -250,4 +251,4 @@ def _explained(row: dict[str, Any], classes: Classes) -> str:
     """The explained class, where that is not plain from what is predicted."""
     plain = classes.outputs == VALUES and classes.count == 1
     same = classes.outputs == CLASSES and row["target"] == row["prediction"]
-    return "" if plain or same else str(classes.name(row["target"]))
+    return "" if (plain or same) and row["contrast"] is None else str(scalar_of(row, classes.name))

@@ -1,6 +1,7 @@
 """The reviews of a run as scripts that the report loads: what is searched at once, what is shown on demand.
 
-Rows stream through in details of `DETAIL_ROWS` and segments of `SEGMENT_ROWS`, cut without regard to the run's chunks.
+A row is a text; what is explained of it besides its first target is in its detail. Rows stream through in details of
+`DETAIL_ROWS` and segments of `SEGMENT_ROWS`, cut without regard to the run's chunks.
 In memory are one chunk, the postings of one segment, and the run's distinct tokens and words.
 
 * A *detail* holds tokens and attributions of its rows: RUN/report/data/reviews-N-HASH.js, loaded when one is opened.
@@ -26,12 +27,13 @@ from numpy.typing import NDArray
 from ig_worker.data.plan import rechunk
 from ig_worker.explain.predicted import DEFAULT
 from ig_worker.insight.report.js_scripts import packed, packed_varints, script
+from ig_worker.insight.report.text_rows import OTHER_ATTRIBUTIONS, by_text
 from ig_worker.insight.tables.flat_rows import Flat
 from ig_worker.insight.tables.measures import confidence
 from ig_worker.insight.tables.run_outputs import threshold_of
 from ig_worker.models.words import word_of
 from ig_worker.run.store.run_store import RunStore
-from ig_worker.schema import CLASSES, LABEL_LISTS, LABELS, SEGMENTS, VALUE, VALUES, outputs_in
+from ig_worker.schema import CLASSES, LABEL_LISTS, LABELS, RANK, SEGMENTS, VALUE, VALUES, outputs_in
 
 DETAIL_ROWS = 250
 SEGMENT_ROWS = 5_000  # a multiple of DETAIL_ROWS, below 2¹⁶
@@ -50,6 +52,8 @@ COLUMNS = [
     VALUE,  # only where the label is a number
     "prediction",
     "target",
+    "contrast",
+    RANK,
     "probabilities",
     "target_probability",
     "baseline_probability",
@@ -115,7 +119,7 @@ def write_explorer(store: RunStore, publish: Publish, flipped: frozenset[str] = 
 
 def _batches(store: RunStore) -> Iterator[pa.RecordBatch]:
     for table in store.results.each(COLUMNS):
-        yield from table.replace_schema_metadata(None).to_batches()
+        yield from by_text(table.replace_schema_metadata(None)).to_batches()
 
 
 @dataclass(frozen=True)
@@ -168,21 +172,48 @@ def keys_of(tokens: FlatTokens, terms: Terms, joined: dict[tuple[int, ...], int]
 
 def detail(number: int, rows: pa.Table, tokens: FlatTokens) -> dict[str, Any]:
     """What is shown of each of some rows, as plain data."""
-    flat = pc.list_flatten(rows.column("attributions").combine_chunks()).to_numpy(zero_copy_only=False)
-    values = np.nan_to_num(flat.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    peak = np.zeros(rows.num_rows)
-    np.maximum.at(peak, tokens.row, np.abs(values))
-    unit = np.where(peak > 0, peak, 1.0)[tokens.row]
-    return {
+    whole, peak = _of_peaks(rows.column("attributions"), tokens.counts)
+    found = {
         "number": number,
         "counts": packed_varints(tokens.counts),
         "tokens": packed_varints(tokens.term << 2 | tokens.kind),
-        "attributions": packed(np.rint(values / unit * PEAK), np.int16),
+        "attributions": packed(whole, np.int16),
         "peak": packed(peak, np.float32),
         "probability": packed(_floats(rows, "target_probability"), np.float32),
         "baseline": packed(_floats(rows, "baseline_probability"), np.float32),
         "error": packed(_floats(rows, "error_estimate"), np.float32),  # nan where null
     }
+    others = rows.column("other_targets").combine_chunks().value_lengths().to_numpy()
+    return found | {"others": _others(rows, np.repeat(tokens.counts, others), others)} if others.any() else found
+
+
+def _others(rows: pa.Table, lengths: Ints, counts: Ints) -> dict[str, Any]:
+    """The same of the further targets; `counts` are those of each row, `lengths` the tokens of each target."""
+
+    def flat(name: str) -> NDArray[np.float64]:
+        values = pc.list_flatten(rows.column(name).combine_chunks())
+        return np.asarray(values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
+
+    whole, peak = _of_peaks(rows.column(OTHER_ATTRIBUTIONS), lengths)
+    numbers = {"target": "other_targets", "contrast": "other_contrasts"}  # -1: it is no contrast
+    floats = {"probability": "probabilities", "baseline": "baselines", "error": "errors", "delta": "deltas"}
+    return {
+        "counts": packed_varints(counts),
+        "attributions": packed(whole, np.int16),
+        "peak": packed(peak, np.float32),
+        **{name: packed(np.nan_to_num(flat(column), nan=-1), np.int32) for name, column in numbers.items()},
+        **{name: packed(flat(f"other_{column}"), np.float32) for name, column in floats.items()},
+    }
+
+
+def _of_peaks(lists: Any, lengths: Ints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Attributions as whole numbers of their target's largest / `PEAK`, and that; `lengths` are of each target."""
+    flat = pc.list_flatten(lists.combine_chunks()).to_numpy(zero_copy_only=False)
+    values = np.nan_to_num(flat.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    peak = np.zeros(len(lengths))
+    np.maximum.at(peak, owner, np.abs(values))
+    return np.rint(values / np.where(peak > 0, peak, 1.0)[owner] * PEAK), peak
 
 
 def _floats(rows: pa.Table, name: str) -> NDArray[np.float64]:
@@ -224,7 +255,7 @@ class _Segment:
             "keys": packed_varints(keys),
             "counts": packed_varints(counts),
             "postings": packed_varints(rows),
-            **{key: packed(columns[key], np.int32) for key in ("label", "prediction", "target")},
+            **{key: packed(columns[key], np.int32) for key in ("label", "prediction", "target", "contrast")},
             **{key: packed(columns[key], np.float32) for key in ("confidence", "delta", "evaluations")},
             "flags": packed(columns["flags"], np.uint8),
             **{key: packed_varints(columns[key]) for key in ("length", "opening", "opening_counts")},
@@ -258,6 +289,7 @@ def _numbers(rows: pa.Table, tokens: FlatTokens, flipped: NDArray[np.bool_]) -> 
         "label": rows.column("label").fill_null(-1).to_numpy(),
         "prediction": rows.column("prediction").to_numpy(),
         "target": rows.column("target").to_numpy(),
+        "contrast": rows.column("contrast").fill_null(-1).to_numpy(),
         "confidence": _confidence(rows),
         "delta": _floats(rows, "delta"),
         "evaluations": _floats(rows, "evaluations"),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ig_worker.explain.explanation import Explanation, relative_l1
 from ig_worker.explain.methods import ADAPTIVE
-from ig_worker.explain.problems import explain_rows
 from ig_worker.run.chunk.engines import AUDIT_METHOD, AUDIT_STEPS, Purpose
+from ig_worker.run.chunk.rows import Row
 from ig_worker.run.chunk.sampling import audit_positions
 from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:
     from ig_worker.run.chunk.worker import ChunkWorker
+
+Key = tuple[str, int, int | None]  # id, target, contrast
 
 
 def audit_chunk(worker: ChunkWorker, store: RunStore, index: int, share: float) -> list[dict[str, Any]]:
@@ -29,32 +31,46 @@ def audit_chunk(worker: ChunkWorker, store: RunStore, index: int, share: float) 
     rows = worker.reader.committed(store, index)
     chosen = set(audit_positions([row.id for row in rows], share))
     wanted = [row for position, row in enumerate(rows) if position in chosen]
-    problems = [row.problems for row in wanted]
-    ours = explain_rows(worker.engines.of(Purpose.AUDIT), problems)
-    theirs = explain_rows(worker.engines.of(Purpose.ALIBI), problems)
-    records = [_record(index, row.id, a, b) for row, a, b in zip(wanted, ours, theirs, strict=True)]
+    ours = _each(wanted, worker.rows(Purpose.AUDIT).explain(wanted))
+    theirs = _each(wanted, worker.rows(Purpose.ALIBI).explain(wanted))
+    records = [_record(index, key, a, theirs[key]) for key, a in ours.items()]
     if worker.config.method == ADAPTIVE and wanted:
-        written = store.results.read(index).select(["id", "attributions", "error_estimate"]).to_pylist()
-        by_id = {row["id"]: row for row in written}
-        found = explain_rows(worker.engines.of(Purpose.REFINED), problems)
-        for record, reference in zip(records, found, strict=True):
-            row = by_id[record["id"]]
+        columns = ["id", "target", "contrast", "attributions", "error_estimate"]
+        written = {key_of(row): row for row in store.results.read(index, columns).to_pylist()}
+        found = _each(wanted, worker.rows(Purpose.REFINED).explain(wanted))
+        for record, (key, reference) in zip(records, found.items(), strict=True):
+            row = written[key]
             record["refined_relative_l1"] = relative_l1(row["attributions"], reference.attributions)
             record["error_estimate"] = row["error_estimate"]
     return records
 
 
-def refined(worker: ChunkWorker, store: RunStore, index: int, ids: Container[str]) -> dict[str, Explanation]:
+def refined(worker: ChunkWorker, store: RunStore, index: int, ids: Container[str]) -> dict[Key, Explanation]:
     """The explained rows of a chunk that have these ids, by the refined reference."""
     rows = [row for row in worker.reader.committed(store, index) if row.id in ids]
-    found = explain_rows(worker.engines.of(Purpose.REFINED), [row.problems for row in rows])
-    return {row.id: result for row, result in zip(rows, found, strict=True)}
+    return _each(rows, worker.rows(Purpose.REFINED).explain(rows))
 
 
-def _record(index: int, id: str, ours: Explanation, theirs: Explanation) -> dict[str, Any]:
+def key_of(row: Mapping[str, Any]) -> Key:
+    """What a row of `schema.attributions` is known by."""
+    return row["id"], row["target"], row["contrast"]
+
+
+def _each(rows: Sequence[Row], found: Sequence[Sequence[Explanation]]) -> dict[Key, Explanation]:
+    """Explanations by their keys, in the order of the rows."""
     return {
-        "id": id,
+        (row.id, result.target, result.contrast): result
+        for row, results in zip(rows, found, strict=True)
+        for result in results
+    }
+
+
+def _record(index: int, key: Key, ours: Explanation, theirs: Explanation) -> dict[str, Any]:
+    return {
+        "id": key[0],
         "chunk": index,
+        "target": key[1],
+        "contrast": key[2],
         "relative_l1": relative_l1(ours.attributions, theirs.attributions),
         "max_abs_difference": float(np.abs(ours.attributions - theirs.attributions).max()),
         "delta_difference": ours.delta - theirs.delta,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ig_worker import schema
@@ -61,10 +62,10 @@ class FaithfulnessRecord:
 
 @dataclass(frozen=True)
 class Subject:
-    """One explained row that is evaluated."""
+    """One explained text that is evaluated, by the first of its targets."""
 
     id: str
-    target: int
+    scalar: Scalar
     text: ModelInput
     attributions: Float32  # [tokens]
     positions: Positions  # of the tokens that may be taken, at least one
@@ -103,8 +104,20 @@ class FaithfulnessTest:
         """Test a share of a chunk's explained rows, chosen by their ids, and write their curves."""
         started, self._forwards = time.monotonic(), 0
         commit = store.results.read_commit(index)
-        names = ["id", "target", "input_ids", "attributions", *([schema.SEGMENTS] if self._types else [])]
-        subjects = self.subjects(store.results.read(index, names))
+        names = [
+            "id",
+            "target",
+            "contrast",
+            "rank",
+            "windows",
+            "input_ids",
+            "attributions",
+            *([schema.SEGMENTS] if self._types else []),
+        ]
+        rows = store.results.read(index, names)
+        # The network does not read a text of several windows, whole or in parts, at once.
+        one = pc.and_(pc.equal(rows.column("rank"), 0), pc.equal(rows.column("windows"), 1))
+        subjects = self.subjects(rows.filter(one))
         write_curves(store, commit, self.curves(subjects), self._config)
         return FaithfulnessRecord(index, len(subjects), self._forwards, time.monotonic() - started)
 
@@ -122,7 +135,8 @@ class FaithfulnessTest:
             allowed = self._eraser.ordinary(tokens)
             if len(allowed):
                 attributions = np.array(row["attributions"], np.float32)
-                found.append(Subject(row["id"], row["target"], text, attributions, allowed, position in also))
+                scalar = Scalar(row["target"], row["contrast"])
+                found.append(Subject(row["id"], scalar, text, attributions, allowed, position in also))
         return found
 
     def curves(self, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
@@ -148,7 +162,7 @@ class FaithfulnessTest:
                 {
                     "id": subjects[i].id,
                     "method": method,
-                    "target": subjects[i].target,
+                    "target": subjects[i].scalar.target,
                     "counts": points,
                     "deletion": np.array([whole, *found[::2], none], np.float32),
                     "insertion": np.array([none, *found[1::2], whole], np.float32),
@@ -162,7 +176,7 @@ class FaithfulnessTest:
         found += [(i, RANDOM, shuffled(s.id, s.positions)) for i, s in enumerate(subjects)]
         also = [i for i, subject in enumerate(subjects) if subject.baselines]
         products = self._forward.gradient_times_input(
-            [subjects[i].text for i in also], [Scalar(subjects[i].target) for i in also]
+            [subjects[i].text for i in also], [subjects[i].scalar for i in also]
         )
         self._forwards += len(also)
         for i, product in zip(also, products, strict=True):
@@ -183,7 +197,7 @@ class FaithfulnessTest:
     def _probabilities(self, subjects: Sequence[Subject], texts: Sequence[Sequence[ModelInput]]) -> list[Float32]:
         """F of some texts of each subject, float32 [its texts] each."""
         flat = [text for part in texts for text in part]
-        targets = [Scalar(subject.target) for subject, part in zip(subjects, texts, strict=True) for _ in part]
+        targets = [subject.scalar for subject, part in zip(subjects, texts, strict=True) for _ in part]
         self._forwards += len(flat)
         found = self._forward.probabilities(flat, targets)
         return np.split(found, np.cumsum([len(part) for part in texts])[:-1]) if texts else []

@@ -7,7 +7,7 @@ on who explains it nor on when.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +17,14 @@ from ig_worker import schema
 from ig_worker.explain.calibration import CAUTIOUS, Calibration
 from ig_worker.explain.explanation import Explanation
 from ig_worker.explain.precision import Choice
-from ig_worker.explain.problems import Engine, Problem, combine
-from ig_worker.explain.problems import explain_rows as explain_problems
+from ig_worker.explain.problems import Problem, combine
 from ig_worker.run.chunk.rows import Explained, Row, find_failing, machine_fault, require_health
-from ig_worker.run.chunk.sampling import pilot_places
+from ig_worker.run.chunk.sampling import draw, pilot_places
 from ig_worker.run.store.run_store import RunStore
 
 if TYPE_CHECKING:  # TensorFlow: seconds
     from ig_worker.explain.pilot import PilotEngine
+    from ig_worker.run.chunk.row_engine import RowEngine
 
 _SPARE = 20  # rows more than are wanted, at least: they take the place of what cannot be explained
 
@@ -63,7 +63,7 @@ def _faultless(store: RunStore, index: int) -> list[tuple[int, str]]:
 
 
 def calibrate(
-    engine: PilotEngine, plain: Engine, rows: Sequence[Row], count: int, known_good: Problem
+    engine: PilotEngine, plain: RowEngine, rows: Sequence[Row], count: int, known_good: Problem
 ) -> tuple[Calibration, Explained]:
     """What the first `count` rows that can be explained tell of the others, and their own explanations.
 
@@ -78,38 +78,56 @@ def calibrate(
     while left[:count]:
         taken = left[:count]
         try:
-            calibration, found = _try(engine, taken)
+            calibration, found = _try(engine, plain, taken)
         except Exception as error:
             if machine_fault(error):
                 raise
-            require_health(plain, known_good)
-            failing = find_failing(taken, lambda part: explain_problems(plain, [row.problems for row in part]))
+            require_health(plain.engine, known_good)
+            failing = find_failing(taken, plain.explain)
             bad = {row.position for row, _ in failing}
             if not bad:
                 raise
         else:
             bad = {row.position for row, result in zip(taken, found, strict=True) if not result.finite()}
             if not bad:
-                return calibration, list(zip(taken, found, strict=True))
-            require_health(plain, known_good)
+                return calibration, [(row, (result,)) for row, result in zip(taken, found, strict=True)]
+            require_health(plain.engine, known_good)
         left = [row for row in left if row.position not in bad]
     return CAUTIOUS, []
 
 
-def _try(engine: PilotEngine, rows: Sequence[Row]) -> tuple[Calibration, list[Explanation]]:
-    calibration, found = engine.calibrate([problem for row in rows for problem in row.problems])
+def _try(engine: PilotEngine, plain: RowEngine, rows: Sequence[Row]) -> tuple[Calibration, list[Explanation]]:
+    decision = plain.decide(rows)
+    parts = [(len(row.tokens.tokens), one_of(row)) for row in decision.rows]
+    calibration, found = engine.calibrate([problem for _, part in parts for problem in part])
     each = iter(found)
-    return calibration, [combine(row.problems, [next(each) for _ in row.problems]) for row in rows]
+    results = [combine(part, [next(each) for _ in part], tokens) for tokens, part in parts]
+    return calibration, [
+        replace(one, evaluations=one.evaluations + spent) if spent else one
+        for one, spent in zip(results, decision.spent, strict=True)
+    ]
 
 
-def explanations(rows: pa.Table) -> dict[str, Explanation]:
-    """The explanations in rows of `schema.attributions`, by id; written once more, they are the same bytes."""
-    return {row["id"]: _explanation(row) for row in rows.to_pylist()}
+def one_of(row: Row) -> tuple[Problem, ...]:
+    """The problems of one target of a row: by a hash of its id, so that all of a run's come to their turn.
+
+    What the pilot promises is promised of a target that is drawn so; with each it would cost as many times as much.
+    """
+    return row.problems[draw(row.id, len(row.targets))]
+
+
+def explanations(rows: pa.Table) -> dict[str, tuple[Explanation, ...]]:
+    """The explanations in rows of `schema.attributions`, by id, each of one target.
+
+    Written once more, they are the same bytes.
+    """
+    return {row["id"]: (_explanation(row),) for row in rows.to_pylist()}
 
 
 def _explanation(row: dict[str, Any]) -> Explanation:
     same = (
-        "target", "target_probability", "baseline_probability", "delta", "error_estimate", "evaluations", "status",
+        "target", "contrast", "target_probability", "baseline_probability", "delta", "error_estimate", "evaluations",
+        "status",
     )  # fmt: skip
     return Explanation(
         probabilities=np.array(row["probabilities"], np.float32),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ig_worker.data.faults import RowFault
 from ig_worker.explain.explanation import relative_l1
-from ig_worker.run.chunk.audit import refined
+from ig_worker.run.chunk.audit import key_of, refined
 from ig_worker.run.chunk.records import Binding
 from ig_worker.run.store.run_store import RunStore
 
@@ -27,16 +27,18 @@ def true_errors(worker: ChunkWorker, store: RunStore, index: int, apart: Collect
         index: of the chunk.
         apart: ids of rows that do not count, such as those of the pilot.
     """
-    columns = ["id", "target", "attributions", "error_estimate"]
-    stored = {row["id"]: row for row in store.results.read(index, columns).to_pylist() if row["id"] not in apart}
+    columns = ["id", "target", "contrast", "attributions", "error_estimate"]
+    rows = [row for row in store.results.read(index, columns).to_pylist() if row["id"] not in apart]
+    stored = {key_of(row): row for row in rows}
+    references = refined(worker, store, index, {row["id"] for row in rows})
     return [
-        (relative_l1(stored[id]["attributions"], reference.attributions), stored[id]["error_estimate"] or 0.0)
-        for id, reference in refined(worker, store, index, stored).items()
+        (relative_l1(stored[key]["attributions"], reference.attributions), stored[key]["error_estimate"] or 0.0)
+        for key, reference in references.items()
     ]
 
 
 def differences(worker: ChunkWorker, store: RunStore, index: int, binding: Binding) -> list[float]:
-    """Relative L1 differences of the rows of one chunk; infinite where a row has none, or another prediction.
+    """Relative L1 differences of the rows of one chunk; infinite where a row has none, or other targets.
 
     Rows of the pilot, too, are explained by the engine of all others.
     """
@@ -44,11 +46,11 @@ def differences(worker: ChunkWorker, store: RunStore, index: int, binding: Bindi
     # A row that ended its process once would end this one.
     faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
     explained, _, _ = worker.explain_table(table, faults, binding.anew)
-    stored = store.results.read(index, ["id", "target", "attributions"]).to_pylist()
-    fresh = {row.id: result for row, result in explained}
+    stored = store.results.read(index, ["id", "target", "contrast", "attributions"]).to_pylist()
+    fresh = {(row.id, one.target, one.contrast): one.attributions for row, found in explained for one in found}
     return [
-        relative_l1(fresh[row["id"]].attributions, np.asarray(row["attributions"], np.float32))
-        if row["id"] in fresh and fresh[row["id"]].target == row["target"]
+        relative_l1(fresh[key_of(row)], np.asarray(row["attributions"], np.float32))
+        if key_of(row) in fresh
         else math.inf
         for row in stored
     ]

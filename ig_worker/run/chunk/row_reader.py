@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +14,15 @@ from ig_worker.data.faults import RowFault, RowFaults
 from ig_worker.errors import RowError
 from ig_worker.explain.baselines import SpecialIds, baseline_ids
 from ig_worker.explain.explanation import Int32
-from ig_worker.explain.problems import Problem, choose_target, expand, read_target
+from ig_worker.explain.problems import Problem
+from ig_worker.explain.targets import Target
 from ig_worker.models.read_tokenizer import refuse_token_types
 from ig_worker.models.tokenize import TextEncoder
+from ig_worker.models.windows import UNCUT, Window, Windows
 from ig_worker.run.chunk.rows import Row
-from ig_worker.run.config import ExplainConfig
+from ig_worker.run.config import WINDOWS, ExplainConfig
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.run.targets import target_setting
 
 if TYPE_CHECKING:
     from ig_worker.models.classifier import Classifier  # TensorFlow: seconds
@@ -60,9 +63,11 @@ class RowReader:
 
     def __init__(self, config: ExplainConfig, classifier: Classifier) -> None:
         self._config = config
-        self._classes = classifier.shape.classes
-        self._target = read_target(config.target, classifier.shape.labels)
-        self.encoder = TextEncoder(classifier.tokenizer, config.text_style, config.max_length, classifier.counting)
+        self.target = target_setting(config, classifier.shape)
+        windows = config.overflow == WINDOWS
+        self._windows = Windows(config.max_length, config.stride, classifier.counting) if windows else None
+        longest = UNCUT if windows else config.max_length
+        self.encoder = TextEncoder(classifier.tokenizer, config.text_style, longest, classifier.counting)
         if config.pair_column:
             refuse_token_types(self.encoder.pair_template.most, classifier.shape.types)
         self.special = SpecialIds.of(classifier.tokenizer)
@@ -77,10 +82,13 @@ class RowReader:
         return self.tokenize(table, dict.fromkeys(guilty, ENDS_PROCESS) | faults)
 
     def committed(self, store: RunStore, index: int) -> list[Row]:
-        """The rows of a chunk that are explained."""
+        """The rows of a chunk that are explained, with the targets that were."""
         table, faults = store.chunks.read(index)
         faults |= dict.fromkeys(store.results.read_commit(index).quarantined, RowFault("quarantined", ""))
-        return self.tokenize(table, faults).rows
+        written: dict[str, list[Target]] = {}
+        for row in store.results.read(index, ["id", "target", "contrast"]).to_pylist():
+            written.setdefault(row["id"], []).append(Target(row["target"], row["contrast"]))
+        return [replace(row, targets=tuple(written[row.id])) for row in self.tokenize(table, faults).rows]
 
     def tokenize(self, table: pa.Table, faults: RowFaults) -> TokenizedTable:
         """The rows without known faults; others turn out to have a text, or a label, that cannot be explained."""
@@ -88,20 +96,26 @@ class RowReader:
         records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
         columns = ("text", "pair") if "pair" in table.schema.names else ("text",)
         texts = self.encoder.encode(*([record[name] for _, record in records] for name in columns))
+        windows: list[list[Window]] = [[] for _ in texts]
+        if self._windows is not None:
+            for place, tokens in enumerate(texts):
+                texts[place], windows[place] = self._windows.cut(tokens)
         baselines = self._baselines([tokens.inputs.ids for tokens in texts])
         rows = []
-        for (position, record), tokens, baseline in zip(records, texts, baselines, strict=True):
+        for (position, record), tokens, parts, baseline in zip(records, texts, windows, baselines, strict=True):
             try:
                 if not tokens.inputs.mask.any():
                     raise RowError("the text has no tokens in style plain", reason="no_tokens")
-                target = choose_target(self._target, record["label"], self._classes)
+                targets = self.target.targets(record["label"], record.get(schema.LABEL_LISTS))
             except RowError as error:
                 failed[position] = RowFault(error.reason, str(error))
                 continue
-            problems = expand(tokens.inputs, baseline, target)
+            paths = tuple(
+                Problem(part.inputs, baseline[part.places], weight=1 / len(parts), places=part.places) for part in parts
+            ) or (Problem(tokens.inputs, baseline),)
             labels = record.get(schema.LABEL_LISTS)
             truth = {"labels": None if labels is None else tuple(labels), "value": record.get(schema.VALUE)}
-            rows.append(Row(position, record["id"], record["label"], tokens, problems, **truth))
+            rows.append(Row(position, record["id"], record["label"], tokens, paths, targets, **truth))
         return TokenizedTable(table, rows, failed)
 
     def _baselines(self, ids: Sequence[Int32]) -> list[Int32]:

@@ -26,5 +26,10 @@ def pilot_places(rows: Iterable[tuple[str, int, int]], count: int) -> list[tuple
     return [(chunk, position) for _, chunk, position in least]
 
 
+def draw(id: str, count: int) -> int:
+    """One of `count` numbers from 0, by the id: by other bits of its hash than those that choose rows."""
+    return int.from_bytes(_digest(id)[16:24], "big") % count
+
+
 def _digest(id: str) -> bytes:
     return hashlib.sha256(id.encode()).digest()

@@ -16,33 +16,37 @@ from ig_worker.run.chunk.rows import Explained
 def attributions_table(
     explained: Explained, hidden: int | None = None, pairs: bool = False, outputs: str = schema.CLASSES
 ) -> pa.Table:
-    """Rows of `schema.attributions(hidden, pairs, outputs)`."""
+    """Rows of `schema.attributions(hidden, pairs, outputs)`, one for each target."""
+    lines = [(row, rank, result) for row, found in explained for rank, result in enumerate(found)]
     columns: dict[str, Any] = {
-        "id": [row.id for row, _ in explained],
-        "label": [row.label for row, _ in explained],
-        "prediction": [result.prediction for _, result in explained],
-        "target": [result.target for _, result in explained],
-        "probabilities": [result.probabilities for _, result in explained],
-        "target_probability": [result.target_probability for _, result in explained],
-        "baseline_probability": [result.baseline_probability for _, result in explained],
-        "tokens": [row.tokens.tokens for row, _ in explained],
-        "input_ids": [row.tokens.inputs.ids for row, _ in explained],
-        "word_ids": [row.tokens.word_ids for row, _ in explained],
-        "attributions": [result.attributions for _, result in explained],
-        "delta": [result.delta for _, result in explained],
-        "error_estimate": [result.error_estimate for _, result in explained],
-        "evaluations": [result.evaluations for _, result in explained],
-        "status": [result.status for _, result in explained],
-        "truncated": [row.tokens.truncated for row, _ in explained],
+        "id": [row.id for row, _, _ in lines],
+        "label": [row.label for row, _, _ in lines],
+        "prediction": [result.prediction for _, _, result in lines],
+        "target": [result.target for _, _, result in lines],
+        "contrast": [result.contrast for _, _, result in lines],
+        "rank": [rank for _, rank, _ in lines],
+        "probabilities": [result.probabilities for _, _, result in lines],
+        "target_probability": [result.target_probability for _, _, result in lines],
+        "baseline_probability": [result.baseline_probability for _, _, result in lines],
+        "tokens": [row.tokens.tokens for row, _, _ in lines],
+        "input_ids": [row.tokens.inputs.ids for row, _, _ in lines],
+        "word_ids": [row.tokens.word_ids for row, _, _ in lines],
+        "attributions": [result.attributions for _, _, result in lines],
+        "delta": [result.delta for _, _, result in lines],
+        "error_estimate": [result.error_estimate for _, _, result in lines],
+        "evaluations": [result.evaluations for _, _, result in lines],
+        "status": [result.status for _, _, result in lines],
+        "truncated": [row.tokens.truncated for row, _, _ in lines],
+        "windows": [len(row.paths) for row, _, _ in lines],
     }
     if outputs == schema.LABELS:
-        columns[schema.LABEL_LISTS] = [row.labels for row, _ in explained]
+        columns[schema.LABEL_LISTS] = [row.labels for row, _, _ in lines]
     if outputs == schema.VALUES:
-        columns[schema.VALUE] = [row.value for row, _ in explained]
+        columns[schema.VALUE] = [row.value for row, _, _ in lines]
     if pairs:
-        columns[schema.SEGMENTS] = [row.tokens.segments for row, _ in explained]
+        columns[schema.SEGMENTS] = [row.tokens.segments for row, _, _ in lines]
     if hidden is not None:
-        columns["hidden_attributions"] = _hidden_column([result.hidden for _, result in explained], hidden)
+        columns["hidden_attributions"] = _hidden_column([result.hidden for _, _, result in lines], hidden)
     return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs, outputs))
 
 

@@ -19,8 +19,9 @@ from ig_worker.models.files import ModelFiles
 from ig_worker.run.chunk.ahead import Ahead
 from ig_worker.run.chunk.engines import Engines, Purpose
 from ig_worker.run.chunk.evaluator import FaithfulnessTest
-from ig_worker.run.chunk.pilot import PilotRecord, calibrate, explanations, pilot_table
+from ig_worker.run.chunk.pilot import PilotRecord, calibrate, explanations, one_of, pilot_table
 from ig_worker.run.chunk.records import DELTA_BOUNDS, UNBOUND, Binding, ChunkRecord
+from ig_worker.run.chunk.row_engine import RowEngine
 from ig_worker.run.chunk.row_reader import RowReader, TokenizedTable
 from ig_worker.run.chunk.rows import Explained, Row, explain_rows, require_health
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
@@ -45,7 +46,10 @@ class ChunkWorker:
         self.reader = RowReader(config, self.classifier)
         self.engines = Engines(config, self.classifier)
         self._ahead = Ahead(self.reader)
-        self._pilot: tuple[str, dict[str, Explanation]] = "", {}  # digest of its rows, and these by their ids
+        self._pilot: tuple[str, dict[str, tuple[Explanation, ...]]] = (
+            "",
+            {},
+        )  # digest of its rows, and these by their ids
 
     def measure_batch(self, device: str, rows: int) -> int:
         """Tokens in one batch of evaluations that suit this device, for a run of so many rows; see `explain.sweep`."""
@@ -77,7 +81,9 @@ class ChunkWorker:
             quarantined = quarantine_table(index, tokenized.table, failed)
             results = attributions_table(explained, self.hidden, tokenized.pairs, tokenized.outputs)
             store.results.commit(index, results, quarantined, binding.fingerprint)
-        verdicts = [one for row, result in explained if (one := self._is_right(row, result)) is not None]
+        every = [result for _, found in explained for result in found]
+        deltas = [max(abs(result.delta) for result in found) for _, found in explained]
+        verdicts = [one for row, found in explained if (one := self._is_right(row, found[0])) is not None]
         return ChunkRecord(
             index=index,
             rows=tokenized.table.num_rows,
@@ -85,12 +91,12 @@ class ChunkWorker:
             quarantined=len(failed),
             correct=sum(verdicts),
             labelled=len(verdicts),
-            evaluations=sum(result.evaluations for _, result in explained),
-            converged=sum(result.status != STATUS_LIMIT for _, result in explained),
+            evaluations=sum(result.evaluations for result in every),
+            converged=sum(all(result.status != STATUS_LIMIT for result in found) for _, found in explained),
             seconds=time.monotonic() - started,
             engine_seconds=engine_seconds,
             peak_memory=peak_memory(),
-            deltas=tuple(sum(abs(result.delta) <= bound for _, result in explained) for bound in DELTA_BOUNDS),
+            deltas=tuple(sum(delta <= bound for delta in deltas) for bound in DELTA_BOUNDS),
         )
 
     def _is_right(self, row: Row, result: Explanation) -> bool | None:
@@ -113,6 +119,12 @@ class ChunkWorker:
         """
         require_health(self.engines.of(Purpose.RUN, binding), self.reader.known_good)
 
+    def rows(self, purpose: Purpose, binding: Binding = UNBOUND) -> RowEngine:
+        """What explains rows, for a purpose, in a run that is bound so."""
+        return RowEngine(
+            self.engines.of(purpose, binding), self.reader.target, lambda texts: self.engines.forward.outputs(texts)
+        )
+
     @property
     def hidden(self) -> int | None:
         """Hidden units kept of every token; None without `--keep-hidden`."""
@@ -133,7 +145,7 @@ class ChunkWorker:
     def explain_tokenized(self, tokenized: TokenizedTable, binding: Binding) -> tuple[Explained, RowFaults, float]:
         """What `explain_table` gives for a table whose rows are tokenized."""
         rows, failed = tokenized.rows, dict(tokenized.faults)
-        engine = self.engines.of(Purpose.RUN, binding)
+        engine = self.rows(Purpose.RUN, binding)
         digest, done = self._pilot
         known = done if binding.pilot and binding.pilot == digest else {}
         begun = time.monotonic()
@@ -178,14 +190,15 @@ class ChunkWorker:
             self.classifier.split(config.layer, choice.precision), config.tolerance, shape, config.risk,
             programs=self.engines.programs(choice.precision), exact=None if exact else self.engines.programs(FLOAT32),
         )  # fmt: skip
-        plain = self.engines.of(Purpose.RUN, binding)
+        plain = self.rows(Purpose.RUN, binding)
         calibration, explained = calibrate(engine, plain, rows, count, self.reader.known_good)
         if not choice.exact_truth:  # by its own rules alone, a precision does not see what it rounds
             calibration = replace(calibration, certified=None)
-        count, spent = len(explained), tried + sum(result.evaluations for _, result in explained)
+        count, spent = len(explained), tried + sum(result.evaluations for _, (result,) in explained)
         if not exact:  # by one rule each; what that was too few for is explained again with the others
-            explained = [(row, result) for row, result in explained if result.status == STATUS_CONVERGED]
-        keep = explained and not config.keep_hidden  # which the pilot has none of
+            explained = [(row, found) for row, found in explained if found[0].status == STATUS_CONVERGED]
+        # The pilot keeps no hidden units, and explains one target of each row.
+        keep = explained and not config.keep_hidden and self.reader.target.most == 1
         table = attributions_table(explained, None, tokenized.pairs, tokenized.outputs)
         digest = store.pilot.write(table) if keep else ""
         return PilotRecord(calibration, digest, count, spent, time.monotonic() - started, choice)
@@ -201,7 +214,8 @@ class ChunkWorker:
         if reason:
             asked = concrete(config.precision)
             return Choice(asked, reason, exact_truth=asked == FLOAT32), 0.0
-        problems = [problem for row in rows for problem in row.problems]
+        rows = self.rows(Purpose.RUN).decide(rows).rows
+        problems = [problem for row in rows for problem in one_of(row)]
         trial = PrecisionTrial(self.engines.programs, problems, shape, tolerance=config.tolerance, risk=config.risk)
         if config.precision == AUTO:
             return trial.choose(candidates, rows_each), trial.evaluations

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.explain.precision import FLOAT32
-from ig_worker.explain.problems import read_target
 from ig_worker.models.files import ModelFiles, find_model
 from ig_worker.models.layers import CLASSES, VALUES, layer_depth
 from ig_worker.models.shape import AUTO
@@ -22,6 +21,7 @@ from ig_worker.run.dispatch.local_machine import check_surroundings
 from ig_worker.run.steps.prepare import Prepared
 from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.run.targets import target_setting
 
 C = TypeVar("C", ExplainConfig, ActorSettings)
 
@@ -40,7 +40,7 @@ def check_model(config: ExplainConfig, files: ModelFiles) -> None:
         raise UsageError(
             f"--max-length is {config.max_length}", expected=f"at most {shape.longest}, the model's longest input"
         )
-    read_target(config.target, shape.labels)
+    target_setting(config, shape)
 
 
 def spec_for(config: ExplainConfig, files: ModelFiles) -> DataSpec:

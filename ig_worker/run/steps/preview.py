@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ig_worker.explain.methods import ADAPTIVE
+from ig_worker.explain.methods import ADAPTIVE, ALIBI
 from ig_worker.explain.precision import AUTO, FLOAT32, untried
-from ig_worker.explain.problems import read_target
+from ig_worker.explain.sharing import share
+from ig_worker.explain.target_setting import Side, TargetSetting
 from ig_worker.models.encoders import ENCODERS
 from ig_worker.models.layers import CLASSES, LABELS, VALUES, NetworkShape
-from ig_worker.run.config import PRECISIONS, ExplainConfig
+from ig_worker.models.windows import shared, starts
+from ig_worker.run.config import PRECISIONS, WINDOWS, ExplainConfig
 from ig_worker.run.steps.pilot_size import rows_of_pilot
+from ig_worker.run.targets import target_setting
 
 CAUTIONS = ("assumed", "suspicious")  # names of lines that a person should not overlook
 MOST_UNKNOWN = 0.05  # share of the tokens that is suspicious
@@ -88,7 +91,7 @@ class Preview:
             ("unknown", f"{self.unknown:,} of the first {self.tokens:,} tokens ({_share(self.unknown, self.tokens)})"),
             ("lengths", self._lengths()),
             ("method", f"{_method(config)}, at {_layer(config.layer)}, from {self._baseline()} to the text"),
-            ("target", _target(config.target, shape.labels)),
+            ("target", _target(target_setting(config, shape), shape.labels)),
         ]
         if self.trial is not None:
             told.append(("trial", self.trial.line()))
@@ -106,16 +109,26 @@ class Preview:
         limit = self.config.max_length
         cut = int((self.lengths > limit).sum())
         padded = ", each padded to it" if self.config.text_style == "plain" else ""
+        become = f"are cut at --max-length {limit}{padded}"
+        if self.config.overflow == WINDOWS:
+            become = f"are read in windows of --max-length {limit}, {int(self._windows().max())} at most"
         return (
             f"{median} tokens in the median, {most} at most; {cut} of {self.lengths.size:,} "
-            f"({_share(cut, self.lengths.size)}) are cut at --max-length {limit}{padded}"
+            f"({_share(cut, self.lengths.size)}) {become}"
         )
+
+    def _windows(self) -> npt.NDArray[np.int64]:
+        """How many windows each text of the sample has, of pairs about."""
+        special = sum(map(len, self.around))
+        stride = shared(self.config.max_length, self.config.stride)
+        room = self.config.max_length - special
+        return np.array([len(starts(max(n - special, room), room, stride)) for n in self.lengths.tolist()], np.int64)
 
     def _baseline(self) -> str:
         return f"{self.baseline} in each token's place" if self.baseline else "zeros in place of all token numbers"
 
     def _cost(self) -> str:
-        each = evaluations(self.config, self.shape.architecture)
+        each = evaluations(self.config, self.shape)
         about = "about " if self.config.method == ADAPTIVE else ""
         work = operations(self.shape, self._used()) * each * self.rows
         said = f"{_rows(self.rows)}, {about}{each:g} evaluations each"
@@ -132,6 +145,8 @@ class Preview:
         limit = self.config.max_length
         if self.config.text_style == "plain" or not self.lengths.size:
             return np.full(max(self.lengths.size, 1), limit)
+        if self.config.overflow == WINDOWS:  # as one text, of as many tokens as all of its windows together
+            return np.where(self.lengths > limit, self._windows() * limit, self.lengths)
         return np.minimum(self.lengths, limit)
 
 
@@ -175,11 +190,14 @@ def operations(shape: NetworkShape, lengths: npt.NDArray[np.int64]) -> float:
     return float(np.mean(2 * 2 * (weights * lengths + pairs * lengths.astype(np.float64) ** 2)))
 
 
-def evaluations(config: ExplainConfig, architecture: str) -> float:
-    """Of one row: what a fixed rule takes, or what the adaptive method takes as a rule."""
+def evaluations(config: ExplainConfig, shape: NetworkShape) -> float:
+    """Of one row with all of its targets: what a fixed rule takes, or what the adaptive method takes as a rule."""
+    found = target_setting(config, shape)
+    targets = 1 if found.above is not None else found.most  # of many labels, few are predicted
+    together = share(1, targets) * targets if config.engine != ALIBI else targets
     if config.method != ADAPTIVE:
-        return float(config.n_steps + 1)  # F(x) and F(x') are two halves
-    return min(ENCODERS[architecture].adaptive_evaluations, float(config.max_evaluations))
+        return float(config.n_steps + 1) * together  # F(x) and F(x') are two halves
+    return min(ENCODERS[shape.architecture].adaptive_evaluations, float(config.max_evaluations)) * together
 
 
 def duration(seconds: float) -> str:
@@ -255,8 +273,20 @@ def _layer(layer: str) -> str:
     return "the embeddings" if layer == "embeddings" else f"the output of {layer.replace(':', ' ')}"
 
 
-def _target(target: str, labels: Sequence[str]) -> str:
-    found = read_target(target, labels)
-    if isinstance(found, int):
-        return f"class {_class(found, labels)}, for every row"
-    return {"predicted": "the predicted class of each row", "label": "the labelled class of each row"}[str(found)]
+def _target(found: TargetSetting, labels: Sequence[str]) -> str:
+    if found.above is not None:
+        return f"each predicted label of each row, from {found.above:g} on, or the likeliest"
+    if found.ranks:
+        which = "each of all" if found.ranks == len(labels) else f"each of the {found.ranks} likeliest of"
+        return f"{which} {len(labels)} classes, {found.ranks} results a row"
+    first = _named(found.first, labels)
+    if found.minus is None:
+        return f"{first}, for every row" if isinstance(found.first, int) else f"{first} of each row"
+    return f"{first} against {_named(found.minus, labels)}, of each row"
+
+
+def _named(side: Side, labels: Sequence[str]) -> str:
+    """A side of a target, for a person."""
+    if isinstance(side, int):
+        return f"class {_class(side, labels)}"
+    return {"predicted": "the predicted class", "label": "the labelled class", "second": "the second likeliest"}[side]

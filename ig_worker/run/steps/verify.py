@@ -167,12 +167,15 @@ def file_fault(store: RunStore, name: str) -> str:
 def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
     """What a file in CHUNKS, ATTRIBUTIONS or QUARANTINE, or that of the pilot, has to hold."""
     folder = name.partition("/")[0]
+    version = (found.metadata or {}).get(schema.META_VERSION, b"").decode()
     pairs, outputs = schema.SEGMENTS in found.names, schema.outputs_in(found.names)
     if folder != ATTRIBUTIONS:
-        pilot, inputs = schema.attributions(None, pairs, outputs), schema.inputs("pair" in found.names, outputs)
-        return {PILOT: pilot, CHUNKS: inputs, QUARANTINE: schema.QUARANTINE}[folder]
+        pilot = schema.attributions(None, pairs, outputs, version)
+        return {PILOT: pilot, CHUNKS: schema.inputs("pair" in found.names, outputs), QUARANTINE: schema.QUARANTINE}[
+            folder
+        ]
     kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
-    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs, outputs)
+    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs, outputs, version)
 
 
 def _is_ours(found: Verification, file: str, fingerprint: str, expected: str) -> bool:
@@ -203,11 +206,13 @@ def _result_faults(store: RunStore, commit: Commit, inputs: pa.Table, seen: set[
     faults = rows_faults(inputs, explained, quarantine, commit.quarantined)
     if faults:
         return faults
-    ids = explained.column("id").to_pylist()
+    if commit.rows != int((explained.column("rank").to_numpy() == 0).sum()):
+        return [f"says that it has {commit.rows} texts, which it has not"]
+    ids = set(explained.column("id").to_pylist())
     twice = [id for id in ids if id in seen]
     seen.update(ids)
     if twice:
-        return [f"has {len(twice)} rows that another chunk has too, such as {twice[0]!r}"]
+        return [f"has {len(twice)} rows that another chunk has too, such as {min(twice)!r}"]
     return value_faults(explained, outputs)
 
 

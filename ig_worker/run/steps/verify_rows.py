@@ -16,12 +16,17 @@ _FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
 
 def rows_faults(inputs: pa.Table, explained: pa.Table, quarantine: pa.Table, positions: tuple[int, ...]) -> list[str]:
     """Whether every row of an input chunk is explained or quarantined, once and in order."""
-    faults = []
+    faults: list[str] = []
     ids = inputs.column("id").to_pylist()
     outside = [position for position in positions if not 0 <= position < len(ids)]
     if outside or len(set(positions)) != len(positions):
         return [f"names rows {outside or list(positions)} of {len(ids)} as quarantined"]
     left = [id for position, id in enumerate(ids) if position not in set(positions)]
+    ranks = explained.column("rank").to_numpy()
+    broken = _broken_ranks(explained.column("id").to_pylist(), ranks)
+    if broken:
+        return [*faults, f"has rows of {broken!r} that do not follow each other by the ranks of their targets"]
+    explained = explained.filter(ranks == 0)
     found = explained.column("id").to_pylist()
     if found != left:
         missing, extra = set(left) - set(found), set(found) - set(left)
@@ -68,6 +73,8 @@ def value_faults(table: pa.Table, outputs: str = CLASSES) -> list[str]:
         "values that are not finite": ~np.isfinite(sums) | ~np.isfinite(numbers["delta"]) | ~np.isfinite(totals),
         "lists of different lengths": _uneven(table),
         "probabilities that do not add up to 1": (outputs == CLASSES) & (np.abs(totals - 1) > 1e-4),
+        "a value at the text that is not their target's": _unfit_targets(table, probabilities),
+        "a target that their text has twice": _twice(table),
         "a delta that is not of their attributions": np.abs(gaps - numbers["delta"]) > room,
         "an error estimate, or none, against their status": unknown != fixed,
         "a delta above their error estimate": converged & (np.abs(gaps) > estimates * np.maximum(norms, _FLOOR) + room),
@@ -78,6 +85,32 @@ def value_faults(table: pa.Table, outputs: str = CLASSES) -> list[str]:
         for what, wrong in checks.items()
         if wrong.any()
     ]
+
+
+def _broken_ranks(ids: list[str], ranks: npt.NDArray[np.int32]) -> str | None:
+    """The id of a row whose rank is neither 0 nor one more than that of the row before it, of the same text."""
+    before: tuple[str | None, int] = (None, -1)
+    for id, rank in zip(ids, ranks.tolist(), strict=True):
+        if rank != 0 and before != (id, rank - 1):
+            return id
+        before = id, rank
+    return None
+
+
+def _unfit_targets(table: pa.Table, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Rows whose F(x) is not that of their target; `values` are those of `probabilities`."""
+    starts = np.concatenate([[0], np.cumsum(table.column("probabilities").combine_chunks().value_lengths())[:-1]])
+    f = values[starts + table.column("target").to_numpy()]
+    contrast = table.column("contrast").to_pylist()
+    minus = np.array([0.0 if c is None else values[start + c] for start, c in zip(starts, contrast, strict=True)])
+    return np.abs(f - minus - table.column("target_probability").to_numpy()) > 1e-5 * (1 + np.abs(f) + np.abs(minus))
+
+
+def _twice(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows that have the id and the target of a row before."""
+    keys = list(zip(*(table.column(name).to_pylist() for name in ("id", "target", "contrast")), strict=True))
+    first: dict[tuple[str, int, int | None], int] = {}
+    return np.array([first.setdefault(key, place) != place for place, key in enumerate(keys)])
 
 
 def _difference(table: pa.Table, first: str, second: str) -> npt.NDArray[np.float64]:

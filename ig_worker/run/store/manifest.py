@@ -26,7 +26,7 @@ class Manifest:
         manifest = self._files.read_json(MANIFEST)
         if manifest is None:
             return None
-        if manifest.get("schema_version") != schema.VERSION:
+        if manifest.get("schema_version") not in schema.READABLE:
             raise self._files.damaged(
                 MANIFEST,
                 f"has schema version {manifest.get('schema_version')!r}, this program reads {schema.VERSION!r}",

@@ -14,13 +14,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ig_worker import schema
 from ig_worker.data.plan import chunk_name
 from ig_worker.errors import RunStoppedError
 from ig_worker.run.store import checksummed_parquet
 from ig_worker.run.store.manifest import Manifest
-from ig_worker.run.store.run_files import ATTRIBUTIONS, QUARANTINE, RunFiles, chunk_file, without_unknown
+from ig_worker.run.store.run_files import (
+    ATTRIBUTIONS,
+    QUARANTINE,
+    RunFiles,
+    chunk_file,
+    of_this_version,
+    without_unknown,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Commit:
     """The footer of one committed attributions file."""
 
     index: int
-    rows: int  # rows explained
+    rows: int  # rows of the data set that are explained
     quarantined: tuple[int, ...]  # positions within the chunk
     quarantine_file: str  # empty where nothing was quarantined
     fingerprint: str
@@ -86,9 +94,10 @@ class Results:
             chunk=str(index),
             quarantined=json.dumps(positions),
             quarantine_file=name,
+            texts=str(_texts(explained)),
         )
         self._files.write_table(_file(index), explained, metadata)
-        return Commit(index, explained.num_rows, positions, name, fingerprint)
+        return Commit(index, _texts(explained), positions, name, fingerprint)
 
     def commits(self) -> dict[int, Commit]:
         """Footers of all committed attributions files, by chunk."""
@@ -108,7 +117,7 @@ class Results:
         try:
             return Commit(
                 index=index,
-                rows=int(footer.num_rows),
+                rows=int(metadata.get(schema.META_TEXTS, footer.num_rows)),
                 quarantined=tuple(json.loads(metadata[schema.META_QUARANTINED])),
                 quarantine_file=metadata[schema.META_QUARANTINE_FILE].decode(),
                 fingerprint=sys.intern(metadata[schema.META_FINGERPRINT].decode()),  # nearly always the same
@@ -117,8 +126,11 @@ class Results:
             raise self._files.damaged(name, f"has no valid footer of a run ({error!r})") from error
 
     def read(self, index: int, columns: list[str] | None = None) -> pa.Table:
-        """Rows of one committed attributions file, schema `schema.attributions` (or those of `columns` that it has)."""
-        return without_unknown(self._files.read_table(_file(index), columns))
+        """Rows of one committed attributions file, schema `schema.attributions` (or those of `columns` that it has).
+
+        A text has a row for each of its targets; those follow each other, in the order of `rank`.
+        """
+        return of_this_version(without_unknown(self._files.read_table(_file(index), columns)), columns)
 
     def each(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Committed attributions, one table a chunk, in the order of the chunks."""
@@ -153,6 +165,10 @@ class Results:
 
 def _file(index: int) -> str:
     return chunk_file(ATTRIBUTIONS, index)
+
+
+def _texts(explained: pa.Table) -> int:
+    return int(pc.sum(pc.equal(explained.column("rank"), 0)).as_py() or 0)
 
 
 def _short_hash(data: bytes | pa.Buffer) -> str:

@@ -121,6 +121,20 @@ def chunk_file(folder: str, index: int) -> str:
     return f"{folder}/{chunk_name(index)}.parquet"
 
 
+def of_this_version(table: pa.Table, columns: list[str] | None) -> pa.Table:
+    """`table` with columns of targets and windows where they are asked for, which schema version 1 did not have.
+
+    There each text had one window and one target, which was no contrast.
+    """
+    for name, value in (("contrast", None), ("rank", 0), ("windows", 1)):
+        place = schema.ATTRIBUTIONS.get_field_index(name)
+        if name not in table.schema.names and (columns is None or name in columns):
+            field = schema.ATTRIBUTIONS.field(place)
+            values = pa.array([value] * table.num_rows, field.type)
+            table = table.add_column(min(place, table.num_columns), field, values)
+    return table
+
+
 def without_unknown(table: pa.Table) -> pa.Table:
     """`table` with null in place of labels of -1, which earlier versions wrote for labels that are not known."""
     place = table.schema.get_field_index("label")

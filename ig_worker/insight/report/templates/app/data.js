@@ -18,6 +18,7 @@ const igReport = {};
     label: new Int32Array(rows), // -1: none
     prediction: new Int32Array(rows),
     target: new Int32Array(rows),
+    contrast: new Int32Array(rows), // the class that is taken away from it; -1: none is
     confidence: new Float32Array(rows),
     delta: new Float32Array(rows),
     evaluations: new Float32Array(rows),
@@ -90,7 +91,7 @@ const igReport = {};
   function index(part) {
     const { first } = part;
     for (let i = 0; i < part.rows; i++) data.ids[first + i] = part.ids[i];
-    for (const name of ["label", "prediction", "target"]) data[name].set(numbers(part[name], Int32Array), first);
+    for (const name of ["label", "prediction", "target", "contrast"]) data[name].set(numbers(part[name], Int32Array), first);
     for (const name of ["confidence", "delta", "evaluations"]) data[name].set(numbers(part[name], Float32Array), first);
     data.length.set(varints(part.length), first);
     data.flags.set(bytes(part.flags), first);
@@ -178,9 +179,23 @@ const igReport = {};
       begins: starts(varints(part.counts)),
       tokens: varints(part.tokens),
       attributions: numbers(part.attributions, Int16Array),
-      ...Object.fromEntries(["peak", "probability", "baseline", "error"].map((n) => [n, numbers(part[n], Float32Array)])),
+      ...floats(part, ["peak", "probability", "baseline", "error"]),
+      others: part.others ? others(part.others) : null,
     });
     if (details.size > KEPT_DETAILS) details.delete(details.keys().next().value);
+  }
+
+  const floats = (part, names) => Object.fromEntries(names.map((n) => [n, numbers(part[n], Float32Array)]));
+
+  /** The further targets of texts. */
+  function others(part) {
+    return {
+      begins: starts(varints(part.counts)),
+      attributions: numbers(part.attributions, Int16Array),
+      target: numbers(part.target, Int32Array),
+      contrast: numbers(part.contrast, Int32Array),
+      ...floats(part, ["peak", "probability", "baseline", "error", "delta"]),
+    };
   }
 
   const arriving = new Map(); // number -> promise
@@ -206,10 +221,26 @@ const igReport = {};
     const detail = await detailOf(number);
     const at = row - number * meta.detailRows;
     const [begin, end] = [detail.begins[at], detail.begins[at + 1]];
-    const unit = detail.peak[at] / 32767;
-    const tokens = decoded(detail.tokens.subarray(begin, end));
-    tokens.forEach((token, i) => { token.value = detail.attributions[begin + i] * unit; });
-    return { tokens, probability: detail.probability[at], baseline: detail.baseline[at], error: detail.error[at] };
+    const plain = decoded(detail.tokens.subarray(begin, end));
+    const valued = (part, which, first) => {
+      const unit = part.peak[which] / 32767;
+      return plain.map((token, i) => ({ ...token, value: part.attributions[first + i] * unit }));
+    };
+    const found = { tokens: valued(detail, at, begin), others: [] };
+    for (const name of ["probability", "baseline", "error"]) found[name] = detail[name][at];
+    if (!detail.others) return found;
+    // Targets lie one after the other, and each has as many attributions as its text has tokens.
+    let first = 0;
+    for (let before = 0; before < at; before++) {
+      const targets = detail.others.begins[before + 1] - detail.others.begins[before];
+      first += targets * (detail.begins[before + 1] - detail.begins[before]);
+    }
+    for (let which = detail.others.begins[at]; which < detail.others.begins[at + 1]; which++, first += plain.length) {
+      const other = { tokens: valued(detail.others, which, first) };
+      for (const name of ["target", "contrast", "probability", "baseline", "error", "delta"]) other[name] = detail.others[name][which];
+      found.others.push(other);
+    }
+    return found;
   }
 
   Object.assign(igReport, {

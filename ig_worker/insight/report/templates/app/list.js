@@ -54,11 +54,14 @@
     return `${labels.length > 1 ? "labels" : "label"} ${Array.from(labels, className).join(", ")}`;
   }
 
+  /** What is explained; as verdicts.scalar_of in Python. */
+  const scalar = (target, contrast) => className(target) + (contrast < 0 ? "" : ` − ${className(contrast)}`);
+
   function explained(row) {
     const plain = { classes: data.target[row] === data.prediction[row], labels: false, values: meta.classes.length === 1 };
-    if (plain[meta.outputs]) return null;
-    const sure = meta.outputs === "labels" ? ` ${probability(data.confidence[row])}` : "";
-    return element("span", "soft", `explained: ${className(data.target[row])}${sure}`);
+    if (plain[meta.outputs] && data.contrast[row] < 0) return null;
+    const sure = meta.outputs === "labels" && data.contrast[row] < 0 ? ` ${probability(data.confidence[row])}` : "";
+    return element("span", "soft", `explained: ${scalar(data.target[row], data.contrast[row])}${sure}`);
   }
 
   function tags(row) {
@@ -119,17 +122,29 @@
   }
 
   function content(row, review, byWord) {
-    const sum = review.tokens.reduce((total, token) => total + token.value, 0);
+    const shown = { ...review, target: data.target[row], contrast: data.contrast[row], delta: data.delta[row] };
+    if (!review.others.length) return target(shown, byWord, [["evaluations", String(Number(data.evaluations[row].toFixed(1)))]]);
+    // Side by side where there is room; each with its own scale of colours.
+    const each = [shown, ...review.others].map((one) => {
+      const name = `${scalar(one.target, one.contrast)} ${figure(one.probability)}`;
+      return element("section", "target", element("h4", "", name), ...target(one, byWord, []));
+    });
+    return [element("div", "targets", ...each)];
+  }
+
+  /** A heat map of one target, and its figures. */
+  function target(one, byWord, more) {
+    const sum = one.tokens.reduce((total, token) => total + token.value, 0);
     const facts = [
-      ["F(x)", figure(review.probability)],
-      ["F(baseline)", figure(review.baseline)],
+      ["F(x)", figure(one.probability)],
+      ["F(baseline)", figure(one.baseline)],
       ["sum", signed(sum)],
-      ["delta", signed(data.delta[row])],
-      ["evaluations", String(Number(data.evaluations[row].toFixed(1)))],
+      ["delta", signed(one.delta)],
+      ...more,
     ];
-    if (!Number.isNaN(review.error)) facts.push(["est. error", review.error.toPrecision(2)]);
+    if (!Number.isNaN(one.error)) facts.push(["est. error", one.error.toPrecision(2)]);
     const terms = facts.map(([name, value]) => element("div", "", element("dt", "", name), element("dd", "", value)));
-    return [igReport.draw(review.tokens, byWord), element("dl", "facts", ...terms)];
+    return [igReport.draw(one.tokens, byWord), element("dl", "facts", ...terms)];
   }
 
   igReport.list = { show, open, close, opened, buttons, buttonOf, element, PER_PAGE };

@@ -172,9 +172,7 @@ def test_chunking_changes_nothing_but_rounding(outputs: str, cuts: list[int], se
 def test_texts_are_counted_by_their_first_target_and_words_by_every_one(outputs: str) -> None:
     rows = MADE[outputs](30, seed=1)
     once = finish(partial(make_table(rows)), 1)
-    table = make_table([row for row in rows for _ in range(2)])
-    table = table.append_column(schema.RANK, pa.array([0, 1] * 30, pa.int32()))
-    twice = finish(partial(table), 1)
+    twice = finish(partial(make_table([row | {schema.RANK: rank} for row in rows for rank in (0, 1)])), 1)
     for name in {"labels", "label_scores", "label_calibration", "values", "value_grid", "value_scores"} & set(once):
         assert twice[name].equals(once[name]), name
     for name in ("convergence", "histograms", "truncation"):
@@ -186,7 +184,7 @@ def test_classes_too_count_texts_once() -> None:
     from tests.insight.conftest import make_rows
 
     rows = make_rows(30, seed=1)
-    table = make_table([row for row in rows for _ in range(2)]).append_column("rank", pa.array([0, 1] * 30, pa.int32()))
+    table = make_table([row | {schema.RANK: rank} for row in rows for rank in (0, 1)])
     once, twice = finish(partial(make_table(rows)), 1), finish(partial(table), 1)
     for name in ("classes", "calibration", "convergence", "histograms", "truncation"):
         assert twice[name].equals(once[name]), name

@@ -65,7 +65,12 @@ def test_a_model_of_several_labels_runs_and_verifies(tmp_path: Path, data: Path)
 def test_other_labels_than_those_of_the_data_are_found(outputs: str, said: list) -> None:
     name = schema.TRUTHS[outputs].name
     rows = pa.table(
-        {"id": list("abc"), "label": pa.nulls(3, pa.int32()), name: pa.array(said, schema.TRUTHS[outputs].type)}
+        {
+            "id": list("abc"),
+            "label": pa.nulls(3, pa.int32()),
+            "rank": pa.array([0, 0, 0], pa.int32()),
+            name: pa.array(said, schema.TRUTHS[outputs].type),
+        }
     )
     none = schema.QUARANTINE.empty_table()
     assert rows_faults(rows, rows, none, ()) == []

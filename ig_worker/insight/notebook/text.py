@@ -59,7 +59,10 @@ class TextExplanation:
         if self.others:
             each = [one._line(by_word, palette) for one in self.targets]
             lines = zip(self.targets, each, strict=True)
-            return _paragraph(self._prediction()) + "".join(_paragraph(one._explained()) + line for one, line in lines)
+            head = self._prediction()
+            if outputs_in(self.row) != CLASSES:
+                head = f"{head}, {truth_of(self.row, self._name)}"
+            return _paragraph(head) + "".join(_paragraph(one._explained()) + line for one, line in lines)
         return _paragraph(self._title()) + self._line(by_word, palette)
 
     def _line(self, by_word: bool, palette: str | None) -> str:

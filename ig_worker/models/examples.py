@@ -1,4 +1,4 @@
-"""What a classifier learns from: labelled texts of a data set, as token ids, in batches of similar length."""
+"""What a classifier learns from: labelled texts of a data set, or pairs, as token ids, in batches of like length."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ig_worker.data.columns import PAIR
 from ig_worker.data.faults import FaultFinder
 from ig_worker.data.sources import DataSpec, Documents, open_documents
 from ig_worker.data.splits import NO_SPLITS, SPLIT
@@ -32,9 +33,15 @@ class Examples:
 
     texts: list[str]
     labels: Ints  # [texts]
+    pairs: list[str] | None = None  # the second text of each, where each has two
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def all_texts(self) -> list[str]:
+        """First and second texts."""
+        return [*self.texts, *(self.pairs or ())]
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,19 @@ class TokenRows:
     attended: list[int]  # so many leading tokens are attended to; the rest is padding that a head reads
     labels: Ints  # [texts]
     longest: int  # no text has more tokens
+    types: list[Ints] | None = None  # token types, each [tokens]; None: the network is given none
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batch(self, members: Iterable[int]) -> tuple[Ints, Ints]:
-        """Ids and attention mask of some texts, int32 [members, length of the longest, rounded up]."""
+    @property
+    def fields(self) -> int:
+        """How many arrays a batch has."""
+        return 2 if self.types is None else 3
+
+    def batch(self, members: Iterable[int]) -> tuple[Ints, ...]:
+        """Ids, attention mask and token types, if any, of some texts: int32 [members, length of the longest, rounded
+        up] each."""
         members = list(members)
         length = -(-max(len(self.ids[i]) for i in members) // _ROUND_TO) * _ROUND_TO
         ids = np.zeros((len(members), min(length, self.longest)), np.int32)
@@ -58,7 +72,12 @@ class TokenRows:
         for row, i in enumerate(members):
             ids[row, : len(self.ids[i])] = self.ids[i]
             mask[row, : self.attended[i]] = 1
-        return ids, mask
+        if self.types is None:
+            return ids, mask
+        types = np.zeros_like(ids)
+        for row, i in enumerate(members):
+            types[row, : len(self.types[i])] = self.types[i]
+        return ids, mask, types
 
 
 def read_examples(spec: DataSpec) -> tuple[Examples, Examples, Documents]:
@@ -91,17 +110,19 @@ def read_examples(spec: DataSpec) -> tuple[Examples, Examples, Documents]:
     return _examples(train), _examples(test), documents
 
 
-def _rows(documents: Documents) -> Iterator[tuple[str, int]]:
+def _rows(documents: Documents) -> Iterator[tuple[str, str | None, int]]:
+    """Text, second text where there are such, and label."""
     finder = FaultFinder(_MAX_TEXT_BYTES)
     for batch in documents.batches():
         faults = finder.check(batch)
-        pairs = zip(batch.column("text").to_pylist(), batch.column("label").to_pylist(), strict=True)
-        yield from ((text, label) for i, (text, label) in enumerate(pairs) if i not in faults and label is not None)
+        second = batch.column(PAIR).to_pylist() if PAIR in batch.schema.names else [None] * batch.num_rows
+        rows = zip(batch.column("text").to_pylist(), second, batch.column("label").to_pylist(), strict=True)
+        yield from (row for i, row in enumerate(rows) if i not in faults and row[-1] is not None)
 
 
-def _examples(rows: Iterable[tuple[str, int]]) -> Examples:
-    texts, labels = zip(*rows, strict=True)
-    return Examples(list(texts), np.array(labels, np.int32))
+def _examples(rows: Iterable[tuple[str, str | None, int]]) -> Examples:
+    texts, pairs, labels = zip(*rows, strict=True)
+    return Examples(list(texts), np.array(labels, np.int32), None if pairs[0] is None else list(pairs))
 
 
 def class_names(train: Examples, named: Sequence[str]) -> tuple[str, ...]:
@@ -119,13 +140,16 @@ def class_names(train: Examples, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(named) if len(named) > highest else tuple(str(i) for i in range(highest + 1))
 
 
-def tokenize(encoder: TextEncoder, examples: Examples) -> TokenRows:
-    """The examples as token ids."""
-    ids, attended = [], []
-    for tokens in encoder.encode(examples.texts):
-        ids.append(tokens.inputs.ids)
-        attended.append(int(tokens.inputs.mask.sum()))
-    return TokenRows(ids, attended, examples.labels, encoder.max_length)
+def tokenize(encoder: TextEncoder, examples: Examples, types: int = 0) -> TokenRows:
+    """The examples as token ids, and of pairs token types where the network has an embedding of `types` types."""
+    found = [tokens.inputs for tokens in encoder.encode(examples.texts, examples.pairs)]
+    return TokenRows(
+        [one.ids for one in found],
+        [int(one.mask.sum()) for one in found],
+        examples.labels,
+        encoder.max_length,
+        [one.types for one in found] if types and examples.pairs is not None else None,
+    )
 
 
 def length_batches(lengths: Sequence[int], rows: int, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:

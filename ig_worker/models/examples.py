@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from ig_worker.data.faults import FaultFinder
 from ig_worker.data.sources import DataSpec, Documents, open_documents
 from ig_worker.data.splits import NO_SPLITS, SPLIT
 from ig_worker.errors import DataError
+from ig_worker.models.layers import NetworkShape
 from ig_worker.models.tokenize import TextEncoder
 
 log = logging.getLogger(__name__)
@@ -52,32 +53,36 @@ class TokenRows:
     attended: list[int]  # so many leading tokens are attended to; the rest is padding that a head reads
     labels: Ints  # [texts]
     longest: int  # no text has more tokens
-    types: list[Ints] | None = None  # token types, each [tokens]; None: the network is given none
+    # What else transformers' network is given, by its name there, each [tokens].
+    further: Mapping[str, list[Ints]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def fields(self) -> int:
-        """How many arrays a batch has."""
-        return 2 if self.types is None else 3
+    def names(self) -> tuple[str, ...]:
+        """The network's names of what a batch has."""
+        return ("input_ids", "attention_mask", *self.further)
 
     def batch(self, members: Iterable[int]) -> tuple[Ints, ...]:
-        """Ids, attention mask and token types, if any, of some texts: int32 [members, length of the longest, rounded
-        up] each."""
+        """Ids, attention mask and what follows of some texts, int32 [members, length of the longest, rounded up] each.
+
+        `names` has the order.
+        """
         members = list(members)
         length = -(-max(len(self.ids[i]) for i in members) // _ROUND_TO) * _ROUND_TO
-        ids = np.zeros((len(members), min(length, self.longest)), np.int32)
-        mask = np.zeros_like(ids)
-        for row, i in enumerate(members):
-            ids[row, : len(self.ids[i])] = self.ids[i]
-            mask[row, : self.attended[i]] = 1
-        if self.types is None:
-            return ids, mask
-        types = np.zeros_like(ids)
-        for row, i in enumerate(members):
-            types[row, : len(self.types[i])] = self.types[i]
-        return ids, mask, types
+        shape = (len(members), min(length, self.longest))
+        ids = _padded([self.ids[i] for i in members], shape)
+        mask = _padded([np.ones(self.attended[i], np.int32) for i in members], shape)
+        return ids, mask, *(_padded([values[i] for i in members], shape) for values in self.further.values())
+
+
+def _padded(values: Sequence[Ints], shape: tuple[int, ...]) -> Ints:
+    """Values of texts, each [tokens], as one array with 0 behind them."""
+    padded = np.zeros(shape, np.int32)
+    for row, one in zip(padded, values, strict=True):
+        row[: len(one)] = one
+    return padded
 
 
 def read_examples(spec: DataSpec) -> tuple[Examples, Examples, Documents]:
@@ -140,16 +145,16 @@ def class_names(train: Examples, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(named) if len(named) > highest else tuple(str(i) for i in range(highest + 1))
 
 
-def tokenize(encoder: TextEncoder, examples: Examples, types: int = 0) -> TokenRows:
-    """The examples as token ids, and of pairs token types where the network has an embedding of `types` types."""
+def tokenize(encoder: TextEncoder, examples: Examples, shape: NetworkShape) -> TokenRows:
+    """The examples as token ids, with what else a network of that shape has to be given of them."""
     found = [tokens.inputs for tokens in encoder.encode(examples.texts, examples.pairs)]
-    return TokenRows(
-        [one.ids for one in found],
-        [int(one.mask.sum()) for one in found],
-        examples.labels,
-        encoder.max_length,
-        [one.types for one in found] if types and examples.pairs is not None else None,
-    )
+    further = {}
+    if shape.types and examples.pairs is not None:
+        further["token_type_ids"] = [one.types for one in found]
+    if shape.told_positions:
+        further["position_ids"] = [one.positions for one in found]
+    attended = [int(one.mask.sum()) for one in found]
+    return TokenRows([one.ids for one in found], attended, examples.labels, encoder.max_length, further)
 
 
 def length_batches(lengths: Sequence[int], rows: int, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:

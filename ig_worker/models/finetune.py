@@ -17,8 +17,10 @@ from ig_worker.data.access import follow_umask
 from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import StorageError
 from ig_worker.models.checkpoint import OnStep, Progress, Scratch
+from ig_worker.models.encoders import counting_of
 from ig_worker.models.examples import Examples, class_names, read_examples, tokenize
 from ig_worker.models.files import ModelFiles
+from ig_worker.models.layers import NetworkShape
 from ig_worker.models.recipes import Recipe, count_steps, refuse_pairs
 from ig_worker.models.resources import Needs, available_memory, check_disk, check_memory, free_disk, training_needs
 
@@ -105,13 +107,13 @@ def finetune(
     _check_resources(training_needs(shape, recipe, len(train)), recipe, scratch)
     tf.keras.utils.set_random_seed(seed)
     pieces = find_tokenizer(recipe, base, tokenizer, train.all_texts)
-    encoder = TextEncoder(pieces, recipe.text_style, recipe.max_length)
+    encoder = TextEncoder(pieces, recipe.text_style, recipe.max_length, counting_of(shape))
     if data.pair_column:
         refuse_token_types(encoder.pair_template.most, shape.types)
     with mixed_precision() as precision:
         scratch.begin(_settings(recipe, base, pieces, documents, steps, seed, precision))
         plan = _Plan(recipe, steps, seed, precision, checkpoint_s, on_step)
-        metrics = _learn(plan, data, base, encoder, shape.types, scratch)
+        metrics = _learn(plan, data, base, encoder, shape, scratch)
     scratch.finish()
     return metrics
 
@@ -136,18 +138,18 @@ class _Plan:
 
 
 def _learn(
-    plan: _Plan, data: _Data, base: ModelFiles | None, encoder: TextEncoder, types: int, scratch: Scratch
+    plan: _Plan, data: _Data, base: ModelFiles | None, encoder: TextEncoder, shape: NetworkShape, scratch: Scratch
 ) -> Metrics:
-    """Train, judge, and leave the whole directory in `scratch`. The network tells apart so many token `types`."""
+    """Train, judge, and leave the whole directory in `scratch`."""
     from ig_worker.models.build import build
     from ig_worker.models.features import head_task
     from ig_worker.models.training import end_to_end_task, judge, train
 
     network = build(plan.recipe, base, encoder.tokenizer, data.classes)
-    rows = tokenize(encoder, data.train, types)
+    rows = tokenize(encoder, data.train, shape)
     task = head_task(network, rows, scratch, plan.on_step) if plan.recipe.head else end_to_end_task(network, rows)
     progress = train(task, plan.recipe, plan.steps, plan.seed, scratch, plan.checkpoint_s, plan.on_step)
-    judged = judge(network.classifier, tokenize(encoder, data.test, types), plan.on_step)
+    judged = judge(network.classifier, tokenize(encoder, data.test, shape), plan.on_step)
     metrics = _metrics(plan, data, network, progress, judged)
     _save(network, encoder.tokenizer, metrics, scratch)
     return metrics

@@ -39,20 +39,19 @@ def end_to_end_task(network: Untrained, rows: TokenRows) -> Task:
     """Training of a whole network on texts."""
 
     def logits(*inputs: Any, training: bool) -> Any:
-        return _logits(network.classifier, inputs, training)
+        return _logits(network.classifier, rows, inputs, training)
 
     lengths = [len(row) for row in rows.ids]
     return Task(network.trained, logits, _signature(rows), lengths, rows.batch, rows.labels)
 
 
 def _signature(rows: TokenRows) -> tuple[Any, ...]:
-    return (tf.TensorSpec([None, None], tf.int32),) * rows.fields
+    return (tf.TensorSpec([None, None], tf.int32),) * len(rows.names)
 
 
-def _logits(model: Any, inputs: Sequence[Any], training: bool) -> Any:
-    """Logits of a classifier of transformers, [batch, classes], from what `TokenRows.batch` gives."""
-    names = ("input_ids", "attention_mask", "token_type_ids")[: len(inputs)]
-    return model(**dict(zip(names, inputs, strict=True)), training=training).logits
+def _logits(model: Any, rows: TokenRows, inputs: Sequence[Any], training: bool) -> Any:
+    """Logits of a classifier of transformers, [batch, classes], from a batch of `rows`."""
+    return model(**dict(zip(rows.names, inputs, strict=True)), training=training).logits
 
 
 def train(
@@ -153,7 +152,7 @@ def judge(model: Any, rows: TokenRows, on_step: OnStep) -> tuple[float, float]:
 
     @tf.function(input_signature=_signature(rows))
     def logits(*inputs: Any) -> Any:
-        return tf.cast(_logits(model, inputs, training=False), tf.float32)
+        return tf.cast(_logits(model, rows, inputs, training=False), tf.float32)
 
     order = np.argsort([len(row) for row in rows.ids], kind="stable")
     loss, right = 0.0, 0

@@ -83,8 +83,7 @@ def require_agreement(keras_model: Any, weights: Weights, shape: NetworkShape) -
     types[:, length // 2 :] = shape.types > 1 and shape.head is None
     text = ModelInput.single(ids, mask, counting_of(shape), types)
     with products("float32"):
-        # transformers' TensorFlow RoBERTa takes 1 for the padding id, whatever config.json says; PyTorch's does not.
-        further = {"position_ids": tf.constant(text.positions)} if shape.unused_positions and shape.padding != 1 else {}
+        further = {"position_ids": tf.constant(text.positions)} if shape.told_positions else {}
         if types.any():
             further["token_type_ids"] = tf.constant(types)
         theirs = keras_model(input_ids=tf.constant(ids), attention_mask=tf.constant(mask), **further).logits.numpy()

@@ -21,6 +21,8 @@ from ig_worker.models.runtime import gpus_multiply_bfloat16, tf
 from ig_worker.models.tokenize import load_tokenizer
 from ig_worker.models.wordpiece import train_tokenizer
 
+_TYPES = 2  # token types of a network from random weights, which has them: for pairs of texts
+
 
 @dataclass(frozen=True)
 class Untrained:
@@ -72,11 +74,12 @@ def planned_shape(recipe: Recipe, base: ModelFiles | None) -> NetworkShape:
     return NetworkShape(
         recipe.architecture, recipe.hidden, recipe.blocks, recipe.heads, recipe.vocabulary, recipe.positions,
         "gelu", 1e-12, 2, ("0", "1"), intermediate=recipe.intermediate,
+        types=_TYPES if "types" in ENCODERS[recipe.architecture].sizes else 0,
     )  # fmt: skip
 
 
 def find_tokenizer(recipe: Recipe, base: ModelFiles | None, tokenizer: str | None, texts: Sequence[str]) -> Any:
-    """The tokenizer that is named, or the encoder's own, or one learnt from `texts`.
+    """The tokenizer that is named, or the encoder's own, or one learnt from `texts`, first and second ones.
 
     Raises:
         ModelError: no usable tokenizer there.
@@ -120,6 +123,7 @@ def _config(recipe: Recipe, base: ModelFiles | None, tokenizer: Any) -> Any:
         return config
     encoder = ENCODERS[recipe.architecture]
     wanted = {name: getattr(recipe, name) for name in ("positions", *SIZES)} | {"vocabulary": len(tokenizer)}
+    wanted |= {"types": _TYPES} if "types" in encoder.sizes else {}
     sizes = {encoder.sizes[name]: value for name, value in wanted.items()}
     return getattr(transformers, f"{encoder.classes}Config")(**sizes, pad_token_id=tokenizer.pad_token_id)
 

@@ -1,18 +1,20 @@
-"""What a classifier learns from: labelled texts of a data set, as token ids, in batches of similar length."""
+"""What a classifier learns from: labelled texts of a data set, or pairs, as token ids, in batches of like length."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ig_worker.data.columns import PAIR
 from ig_worker.data.faults import FaultFinder
 from ig_worker.data.sources import DataSpec, Documents, open_documents
 from ig_worker.data.splits import NO_SPLITS, SPLIT
 from ig_worker.errors import DataError
+from ig_worker.models.layers import NetworkShape
 from ig_worker.models.tokenize import TextEncoder
 
 log = logging.getLogger(__name__)
@@ -32,9 +34,15 @@ class Examples:
 
     texts: list[str]
     labels: Ints  # [texts]
+    pairs: list[str] | None = None  # the second text of each, where each has two
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def all_texts(self) -> list[str]:
+        """First and second texts."""
+        return [*self.texts, *(self.pairs or ())]
 
 
 @dataclass(frozen=True)
@@ -45,20 +53,36 @@ class TokenRows:
     attended: list[int]  # so many leading tokens are attended to; the rest is padding that a head reads
     labels: Ints  # [texts]
     longest: int  # no text has more tokens
+    # What else transformers' network is given, by its name there, each [tokens].
+    further: Mapping[str, list[Ints]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batch(self, members: Iterable[int]) -> tuple[Ints, Ints]:
-        """Ids and attention mask of some texts, int32 [members, length of the longest, rounded up]."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The network's names of what a batch has."""
+        return ("input_ids", "attention_mask", *self.further)
+
+    def batch(self, members: Iterable[int]) -> tuple[Ints, ...]:
+        """Ids, attention mask and what follows of some texts, int32 [members, length of the longest, rounded up] each.
+
+        `names` has the order.
+        """
         members = list(members)
         length = -(-max(len(self.ids[i]) for i in members) // _ROUND_TO) * _ROUND_TO
-        ids = np.zeros((len(members), min(length, self.longest)), np.int32)
-        mask = np.zeros_like(ids)
-        for row, i in enumerate(members):
-            ids[row, : len(self.ids[i])] = self.ids[i]
-            mask[row, : self.attended[i]] = 1
-        return ids, mask
+        shape = (len(members), min(length, self.longest))
+        ids = _padded([self.ids[i] for i in members], shape)
+        mask = _padded([np.ones(self.attended[i], np.int32) for i in members], shape)
+        return ids, mask, *(_padded([values[i] for i in members], shape) for values in self.further.values())
+
+
+def _padded(values: Sequence[Ints], shape: tuple[int, ...]) -> Ints:
+    """Values of texts, each [tokens], as one array with 0 behind them."""
+    padded = np.zeros(shape, np.int32)
+    for row, one in zip(padded, values, strict=True):
+        row[: len(one)] = one
+    return padded
 
 
 def read_examples(spec: DataSpec) -> tuple[Examples, Examples, Documents]:
@@ -91,17 +115,19 @@ def read_examples(spec: DataSpec) -> tuple[Examples, Examples, Documents]:
     return _examples(train), _examples(test), documents
 
 
-def _rows(documents: Documents) -> Iterator[tuple[str, int]]:
+def _rows(documents: Documents) -> Iterator[tuple[str, str | None, int]]:
+    """Text, second text where there are such, and label."""
     finder = FaultFinder(_MAX_TEXT_BYTES)
     for batch in documents.batches():
         faults = finder.check(batch)
-        pairs = zip(batch.column("text").to_pylist(), batch.column("label").to_pylist(), strict=True)
-        yield from ((text, label) for i, (text, label) in enumerate(pairs) if i not in faults and label is not None)
+        second = batch.column(PAIR).to_pylist() if PAIR in batch.schema.names else [None] * batch.num_rows
+        rows = zip(batch.column("text").to_pylist(), second, batch.column("label").to_pylist(), strict=True)
+        yield from (row for i, row in enumerate(rows) if i not in faults and row[-1] is not None)
 
 
-def _examples(rows: Iterable[tuple[str, int]]) -> Examples:
-    texts, labels = zip(*rows, strict=True)
-    return Examples(list(texts), np.array(labels, np.int32))
+def _examples(rows: Iterable[tuple[str, str | None, int]]) -> Examples:
+    texts, pairs, labels = zip(*rows, strict=True)
+    return Examples(list(texts), np.array(labels, np.int32), None if pairs[0] is None else list(pairs))
 
 
 def class_names(train: Examples, named: Sequence[str]) -> tuple[str, ...]:
@@ -119,13 +145,16 @@ def class_names(train: Examples, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(named) if len(named) > highest else tuple(str(i) for i in range(highest + 1))
 
 
-def tokenize(encoder: TextEncoder, examples: Examples) -> TokenRows:
-    """The examples as token ids."""
-    ids, attended = [], []
-    for tokens in encoder.encode(examples.texts):
-        ids.append(tokens.inputs.ids)
-        attended.append(int(tokens.inputs.mask.sum()))
-    return TokenRows(ids, attended, examples.labels, encoder.max_length)
+def tokenize(encoder: TextEncoder, examples: Examples, shape: NetworkShape) -> TokenRows:
+    """The examples as token ids, with what else a network of that shape has to be given of them."""
+    found = [tokens.inputs for tokens in encoder.encode(examples.texts, examples.pairs)]
+    further = {}
+    if shape.types and examples.pairs is not None:
+        further["token_type_ids"] = [one.types for one in found]
+    if shape.told_positions:
+        further["position_ids"] = [one.positions for one in found]
+    attended = [int(one.mask.sum()) for one in found]
+    return TokenRows([one.ids for one in found], attended, examples.labels, encoder.max_length, further)
 
 
 def length_batches(lengths: Sequence[int], rows: int, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:

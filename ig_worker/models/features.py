@@ -55,9 +55,10 @@ def extract(encoder: Any, rows: TokenRows, hidden: int, scratch: Scratch, on_row
     """
     batch = tf.TensorSpec([None, rows.longest], tf.int32)
 
-    @tf.function(input_signature=[batch, batch])
-    def states(ids: Any, mask: Any) -> Any:
-        return tf.cast(encoder(input_ids=ids, attention_mask=mask, training=False).last_hidden_state, tf.float32)
+    @tf.function(input_signature=[batch] * len(rows.names))
+    def states(*inputs: Any) -> Any:
+        given = dict(zip(rows.names, inputs, strict=True))
+        return tf.cast(encoder(**given, training=False).last_hidden_state, tf.float32)
 
     done = scratch.feature_rows
     if not done:

@@ -17,13 +17,16 @@ from ig_worker.data.access import follow_umask
 from ig_worker.data.sources import DataSpec, Documents
 from ig_worker.errors import StorageError
 from ig_worker.models.checkpoint import OnStep, Progress, Scratch
+from ig_worker.models.encoders import counting_of
 from ig_worker.models.examples import Examples, class_names, read_examples, tokenize
 from ig_worker.models.files import ModelFiles
-from ig_worker.models.recipes import Recipe, count_steps
+from ig_worker.models.layers import NetworkShape
+from ig_worker.models.recipes import Recipe, count_steps, refuse_pairs
 from ig_worker.models.resources import Needs, available_memory, check_disk, check_memory, free_disk, training_needs
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from ig_worker.models.build import Untrained
+    from ig_worker.models.tokenize import TextEncoder
 
 SEED = 20
 CHECKPOINT_S = 60.0
@@ -37,6 +40,7 @@ class Metrics:
     recipe: str
     dataset: str
     base: str | None
+    pair_column: str | None  # of second texts, where each row has two
     train_rows: int
     test_rows: int
     text_style: str
@@ -73,7 +77,7 @@ def finetune(
     Args:
         recipe: encoder, sizes and schedule.
         spec: the data set. Its train split is learnt from and its test split judged on; a file without splits gives
-            one row in ten, chosen by its place, to the test.
+            one row in ten, chosen by its place, to the test. With `pair_column`, rows of two texts.
         out: a directory that does not exist yet.
         tokenizer: directory of a tokenizer to use; otherwise the encoder's own, or a vocabulary that is learnt from
             the training texts.
@@ -86,22 +90,30 @@ def finetune(
         RunMismatchError: a training with other settings was begun for `out`.
     """
     scratch = Scratch(_check_out(out))
+    if spec.pair_column:
+        refuse_pairs(recipe)
     train, test, documents = read_examples(spec)
-    data = _Data(train, test, documents, class_names(train, documents.class_names))
+    data = _Data(train, test, documents, class_names(train, documents.class_names), spec.pair_column or None)
     steps = count_steps(recipe, len(train))
     from ig_worker.models.build import find_base, find_tokenizer, mixed_precision, planned_shape
+    from ig_worker.models.read_tokenizer import refuse_token_types
     from ig_worker.models.runtime import tf
+    from ig_worker.models.tokenize import TextEncoder
 
     base = find_base(recipe.base, recipe) if recipe.base else None
     if base:
         base.tell_notes()
-    _check_resources(training_needs(planned_shape(recipe, base), recipe, len(train)), recipe, scratch)
+    shape = planned_shape(recipe, base)
+    _check_resources(training_needs(shape, recipe, len(train)), recipe, scratch)
     tf.keras.utils.set_random_seed(seed)
-    pieces = find_tokenizer(recipe, base, tokenizer, train.texts)
+    pieces = find_tokenizer(recipe, base, tokenizer, train.all_texts)
+    encoder = TextEncoder(pieces, recipe.text_style, recipe.max_length, counting_of(shape))
+    if data.pair_column:
+        refuse_token_types(encoder.pair_template.most, shape.types)
     with mixed_precision() as precision:
         scratch.begin(_settings(recipe, base, pieces, documents, steps, seed, precision))
         plan = _Plan(recipe, steps, seed, precision, checkpoint_s, on_step)
-        metrics = _learn(plan, data, base, pieces, scratch)
+        metrics = _learn(plan, data, base, encoder, shape, scratch)
     scratch.finish()
     return metrics
 
@@ -112,6 +124,7 @@ class _Data:
     test: Examples
     documents: Documents
     classes: tuple[str, ...]
+    pair_column: str | None
 
 
 @dataclass(frozen=True)
@@ -124,21 +137,21 @@ class _Plan:
     on_step: OnStep
 
 
-def _learn(plan: _Plan, data: _Data, base: ModelFiles | None, tokenizer: Any, scratch: Scratch) -> Metrics:
+def _learn(
+    plan: _Plan, data: _Data, base: ModelFiles | None, encoder: TextEncoder, shape: NetworkShape, scratch: Scratch
+) -> Metrics:
     """Train, judge, and leave the whole directory in `scratch`."""
     from ig_worker.models.build import build
     from ig_worker.models.features import head_task
-    from ig_worker.models.tokenize import TextEncoder
     from ig_worker.models.training import end_to_end_task, judge, train
 
-    encoder = TextEncoder(tokenizer, plan.recipe.text_style, plan.recipe.max_length)
-    network = build(plan.recipe, base, tokenizer, data.classes)
-    rows = tokenize(encoder, data.train)
+    network = build(plan.recipe, base, encoder.tokenizer, data.classes)
+    rows = tokenize(encoder, data.train, shape)
     task = head_task(network, rows, scratch, plan.on_step) if plan.recipe.head else end_to_end_task(network, rows)
     progress = train(task, plan.recipe, plan.steps, plan.seed, scratch, plan.checkpoint_s, plan.on_step)
-    judged = judge(network.classifier, tokenize(encoder, data.test), plan.on_step)
+    judged = judge(network.classifier, tokenize(encoder, data.test, shape), plan.on_step)
     metrics = _metrics(plan, data, network, progress, judged)
-    _save(network, tokenizer, metrics, scratch)
+    _save(network, encoder.tokenizer, metrics, scratch)
     return metrics
 
 
@@ -148,6 +161,7 @@ def _metrics(plan: _Plan, data: _Data, network: Untrained, progress: Progress, j
         recipe=recipe.name,
         dataset=data.documents.name,
         base=recipe.base,
+        pair_column=data.pair_column,
         train_rows=len(data.train),
         test_rows=len(data.test),
         text_style=recipe.text_style,

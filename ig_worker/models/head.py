@@ -50,10 +50,10 @@ class HeadClassifier(tf.keras.Model):
         self.head = head
         self.length = length
 
-    def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False) -> Any:
-        """An object with `logits`, as transformers' classifiers return."""
+    def call(self, input_ids: Any, attention_mask: Any = None, training: bool = False, **further: Any) -> Any:
+        """An object with `logits`, as transformers' classifiers return; `further` goes to the encoder."""
         # The encoder is frozen: its dropout stays off even while the head is trained.
-        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, training=False)
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, training=False, **further)
         states = output.last_hidden_state
         short = tf.maximum(self.length - tf.shape(states)[1], 0)
         states = tf.pad(states, [[0, 0], [0, short], [0, 0]])[:, : self.length]

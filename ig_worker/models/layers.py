@@ -55,6 +55,7 @@ class NetworkShape:
     padding: int = field(default=0, kw_only=True)  # id of [PAD], where positions are counted by it
     unused_positions: int = field(default=0, kw_only=True)  # rows of the table of positions that no text's token has
     outputs: str = field(default="classes", kw_only=True)  # what the logits say: one of `OUTPUTS`
+    assumed: bool = field(default=False, kw_only=True)  # whether neither config.json nor anybody has said so
     own: Any = field(default=None, kw_only=True)  # what only this encoder has: see its file
 
     @property
@@ -66,6 +67,14 @@ class NetworkShape:
     def longest(self) -> int:
         """The longest input, in tokens."""
         return self.positions - self.unused_positions
+
+    @property
+    def told_positions(self) -> bool:
+        """Whether transformers' TensorFlow network counts positions otherwise unless it is told them.
+
+        Its RoBERTa takes 1 for the padding id, whatever config.json says; PyTorch's does not.
+        """
+        return self.unused_positions > 0 and self.padding != 1
 
     @property
     def word_width(self) -> int:

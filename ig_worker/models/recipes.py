@@ -101,6 +101,17 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
+def refuse_pairs(recipe: Recipe) -> None:
+    """Raise UsageError where rows of two texts are to be learnt by a recipe that knows of one."""
+    if recipe.text_style == "plain":
+        able = [one.name for one in RECIPES.values() if one.text_style != "plain"]
+        raise UsageError(
+            f"--recipe {recipe.name} reads texts in style plain, which puts nothing between two texts",
+            expected=f"one of {', '.join(able)} for rows of two texts",
+            remedy="give one of them, or leave --pair-column out",
+        )
+
+
 def revise(
     recipe: Recipe,
     *,

@@ -54,6 +54,7 @@ def read_shape(config: Mapping[str, Any]) -> NetworkShape:
         logits=len(labels),
         names=labels,
         outputs=_outputs(config),
+        assumed=config.get("problem_type") is None,
         head=_flatten_head(config.get(HEAD_KEY)),
         **sizes,
         **encoder.further(config),
@@ -91,7 +92,7 @@ def with_outputs(shape: NetworkShape, setting: str) -> NetworkShape:
         return shape
     if shape.head is not None and SETTINGS[setting] != CLASSES:
         raise UsageError(f"--outputs is {setting}", expected="single-label: this model's head is trained for classes")
-    return replace(shape, outputs=SETTINGS[setting])
+    return replace(shape, outputs=SETTINGS[setting], assumed=False)
 
 
 def _epsilon(config: Mapping[str, Any], name: str | None) -> float:

@@ -37,12 +37,21 @@ class Task:
 
 def end_to_end_task(network: Untrained, rows: TokenRows) -> Task:
     """Training of a whole network on texts."""
-    batch = tf.TensorSpec([None, None], tf.int32)
 
-    def logits(ids: Any, mask: Any, training: bool) -> Any:
-        return network.classifier(input_ids=ids, attention_mask=mask, training=training).logits
+    def logits(*inputs: Any, training: bool) -> Any:
+        return _logits(network.classifier, rows, inputs, training)
 
-    return Task(network.trained, logits, (batch, batch), [len(row) for row in rows.ids], rows.batch, rows.labels)
+    lengths = [len(row) for row in rows.ids]
+    return Task(network.trained, logits, _signature(rows), lengths, rows.batch, rows.labels)
+
+
+def _signature(rows: TokenRows) -> tuple[Any, ...]:
+    return (tf.TensorSpec([None, None], tf.int32),) * len(rows.names)
+
+
+def _logits(model: Any, rows: TokenRows, inputs: Sequence[Any], training: bool) -> Any:
+    """Logits of a classifier of transformers, [batch, classes], from a batch of `rows`."""
+    return model(**dict(zip(rows.names, inputs, strict=True)), training=training).logits
 
 
 def train(
@@ -140,11 +149,10 @@ def _full_memory_explained(recipe: Recipe) -> Iterator[None]:
 
 def judge(model: Any, rows: TokenRows, on_step: OnStep) -> tuple[float, float]:
     """Mean cross-entropy and accuracy."""
-    batch = tf.TensorSpec([None, None], tf.int32)
 
-    @tf.function(input_signature=[batch, batch])
-    def logits(ids: Any, mask: Any) -> Any:
-        return tf.cast(model(input_ids=ids, attention_mask=mask, training=False).logits, tf.float32)
+    @tf.function(input_signature=_signature(rows))
+    def logits(*inputs: Any) -> Any:
+        return tf.cast(_logits(model, rows, inputs, training=False), tf.float32)
 
     order = np.argsort([len(row) for row in rows.ids], kind="stable")
     loss, right = 0.0, 0

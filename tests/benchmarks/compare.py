@@ -22,6 +22,7 @@ from tests.benchmarks.process import Child, ChildError, last_line
 from tests.benchmarks.workload import read_sizes
 
 INTERNAL_BATCHES = (5, 10, 20, 50, 100)
+_IN_TORCH = ("peers:Captum", "encoder_networks:Trainer")
 TUTORIAL = "alibi, as its tutorials call it"
 
 
@@ -90,7 +91,7 @@ class Setting:
 
     @contextmanager
     def child(self, target: str, **arguments: Any) -> Iterator[Child]:
-        packages = self.packages if target == "peers:Captum" else None
+        packages = self.packages if target in _IN_TORCH else None
         with Child(f"tests.benchmarks.{target}", threads=self.threads, packages=packages, **arguments) as child:
             yield child
 

@@ -55,14 +55,18 @@ class CaptumEngine:
 
         made = made.to(device)
 
-        def forward(ids: Any, mask: Any) -> Any:
-            return torch.softmax(made(input_ids=ids, attention_mask=mask).logits.float(), dim=-1)
+        # These count positions by the ids, and would give a baseline others than its text.
+        counted = made.config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet")
+
+        def forward(ids: Any, mask: Any, positions: Any) -> Any:
+            further = {"position_ids": positions} if counted else {}
+            return torch.softmax(made(input_ids=ids, attention_mask=mask, **further).logits.float(), dim=-1)
 
         self._torch = torch
         self._device = device
         self._multiple = length_multiple
         self._forward = forward
-        self._captum = LayerIntegratedGradients(forward, getattr(made, made.config.model_type).embeddings)
+        self._captum = LayerIntegratedGradients(forward, made.base_model.embeddings)
 
     def explain(self, problems: Sequence[Problem], internal_batch: int, n_steps: int) -> list[tuple[np.ndarray, float]]:
         """Attributions, float32 [tokens], and evaluations of each problem, all in one call of captum.
@@ -72,15 +76,17 @@ class CaptumEngine:
         torch = self._torch
         longest = max(problem.tokens for problem in problems)
         length = -(-longest // self._multiple) * self._multiple
-        (ids, mask, *_), base = batch(problems, len(problems), length)
-        ids, base, mask = (torch.from_numpy(array).long().to(self._device) for array in (ids, base, mask))
+        text, base = batch(problems, len(problems), length)
+        ids, base, mask, positions = (
+            torch.from_numpy(array).long().to(self._device) for array in (text.ids, base, text.mask, text.positions)
+        )
         with torch.no_grad():
-            target = self._forward(ids, mask).argmax(-1)
+            target = self._forward(ids, mask, positions).argmax(-1)
         values = self._captum.attribute(
             ids,
             baselines=base,
             target=target,
-            additional_forward_args=(mask,),
+            additional_forward_args=(mask, positions),
             n_steps=n_steps,
             method="gausslegendre",
             internal_batch_size=internal_batch,

@@ -87,21 +87,24 @@ def _console() -> Console:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The tables of a result, as the README shows them."""
-    machine = result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
-    lines = [
-        f"{machine['cpu']}, {result['threads']} threads, {result['rounds']} rounds, {machine['date']}; {versions}.",
-        "",
-    ]
+    lines = [origin(result), ""]
     for title, records in result["tables"].items():
         headings, rows = _columns(records)
-        lines += [f"**{title}**", "", _line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
-        lines += [*map(_line, rows), ""]
+        lines += [f"**{title}**", "", line(headings), line(["---", *["---:"] * (len(headings) - 1)])]
+        lines += [*map(line, rows), ""]
         lines += [text for record in records if record.get("pilot") for text in (_pilot(record["pilot"]), "")]
     return "\n".join(lines)
 
 
-def _line(values: Sequence[str]) -> str:
+def origin(result: Mapping[str, Any]) -> str:
+    """Machine, threads, rounds, date and versions of a result, on one line."""
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    return f"{machine['cpu']}, {result['threads']} threads, {result['rounds']} rounds, {machine['date']}; {versions}."
+
+
+def line(values: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(values) + " |"
 
 

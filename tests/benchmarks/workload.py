@@ -38,6 +38,7 @@ def save_documents(path: Path, problems: Sequence[Problem]) -> None:
         lengths=[problem.tokens for problem in problems],
         ids=np.concatenate([problem.text.ids for problem in problems]),
         base=np.concatenate([problem.baseline for problem in problems]),
+        positions=np.concatenate([problem.text.positions for problem in problems]),
     )
 
 
@@ -45,8 +46,8 @@ def load_documents(path: str | Path) -> list[Problem]:
     """What `save_documents` wrote."""
     with np.load(path) as saved:
         cuts = np.cumsum(saved["lengths"])[:-1]
-        pairs = zip(np.split(saved["ids"], cuts), np.split(saved["base"], cuts), strict=True)
-        return [Problem(ModelInput.single(ids), base) for ids, base in pairs]
+        parts = zip(*(np.split(saved[name], cuts) for name in ("ids", "base", "positions")), strict=True)
+        return [Problem(ModelInput.single(ids)._replace(positions=places), base) for ids, base, places in parts]
 
 
 def read_sizes(directory: str | Path) -> dict[str, Any]:

@@ -101,11 +101,26 @@ def test_several_numbers_leave_the_label_of_the_data_aside(tmp_path: Path, data:
     assert any("gives 3 numbers for a text; what the data says of it is left aside" in line for line in found.lines())
 
 
+def test_many_classes_without_a_problem_type_say_what_was_assumed(tmp_path: Path, data: Path) -> None:
+    model = save_tiny_model(tmp_path / "m", "distilbert", num_labels=6)
+    (line,) = [one for one in check_input(config(data, model)).lines() if "no problem_type" in one]
+    assert line.startswith("assumed")
+    assert "6 classes are taken to exclude each other; --outputs multi-label gives each" in line
+    for outputs in ("single-label", "multi-label"):
+        assert not any("no problem_type" in one for one in check_input(config(data, model, outputs=outputs)).lines())
+    said = save_tiny_model(tmp_path / "s", "distilbert", num_labels=6, problem_type="single_label_classification")
+    few = save_tiny_model(tmp_path / "f", "distilbert", num_labels=5)
+    for other in (said, few):
+        assert not any("no problem_type" in one for one in check_input(config(data, other)).lines())
+
+
 def test_a_single_logit_says_what_was_assumed_and_how_to_change_it(tmp_path: Path, data: Path, capsys) -> None:
     model = save_tiny_model(tmp_path / "m", "distilbert", num_labels=1)
     found = check_input(config(data, model))
     (line,) = [one for one in found.lines() if "one logit" in one]
     assert "--outputs regression explains the number itself" in line
+    assert "rows below 0.5 are explained for class 0 (--target 1: none)" in line
+    assert not any("for class 0" in one for one in check_input(config(data, model, target="1")).lines())
     told = check_input(config(data, model, outputs="single-label"))
     assert not any("one logit" in one for one in told.lines())
     (value,) = [one for one in check_input(config(data, model, outputs="regression")).lines() if "by its value" in one]

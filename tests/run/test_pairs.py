@@ -28,6 +28,7 @@ from ig_worker.run.steps.explain import check_input
 from ig_worker.run.steps.recompute import recompute
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore
+from tests.models.forty import Published, make
 from tests.run.in_process import Here, explain_here
 from tests.tiny import save_tiny_model
 
@@ -41,6 +42,11 @@ ROWS = [
 SETTINGS: dict[str, Any] = {
     "method": "gausslegendre", "n_steps": 10, "max_length": 20, "pair_column": "pair", "cpus_per_actor": 1,
 }  # fmt: skip
+OTHERS = [  # encoder and tokenizer
+    ("roberta", "roberta"), ("electra", "electra"), ("deberta-v2-largest", "deberta"), ("deberta-v3", "deberta"),
+    ("distilbert", "bert"), ("xlm-roberta", "xlm-roberta"), ("camembert", "camembert"), ("albert", "albert"),
+    ("mpnet", "mpnet"), ("modernbert", "modernbert"),
+]  # fmt: skip
 COMMON = ("bert", "roberta", "distilbert", "electra", "deberta-v2")
 
 
@@ -110,12 +116,21 @@ def test_alibi_agrees_about_pairs(explained) -> None:
     assert max(audit.column("relative_l1").to_pylist()) <= 1e-4
 
 
-@pytest.mark.parametrize("name", ["roberta", "electra", "deberta-v2"])
-def test_alibi_agrees_about_pairs_of_other_encoders(model, tmp_path: Path, name: str) -> None:
-    worker = ChunkWorker(ExplainConfig(dataset="x", model="m", **SETTINGS), find_model(str(model(name))))
-    store = RunStore(str(tmp_path))
+@pytest.mark.parametrize(("kind", "tokenizer"), OTHERS)
+def test_alibi_agrees_about_pairs_of_other_encoders(kind: str, tokenizer: str, tmp_path: Path) -> None:
+    """Each with the kind of tokenizer that it is published with: what stands between the texts, and their types."""
+    network = make(tmp_path / "model", Published(kind, kind, 0, 0, 0, 0, 2, tokenizer))
+    worker = ChunkWorker(ExplainConfig(dataset="x", model="m", **SETTINGS), find_model(str(network)))
+    store = RunStore(str(tmp_path / "run"))
     store.chunks.write(0, pa.Table.from_pylist(ROWS[:2], schema=schema.inputs(pairs=True)), {})
     worker.explain_chunk(store, 0, Binding("print", 0))
+    template = worker.reader.encoder.pair_template
+    for row in store.results.read(0).to_pylist():
+        values, segments = np.array(row["attributions"]), np.array(row["segments"])
+        expected = [token for special in template.around for token in special.tokens]
+        assert [token for token, segment in zip(row["tokens"], segments, strict=True) if segment < 0] == expected
+        assert (values[segments < 0] == 0).all()
+        assert all(np.abs(values[segments == text]).sum() > 0 for text in (0, 1))
     records = audit_chunk(worker, store, 0, 1.0)
     assert [record["id"] for record in records] == ["a", "b"]
     assert max(record["relative_l1"] for record in records) <= 1e-4

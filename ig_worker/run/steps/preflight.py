@@ -23,6 +23,7 @@ from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore
 from ig_worker.run.targets import target_setting
 
+_MANY = 6  # classes, of which models that give several at once begin to be common
 C = TypeVar("C", ExplainConfig, ActorSettings)
 
 
@@ -57,9 +58,16 @@ def assumptions(config: ExplainConfig, files: ModelFiles, documents: Documents) 
     assumed = list(documents.notes)
     shape = files.shape
     if shape.logits == 1 and shape.outputs == CLASSES and config.outputs == AUTO:
+        below = ", and rows below 0.5 are explained for class 0 (--target 1: none)"
         assumed.append(
-            "the model has one logit: its sigmoid is taken for the probability of class 1; --outputs regression "
-            "explains the number itself (--outputs single-label says that this is right)"
+            "the model has one logit: its sigmoid is taken for the probability of class 1"
+            f"{below if config.target == 'predicted' else ''}; --outputs regression explains the number itself "
+            "(--outputs single-label says that this is right)"
+        )
+    if shape.outputs == CLASSES and shape.assumed and shape.logits >= _MANY:
+        assumed.append(
+            f"the model's config.json has no problem_type: its {shape.logits} classes are taken to exclude each other; "
+            "--outputs multi-label gives each a probability of its own (--outputs single-label says that this is right)"
         )
     if _several_numbers(files):
         assumed.append(f"the model gives {shape.logits} numbers for a text; what the data says of it is left aside")

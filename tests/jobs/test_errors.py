@@ -73,7 +73,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--max-length", "65"], "--max-length is 65; expected at most 64"),
         (
             ["--max-length", "16", "--target", "2"],
-            "--target is '2'; expected predicted, label, or one of the model's classes: 0 to 1",
+            "--target is '2'; expected predicted, label, all, top:K, a class from 0 to 1 or its name",
         ),
         (["--max-length", "16", "--actors", "none"], "--actors is 'none'"),
     ],

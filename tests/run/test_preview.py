@@ -140,7 +140,7 @@ def test_evaluations_of_a_row_are_the_rules_or_what_the_adaptive_method_may_spen
 
 
 def test_several_targets_share_their_forward_passes_but_in_alibi() -> None:
-    shape = replace(BASE, labels=tuple(f"label {i}" for i in range(28)))
+    shape = replace(BASE, logits=28, names=tuple(f"label {i}" for i in range(28)))
     config = ExplainConfig(dataset="x", model="m", method="gausslegendre", n_steps=49)
     assert evaluations(replace(config, target="all"), shape) == 50 * 29 / 2
     assert evaluations(replace(config, target="top:3"), shape) == 50 * 2
@@ -153,7 +153,7 @@ def test_several_targets_share_their_forward_passes_but_in_alibi() -> None:
     [
         ("all", "each of all 2 classes, 2 results a row"),
         ("top:1", "each of the 1 likeliest of 2 classes, 1 results a row"),
-        ("1-0", "class 1 LABEL_1 against class 0 LABEL_0, of each row"),
+        ("1-0", "class 1 positive against class 0 negative, of each row"),
         ("predicted-second", "the predicted class against the second likeliest, of each row"),
     ],
 )

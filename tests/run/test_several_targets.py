@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import ig_worker
 from ig_worker import schema
+from ig_worker.errors import UsageError
 from ig_worker.insight.notebook.open_run import Run
 from ig_worker.models.files import find_model
 from ig_worker.run.chunk import row_engine
@@ -272,3 +274,73 @@ def test_an_opened_run_shows_the_targets_of_a_text_together(model: str, rows_fil
     assert run[-1].targets[1].id == run[-1].id
     assert run[-1].html().count("line-height") == 2
     assert repr(run[0]).startswith(f"<predicted {run[0].labels[run[0].prediction]}")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> str:
+    """A model of six labels that do not exclude each other."""
+    place = tmp_path_factory.mktemp("labels") / "model"
+    return str(save_tiny_model(place, "bert", num_labels=6, problem_type="multi_label_classification"))
+
+
+def chunk_of_labels(labels: list[list[int] | None]) -> pa.Table:
+    rows = {"id": [f"r{i}" for i in range(len(labels))], "text": TEXTS[: len(labels)], "labels": labels}
+    return pa.table({**rows, "label": [None] * len(labels)}, schema=schema.inputs(outputs=schema.LABELS))
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.999])
+@pytest.mark.parametrize("settings", [{}, {"overflow": "windows", "max_length": 5, "stride": 1}])
+def test_each_predicted_label_is_a_target_and_the_likeliest_where_there_is_none(
+    settings: dict[str, Any], threshold: float, labelled: str, tmp_path: Path
+) -> None:
+    store = RunStore(str(tmp_path))
+    config = replace(config_of(labelled), threshold=threshold, **settings)
+    worker = ChunkWorker(config, find_model(labelled))
+    store.chunks.write(0, chunk_of_labels([[0], [], None, [1, 2], [5]]), {})
+    record = worker.explain_chunk(store, 0, BINDING)
+    assert (record.explained, record.labelled) == (5, 4)
+    rows = store.results.read(0).to_pylist()
+    for id in dict.fromkeys(row["id"] for row in rows):
+        part = [row for row in rows if row["id"] == id]
+        probabilities = np.array(part[0]["probabilities"], np.float32)
+        order = np.argsort(-probabilities, kind="stable")
+        predicted = [int(number) for number in order if probabilities[number] >= np.float32(threshold)]
+        assert [row["target"] for row in part] == (predicted or [int(order[0])])
+        assert [row["rank"] for row in part] == list(range(len(part)))
+    assert value_faults(store.results.read(0), schema.LABELS) == []
+    assert max(record["relative_l1"] for record in audit_chunk(worker, store, 0, 1.0)) < 1e-4
+    assert differences(worker, store, 0, BINDING) == [0.0] * len(rows)
+
+
+def test_each_label_of_the_data_is_a_target(labelled: str, tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path))
+    worker = ChunkWorker(replace(config_of(labelled), target="label"), find_model(labelled))
+    store.chunks.write(0, chunk_of_labels([[0], [], None, [1, 2, 4], [5]]), {})
+    worker.explain_chunk(store, 0, BINDING)
+    rows = store.results.read(0).to_pylist()
+    assert [(row["id"], row["rank"], row["target"]) for row in rows] == [
+        ("r0", 0, 0), ("r3", 0, 1), ("r3", 1, 2), ("r3", 2, 4), ("r4", 0, 5),
+    ]  # fmt: skip
+    assert store.results.quarantined().column("reason").to_pylist() == ["bad_label", "bad_label"]
+
+
+def test_a_notebook_shows_a_line_for_each_target_and_gives_alibi_each(model: str) -> None:
+    found = ig_worker.explain(
+        ["good film", "", "a dull plot"], model=model, targets="all", method="gausslegendre", n_steps=6, max_length=12,
+        layer="block:1", keep_hidden=True, gpus_per_actor=0.0,
+    )  # fmt: skip
+    assert len(found) == 2
+    assert found.table.num_rows == 2 * CLASSES
+    assert list(found.failures) == [1]
+    for text in found:
+        assert len(text.targets) == CLASSES
+        assert text.html().count("line-height") == CLASSES
+        assert "4 targets" in repr(text)
+    for rank in range(CLASSES):
+        alibi = found.to_alibi(rank)
+        wanted = [text.targets[rank] for text in found]
+        assert alibi.data["target"].tolist() == [one.target for one in wanted]
+        for array, one in zip(alibi.attributions[0], wanted, strict=True):
+            np.testing.assert_allclose(array.sum(axis=-1)[: len(one.attributions)], one.attributions, atol=1e-6)
+    with pytest.raises(UsageError, match="target is 'label' with targets 'all'"):
+        ig_worker.explain(["good"], model=model, target="label", targets="all")

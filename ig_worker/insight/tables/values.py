@@ -6,21 +6,13 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
+from ig_worker.insight.tables.convergence import HISTOGRAMS
 from ig_worker.insight.tables.flat_rows import Flat
 from ig_worker.insight.tables.measure import Measure, PartialTables, Totals
 from ig_worker.schema import VALUE
 
 BINS = 30  # of the histograms, and on each side of the grid
 
-HISTOGRAMS = pa.schema(
-    [
-        ("measure", pa.string()),
-        ("bin", pa.int32()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("rows", pa.int64()),
-    ]
-)
 GRID = pa.schema(
     [
         ("value_low", pa.float64()),

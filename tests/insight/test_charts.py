@@ -95,6 +95,7 @@ def test_a_comparison_tells_flips_and_where_they_are():
     table = pa.Table.from_pylist(rows)
     assert changes.change(table) == {
         "before": "an earlier run", "rows": "4", "flips": "2", "flipped_share": "50.0%", "moved": "30.0%",
+        "numbers": "",
     }  # fmt: skip
     assert changes.flipped_ids(table) == {"a", "d"}
 

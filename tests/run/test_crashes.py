@@ -116,7 +116,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model."""
     files = SimpleNamespace(
-        weights_digest="w", tokenizer_digest="t", shape=SimpleNamespace(logits=2, outputs="classes")
+        weights_digest="w", tokenizer_digest="t", shape=SimpleNamespace(logits=2, outputs="classes", assumed=False)
     )
 
     def check(config: ExplainConfig, store: RunStore, deadline: Deadline) -> driver._Input:

@@ -44,7 +44,7 @@ class OneToken:
 
 def attributed(*ids: str, tokens: int = 10) -> pa.Table:
     """Rows with the decisive token at position 5, which has the largest attribution."""
-    row = {"target": 1, "input_ids": [2, *[7] * 4, DECISIVE, *[7] * (tokens - 5), 3]}
+    row = {"target": 1, "contrast": None, "input_ids": [2, *[7] * 4, DECISIVE, *[7] * (tokens - 5), 3]}
     values = [9.0, *[0.1] * 4, 0.5, *[-0.6] * (tokens - 5), 9.0]
     return pa.Table.from_pylist([{"id": id, "attributions": values, **row} for id in ids])
 
@@ -77,7 +77,9 @@ def test_rows_are_chosen_by_their_ids_and_the_baselines_rank_a_part_of_them() ->
 
 def test_long_texts_are_not_occluded_and_texts_of_special_tokens_alone_not_evaluated() -> None:
     config = replace(ALL, occlusion_tokens=8)
-    empty = pa.Table.from_pylist([{"id": "b", "attributions": [0.0, 0.0], "target": 1, "input_ids": [2, 3]}])
+    empty = pa.Table.from_pylist(
+        [{"id": "b", "attributions": [0.0, 0.0], "target": 1, "contrast": None, "input_ids": [2, 3]}]
+    )
     records = evaluated(pa.concat_tables([attributed("a"), empty, attributed("c", tokens=8)]), config)
     assert [r["id"] for r in records if r["method"] == "occlusion"] == ["c"]
     assert {r["id"] for r in records} == {"a", "c"}

@@ -133,7 +133,7 @@ def test_secrets_of_a_uri_are_kept_out_of_messages() -> None:
 
 def test_the_manifest_of_another_schema_version_is_refused(store: RunStore) -> None:
     store.storage.write("run.json", b'{"schema_version": "99"}')
-    with pytest.raises(RunDamagedError, match=r"run\.json has schema version '99', this program reads '1'"):
+    with pytest.raises(RunDamagedError, match=r"run\.json has schema version '99', this program reads 1 and 2"):
         store.manifest.read()
 
 

@@ -42,7 +42,7 @@ def fault_of(data: bytes, expected: Callable[[pa.Schema], pa.Schema]) -> str:
         return f"cannot be read ({' '.join(str(error).split())[:200]})"
     found = metadata.get(schema.META_VERSION, b"none").decode(errors="replace")
     if found not in schema.READABLE:
-        return f"has schema version {found}, this program reads {schema.VERSION}"
+        return f"has schema version {found}, this program reads {' and '.join(schema.READABLE)}"
     if not whole:
         return "does not hold what was written: its checksum differs"
     wanted = expected(table.schema)

@@ -29,7 +29,8 @@ class Manifest:
         if manifest.get("schema_version") not in schema.READABLE:
             raise self._files.damaged(
                 MANIFEST,
-                f"has schema version {manifest.get('schema_version')!r}, this program reads {schema.VERSION!r}",
+                f"has schema version {manifest.get('schema_version')!r}, "
+                f"this program reads {' and '.join(schema.READABLE)}",
             )
         return manifest
 

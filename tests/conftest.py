@@ -15,6 +15,10 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("machines that are busy", deadline=None)
+settings.load_profile("machines that are busy")
 
 # Files that take a minute or more begin first: otherwise one of two processes waits for the other at the end.
 LONGEST = {"interruptions", "ray", "conformance", "evaluation", "observability", "nightly", "adaptive", "bad_input"} | {

@@ -103,9 +103,9 @@ def aggregate(
         RunStoppedError: the actors failed again and again, or the deadline has passed.
         RunDamagedError: a file of the run is not what the run wrote.
     """
-    commits = _some(store)
+    commits = require_rows(store)
     rows, parts = sum(commit.rows for commit in commits.values()), tasks(commits)
-    step = _steps(progress, 2 * sum(map(len, parts)))
+    step = steps(progress, 2 * sum(map(len, parts)))
     with applying(store, config or ApplyConfig(), rows, deadline) as apply:
         counts = np.zeros(ngrams.SLOTS, np.uint16)
         for found in step(parts, apply(count_documents, parts)):
@@ -130,13 +130,13 @@ def writing_order(names: Iterable[str]) -> list[str]:
 
 def count_documents(store: RunStore, chunks: Chunks) -> tuple[np.ndarray, np.ndarray]:
     """The first pass over some chunks; see `ngrams.documents`."""
-    return ngrams.together([ngrams.documents(Flat(table)) for table in _slices(store, chunks, _WORDS)])
+    return ngrams.together([ngrams.documents(Flat(table)) for table in slices_of(store, chunks, _WORDS)])
 
 
 def partial_of(store: RunStore, chunks: Chunks, frequent: np.ndarray) -> Partial:
     """The second pass over some chunks; `frequent` is packed into bits."""
     mask, threshold = np.unpackbits(frequent).astype(bool), threshold_of(store)
-    return merged(partial(table, mask, threshold) for table in _slices(store, chunks, list(COLUMNS)))
+    return merged(partial(table, mask, threshold) for table in slices_of(store, chunks, list(COLUMNS)))
 
 
 def current(store: RunStore, progress: Callable[[int, int], None] | None = None) -> dict[str, pa.Table]:
@@ -157,7 +157,7 @@ def current(store: RunStore, progress: Callable[[int, int], None] | None = None)
     return tables if covered == rows > 0 else aggregate(store, progress)
 
 
-def _some(store: RunStore) -> dict[int, Commit]:
+def require_rows(store: RunStore) -> dict[int, Commit]:
     """The commits of a run that has any explained row."""
     commits = store.results.commits()
     if not any(commit.rows for commit in commits.values()):
@@ -170,14 +170,14 @@ def _some(store: RunStore) -> dict[int, Commit]:
     return commits
 
 
-def _slices(store: RunStore, chunks: Chunks, columns: list[str]) -> Iterator[pa.Table]:
+def slices_of(store: RunStore, chunks: Chunks, columns: list[str]) -> Iterator[pa.Table]:
     for index in chunks:
         table = store.results.read(index, columns)
         for start in range(0, table.num_rows, _ROWS_AT_ONCE):
             yield table.slice(start, _ROWS_AT_ONCE)
 
 
-def _steps(
+def steps(
     progress: Callable[[int, int], None] | None, total: int
 ) -> Callable[[list[Chunks], Iterator[Any]], Iterator[Any]]:
     """Something that hands results on and tells how many chunks are done by then, over several passes."""

@@ -118,27 +118,43 @@ def ngrams_partial(flat: Flat) -> PartialTables:
     return (pa.concat_tables([_of_size(flat, n) for n in SIZES]).unify_dictionaries(),)
 
 
-def _of_size(flat: Flat, n: int) -> pa.Table:
+def occurrences(flat: Flat, n: int) -> tuple[np.ndarray, pa.DictionaryArray]:
+    """The n-grams in frequent slots, where they stand.
+
+    Args:
+        flat: some rows.
+        n: words of an n-gram.
+
+    Returns:
+        The word that each begins with, int64 [occurrences], and what it is, words joined by a space [occurrences].
+    """
     first = _starts(flat, n)
     if flat.frequent is not None:
         first = first[flat.frequent[_slots(flat, first, n)]]
-    code, row = flat.word.indices.to_numpy().astype(np.int64), flat.word_row[first]
+    code = flat.word.indices.to_numpy().astype(np.int64)
     packed = sum(code[first + k] << (_CODE_BITS * k) for k in range(n))
     codes, number = np.unique(packed, return_inverse=True)
-    value = sum(flat.word_attribution[first + k] for k in range(n))
     words = [flat.word.dictionary.take(pa.array(codes >> (_CODE_BITS * k) & ((1 << _CODE_BITS) - 1))) for k in range(n)]
     texts = pa.array([], pa.string()) if not len(codes) else pc.binary_join_element_wise(*words, " ")
-    occurrences = pa.table(
-        {"row": row, "number": number.reshape(-1), "count": np.ones(len(row), np.int64), "sum": value}
+    return first, pa.DictionaryArray.from_arrays(pa.array(number.reshape(-1).astype(np.int32)), texts)
+
+
+def _of_size(flat: Flat, n: int) -> pa.Table:
+    first, ngram = occurrences(flat, n)
+    found = pa.table(
+        {
+            "row": flat.word_row[first],
+            "number": ngram.indices,
+            "count": np.ones(len(first), np.int64),
+            "sum": sum(flat.word_attribution[first + k] for k in range(n)),
+        }
     )
-    by_document = summed([occurrences], ["row", "number"])
+    by_document = summed([found], ["row", "number"])
     row = by_document.column("row").to_numpy()
     table = pa.table(
         {
             "n": np.full(len(row), n, np.int8),
-            "ngram": pa.DictionaryArray.from_arrays(
-                by_document.column("number").cast(pa.int32()).combine_chunks(), texts
-            ),
+            "ngram": pa.DictionaryArray.from_arrays(by_document.column("number").combine_chunks(), ngram.dictionary),
             "prediction": flat.predicted_class[row].astype(np.int32),
             "target": flat.integers("target")[row].astype(np.int32),
             "count": by_document.column("count"),

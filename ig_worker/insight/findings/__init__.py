@@ -1,0 +1,1 @@
+"""What a run's tables mean: sentences with their evidence, what costs most first."""

@@ -25,6 +25,7 @@ ORDER = {
         "aggregate",
         "evaluate",
         "compare",
+        "findings",
         "report",
     ),
     "At any time": ("status",),

@@ -22,7 +22,7 @@ from jobs import _cli
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser("jobs.report", __doc__)
     made.add_argument("run", metavar="RUN", help="directory or URI of the run")
-    made.flag("examples", "texts shown in full", type=int, default=60)
+    made.flag("examples", "texts shown in full", type=int, default=12)
     made.flag("palette", "colours", choices=PALETTES, default=PALETTES[0])
     return _cli.run(_report, made, argv)
 

@@ -25,6 +25,8 @@ from ig_worker.errors import (
 )
 from ig_worker.insight.compare.rows import write_comparison
 from ig_worker.insight.compare.summary import Comparison
+from ig_worker.insight.findings.check import headline
+from ig_worker.insight.findings.find import find
 from ig_worker.insight.night.notify import ping, post
 from ig_worker.insight.night.rules import GOOD, Earlier, RunName, choose, compared_with, following, to_remove
 from ig_worker.insight.report.write import write_report
@@ -46,6 +48,7 @@ from ig_worker.schema import LABELS
 log = logging.getLogger(__name__)
 
 UNFINISHED = ("resume", "anew")
+_TOLD = 3  # findings in the summary
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class NightConfig:
     evaluate: bool = setting(
         True, "also measure how faithful the attributions are, with the settings of [evaluate]", "everyday"
     )
-    examples: int = setting(60, "texts shown in full in the report", "everyday")
+    examples: int = setting(12, "texts shown in full in the report", "everyday")
     webhook: str | None = setting(None, "URL that the summary is posted to, as Slack takes it", "alerts", kind=str)
     webhook_env: str | None = setting(
         None, "environment variable with that URL, which is often a secret", "alerts", kind=str
@@ -100,6 +103,7 @@ class Night:
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     lines: list[str] = field(default_factory=list)  # what the steps have to say
     comparison: Comparison | None = None
+    findings: list[str] = field(default_factory=list)  # a line each, what costs most first
     report: str | None = None
     removed: list[str] = field(default_factory=list)
 
@@ -247,10 +251,27 @@ def _look(
         with _step(night, "compare", tell):
             night.comparison = write_comparison(store, RunStore(shelf.place_of(str(before))))
         night.lines += night.comparison.lines()
+    with _step(night, "findings", tell):
+        _find(night, store, ApplyConfig(address=address), deadline)
     with _step(night, "report", tell):
         night.report = write_report(store, config.examples)
     night.lines.append(f"report       {night.report}")
     _judge(night, summary, limits)
+
+
+def _find(night: Night, store: RunStore, config: ApplyConfig, deadline: Deadline) -> None:
+    """What to look at first. What goes wrong with it is a warning: the report looks for itself then."""
+    try:
+        found = find(store, None, config, deadline)
+    except IgWorkerError as error:
+        night.warnings.append(f"findings are not known: {error}")
+        return
+    night.findings = [headline(one).strip() for one in found]
+    night.lines += [f"finding      {one.number} {one.title}: {one.sentence}" for one in found[:_TOLD]]
+    if len(found) > _TOLD:
+        night.lines.append(f"finding      and {len(found) - _TOLD} more: jobs.findings {store.place}")
+    if not found:
+        night.lines.append("finding      nothing stands out beyond chance")
 
 
 def _judge(night: Night, summary: RunSummary, limits: Thresholds) -> None:

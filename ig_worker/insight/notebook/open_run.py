@@ -16,6 +16,9 @@ import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
+from ig_worker.insight.findings.check import told
+from ig_worker.insight.findings.find import current_findings, find
+from ig_worker.insight.findings.finding import Finding
 from ig_worker.insight.notebook.text import TextExplanation, each_text, starts
 from ig_worker.insight.tables.measures import MEASURES
 from ig_worker.insight.tables.run_outputs import threshold_of
@@ -57,6 +60,17 @@ class RunTables(Mapping[str, pa.Table]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+class Findings(list[Finding]):
+    """Findings that show themselves in a notebook."""
+
+    def __repr__(self) -> str:
+        return "\n".join(told(self))
+
+    def _repr_html_(self) -> str:
+        items = "".join(f"<li><b>{escape(one.title)}</b><br>{escape(one.sentence)}</li>" for one in self)
+        return f"<ol>{items}</ol>" if self else f"<p>{escape(repr(self))}</p>"
 
 
 class Run:
@@ -170,6 +184,15 @@ class Run:
     def quarantine(self) -> pa.Table:
         """The rows that could not be explained, schema `schema.QUARANTINE`."""
         return self._store.results.quarantined()
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What to look at first, what costs most first: those that jobs.findings wrote, else found now.
+
+        A list of `Finding`: ``run.findings[0].sentence``, ``run.findings[0].ids``. It shows itself.
+        """
+        known = current_findings(self._store)
+        return Findings(find(self._store) if known is None else known)
 
     def summary(self) -> RunSummary:
         """The headline figures, from the tables that jobs.aggregate wrote.

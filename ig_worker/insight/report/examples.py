@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ig_worker.insight.findings.check import rows_with
 from ig_worker.insight.format import measured, probability, signed
 from ig_worker.insight.heat.pieces import second_text, words
 from ig_worker.insight.report.section import Classes, View
@@ -204,6 +206,12 @@ def read_examples(store: RunStore, rows: Candidates, examples: list[Example]) ->
         table = store.results.read(chunk, _SHOWN).take(rows.position[here])
         found.update(zip(here, table.to_pylist(), strict=True))
     return [found[example.row] for example in examples]
+
+
+def read_by_id(store: RunStore, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of some texts, in the order of `ids`."""
+    found = {row["id"]: row for row in first_of_texts(rows_with(store, ids, [*_SHOWN, RANK])).to_pylist()}
+    return [found[id] for id in ids if id in found]
 
 
 def example_groups(chosen: list[Example], rows: list[dict[str, Any]], classes: Classes) -> list[View]:

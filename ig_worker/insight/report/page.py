@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ig_worker import schema
+from ig_worker.insight.findings.find import current_findings, find
+from ig_worker.insight.findings.finding import Finding
 from ig_worker.insight.format import number, percent, signed
 from ig_worker.insight.heat.colour import STEPS, Swatch, swatches
 from ig_worker.insight.report import (
@@ -16,6 +19,7 @@ from ig_worker.insight.report import (
     convergence,
     examples,
     faithfulness,
+    findings,
     labels,
     overview,
     position,
@@ -38,13 +42,22 @@ OPTIONAL = ("faithfulness", "compare", "compare_words")  # tables of other jobs 
 _DARK = (0x1B / 255, 0x1D / 255, 0x22 / 255)  # --surface of the dark page in report.css
 
 
-def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
-    """Everything that the template shows but the names of scripts, as plain data, and the ids of flipped rows."""
+def context(store: RunStore, count: int = 12, palette: str = "PiYG", found: Sequence[Finding] | None = None) -> View:
+    """Everything that the template shows but the names of scripts, as plain data, and the ids of flipped rows.
+
+    Args:
+        store: the run.
+        count: texts that are shown in full: those that findings name, then others that are worth a look.
+        palette: of the heat maps.
+        found: the findings; None: those of the run, found now where that is not yet done.
+    """
+    if found is None:
+        known = current_findings(store)
+        found = find(store) if known is None else known
     tables = {**current(store), **_optional(store)}
     quarantined = store.results.quarantined()
     summary = summarise(tables, quarantined.num_rows)
     rows = examples.read_candidates(store)
-    chosen = examples.choose_examples(rows, count)
     manifest = store.manifest.existing()
     classes = classes_of(manifest, rows.classes, summary.outputs, threshold_of(store))
     change = changes.change(tables.get("compare"))
@@ -61,7 +74,9 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
         "truncation": position.truncation(tables.get("truncation")),
         "faithful": faithfulness.headlines(tables.get("faithfulness")),
         "change": change,
-        "groups": examples.example_groups(chosen, examples.read_examples(store, rows, chosen), classes),
+        "findings": findings.cards(found),
+        "shown_findings": findings.SHOWN,
+        "groups": _examples(store, found, rows, classes, count),
         "quarantine": quarantine.reasons(quarantined, summary.rows + summary.quarantined),
         "charts": charts(tables, classes, summary.rows),
         "meta": {
@@ -72,6 +87,7 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
             "innerMark": MARKED,
             "segmentRows": SEGMENT_ROWS,
             "steps": STEPS,
+            "findings": findings.rows_of(store, found),
             "compared": change is not None and classes.outputs != VALUES,
             "outputs": classes.outputs,
             "threshold": classes.threshold,
@@ -82,6 +98,24 @@ def context(store: RunStore, count: int = 60, palette: str = "PiYG") -> View:
         "light": _rules(swatches(palette)),
         "dark": _rules(swatches(palette, _DARK)),
     }
+
+
+def _examples(
+    store: RunStore, found: Sequence[Finding], rows: examples.Candidates, classes: Classes, count: int
+) -> list[View]:
+    """Texts in full: those that findings name, and others where those are fewer than `count`."""
+    groups = [
+        {
+            "kind": f"texts-of-{finding.number}",
+            "title": f"Finding {finding.number}",
+            "note": finding.title,
+            "cards": [examples.card(row, classes) for row in examples.read_by_id(store, ids)],
+        }
+        for finding, ids in findings.named(found, count)
+    ]
+    left = count - sum(len(group["cards"]) for group in groups)
+    chosen = examples.choose_examples(rows, left) if left > 0 else []
+    return groups + examples.example_groups(chosen, examples.read_examples(store, rows, chosen), classes)
 
 
 def charts(tables: dict[str, pa.Table], classes: Classes, rows: int) -> View:

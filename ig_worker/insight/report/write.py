@@ -34,7 +34,7 @@ SCRIPTS = (
 LICENCES = ("LICENSE-d3.txt", "LICENSE-plot.txt")
 
 
-def write_report(store: RunStore, examples: int = 60, palette: str = "PiYG") -> str:
+def write_report(store: RunStore, examples: int = 12, palette: str = "PiYG") -> str:
     """Write RUN/report and return the place of its index.html; aggregates the run first where that is not yet done.
 
     Args:

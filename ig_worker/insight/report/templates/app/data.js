@@ -244,7 +244,7 @@ const igReport = {};
   }
 
   Object.assign(igReport, {
-    meta, data, index, reviews, loadAll, opening, review, predicted, applies, probabilities, value,
+    meta, data, index, reviews, loadAll, opening, review, predicted, applies, probabilities, value, varints,
     SPECIAL: 0, FIRST: 1, CONTINUES: 2, SECOND: 3, // kinds of tokens; SECOND begins the second of two texts
     WORD: 0, JOINED: 1, PIECE: 2, // kinds of keys
     TRUNCATED: 1, LIMIT: 2, FLIPPED: 4, // flags

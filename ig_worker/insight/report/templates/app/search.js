@@ -1,7 +1,7 @@
 "use strict";
 /* Which reviews a filter lets through, and in which order. No element of the page is touched here. */
 (() => {
-  const { data, meta, predicted, applies, WORD, JOINED, PIECE, FLIPPED } = igReport;
+  const { data, meta, predicted, applies, varints, WORD, JOINED, PIECE, FLIPPED } = igReport;
   const [SEVERAL, NUMBERS] = [meta.outputs === "labels", meta.outputs === "values"];
 
   /** As words are compared: in small letters and without accents. */
@@ -78,6 +78,19 @@
     return data.label[row] < 0 ? "unlabelled" : data.label[row] === data.prediction[row] ? "right" : "wrong";
   }
 
+  const findings = new Map(); // number -> the rows that a finding is about
+
+  /** Whether a row is one that a finding is about. */
+  function ofFinding(number) {
+    if (!findings.has(number)) {
+      const rows = varints(meta.findings[number] ?? "");
+      for (let i = 1; i < rows.length; i++) rows[i] += rows[i - 1];
+      findings.set(number, new Set(rows));
+    }
+    const rows = findings.get(number);
+    return (row) => rows.has(row);
+  }
+
   /** One test of a row for each condition that is set. */
   function tests(filter) {
     const found = [];
@@ -87,6 +100,7 @@
     add(filter.outcome, (wanted) => (row) => outcome(row) === wanted);
     add(filter.label, (wanted) => (row) => (SEVERAL ? applies(row)?.includes(Number(wanted)) : data.label[row] === Number(wanted)));
     add(filter.prediction, (wanted) => (row) => (SEVERAL ? predicted(row).includes(Number(wanted)) : data.prediction[row] === Number(wanted)));
+    add(filter.finding, (number) => ofFinding(number));
     add(filter.changed, () => (row) => (data.flags[row] & FLIPPED) !== 0);
     const measures = {
       confidence: (row) => data.confidence[row],

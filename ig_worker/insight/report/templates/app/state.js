@@ -3,7 +3,7 @@
 (() => {
   const form = document.getElementById("filters");
   const FIELDS = [
-    "q", "word", "token", "outcome", "label", "prediction", "changed", "confidence_from", "confidence_to", "error_from",
+    "q", "finding", "word", "token", "outcome", "label", "prediction", "changed", "confidence_from", "confidence_to", "error_from",
     "error_to", "delta_from", "delta_to", "length_from", "length_to", "sort", "view",
   ];
   const UNSET = { sort: igReport.defaultSort, view: "words" }; // what a field says where nothing is chosen

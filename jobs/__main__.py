@@ -26,6 +26,7 @@ ORDER = {
         "evaluate",
         "compare",
         "report",
+        "export",
     ),
     "At any time": ("status",),
     "All of it, every night": ("nightly",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from ig_worker import schema
@@ -43,7 +44,7 @@ def test_jsonl_and_hf_hold_every_column_of_the_run_exactly(write: Write, outputs
 @pytest.mark.parametrize("outputs", schema.OUTPUTS)
 def test_lit_has_a_spec_that_fits_the_examples(write: Write, outputs: str) -> None:
     rows, names = rows_of(outputs), names_of(outputs)
-    store = write(rows, class_names=names)
+    store = write(rows[:10], rows[10:], class_names=names)
     write_export(store, "lit")
     examples, spec = read_lit(store)
     for example, row in zip(examples, expected(store).to_pylist(), strict=True):
@@ -103,7 +104,12 @@ def test_features_are_those_of_the_columns(write: Write) -> None:
     store = write([a_row(pair="b", segments=[-1, 0, -1])], class_names=["no", "no"])
     write_export(store, "hf")
     found = json.loads((place_of(store, "hf") / "dataset_info.json").read_text())["features"]
-    assert list(found) == read_hf(store).column_names
+    stored = read_hf(store).schema
+    assert list(found) == stored.names
+    assert {name for name in stored.names if stored.field(name).type == pa.int64()} == {
+        name for name, feature in found.items() if feature["_type"] == "ClassLabel"
+    }
+    assert json.loads(stored.metadata[b"huggingface"])["info"]["features"] == found
     assert found["label"] == found["contrast"] == {"names": ["no", "no (1)"], "_type": "ClassLabel"}
     assert found["probabilities"] == {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "Sequence"}
     assert found["truncated"] == {"dtype": "bool", "_type": "Value"}
@@ -111,7 +117,7 @@ def test_features_are_those_of_the_columns(write: Write) -> None:
 
 
 def test_a_text_has_a_row_for_each_target_and_each_has_the_text(write: Write) -> None:
-    store = write(two_targets("a", text="one"), two_targets("b", text="two"), class_names=["no", "yes"])
+    store = write([*two_targets("a", text="one"), *two_targets("b", text="two")], class_names=["no", "yes"])
     for format in FORMATS:
         assert write_export(store, format).written.rows == 4
     assert read_hf(store).column("text").to_pylist() == ["one", "one", "two", "two"]

@@ -32,7 +32,7 @@ class Folder:
         format: of the export.
 
     Raises:
-        StorageError: the place cannot be understood.
+        UsageError: the place looks like a file's, or cannot be understood.
     """
 
     def __init__(self, place: str, format: str) -> None:

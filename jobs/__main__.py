@@ -27,6 +27,7 @@ ORDER = {
         "compare",
         "findings",
         "report",
+        "export",
     ),
     "At any time": ("status",),
     "All of it, every night": ("nightly",),

@@ -19,7 +19,7 @@ ROOMS = ("data", "models", "explain", "run", "insight")  # in the order in which
 SUB_ROOMS = {  # in their order, too; a file of the room itself is above them all, but for those that use their folders
     "models": ("encoders",),
     "run": ("store", "chunk", "dispatch", "steps"),
-    "insight": ("tables", "heat", "compare", "findings", "report", "notebook", "night"),
+    "insight": ("tables", "heat", "compare", "findings", "export", "report", "notebook", "night"),
 }
 USES_ITS_FOLDERS = {"models"}
 OWNERS = {

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from ig_worker import schema
+from ig_worker.insight.export.write import write_export
 from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.insight.tables.measures import MEASURES
 from ig_worker.models.recipes import RECIPES
@@ -42,7 +44,15 @@ def a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-MARKS = ("pyarrow.dataset", "ig_worker.open", "import pandas", "import duckdb", "import polars", "ig_worker.explain")
+MARKS = (
+    "pyarrow.dataset",
+    "ig_worker.open",
+    "import pandas",
+    "import duckdb",
+    "import polars",
+    "ig_worker.explain",
+    "import json",
+)
 
 
 def run_example(mark: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -94,6 +104,21 @@ def test_the_query_with_polars_finds_a_word_in_every_text(a_run: Path, monkeypat
     found = run_example("import polars", a_run, monkeypatch)["by_text"]
     assert set(found["id"]) == {row["id"] for row in make_rows(200) if "film" in row["tokens"]}
     assert found["attributions"].is_sorted(descending=True)
+
+
+def test_an_export_is_read_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = RunStore(str(tmp_path / "runs" / "first"))
+    store.manifest.write({"data": {"class_names": ["no", "yes"]}})
+    texts = [{"id": row["id"], "text": f"about {row['id']}", "label": row["label"]} for row in make_rows(50)]
+    store.chunks.write(0, pa.Table.from_pylist(texts, schema=schema.INPUT), {})
+    store.results.commit(0, make_table(make_rows(50)), make_quarantine(0), "f00d")
+    write_export(store, "jsonl")
+    found = run_example("import json", tmp_path, monkeypatch)["surest_mistakes"]
+    wrong = [row for row in make_rows(50) if row["label"] is not None and row["label"] != row["prediction"]]
+    assert {row["id"] for row in found} == {row["id"] for row in wrong}
+    assert f"for {found[0]['label_name']} about {found[0]['id']}" in capsys.readouterr().out
 
 
 def test_the_notebook_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,14 @@ def build(tmp_path: Path) -> Callable[..., RunStore]:
     return build_run
 
 
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., RunStore]:
+    """Makes runs with texts; see `export_runs.writer`."""
+    from tests.insight.export_runs import writer
+
+    return writer(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def row() -> Callable[..., Row]:
     return make_row

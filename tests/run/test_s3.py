@@ -7,18 +7,22 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
 from ig_worker.errors import StorageError, UsageError
+from ig_worker.insight.export.write import FORMATS, write_export
 from ig_worker.run.steps.verify import file_fault, verify_run
 from ig_worker.run.store.filesystem import Storage
 from ig_worker.run.store.lease import Lease
 from ig_worker.run.store.run_store import RunStore
+from ig_worker.run.store.streamed import streamed
 from tests.run.made_runs import CHUNK, explained, make_run, quarantined
 from tests.run.s3 import BUCKET, FaultyProxy, make_bucket, s3_server, uri
+from tests.run.test_storage import write_half
 
 _folders = count()
 
@@ -45,6 +49,40 @@ def test_a_run_is_written_read_and_verified(place: str) -> None:
     found = verify_run(store)
     assert (found.faults, found.explained) == ([], 7)
     assert "testing" not in str(store.place)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_run_is_exported_beside_itself(place: str, format: str, tmp_path: Path) -> None:
+    found = write_export(make_run(place), format)
+    path, _, options = place.partition("?")
+    storage = Storage(f"{path}/export/{format}?{options}")
+    local = make_run(tmp_path)
+    write_export(local, format)
+    assert found.written.rows == 7
+    assert "testing" not in found.place
+    names = [name for name in storage.list("") if name != "export.json"]
+    assert {name: storage.read(name) for name in names} == {
+        file.name: file.read_bytes() for file in (tmp_path / "export" / format).iterdir() if file.name != "export.json"
+    }
+    write_export(RunStore(place), format)  # again
+
+
+def test_an_interrupted_stream_publishes_nothing(place: str) -> None:
+    storage = Storage(place)
+    with pytest.raises(KeyboardInterrupt):
+        write_half(storage)
+    assert storage.list("") == []
+    with streamed(storage, "empty"):
+        pass
+    assert storage.read("empty") == b""
+
+
+def test_a_large_stream_arrives_whole(place: str) -> None:
+    storage, piece = Storage(place), bytes(range(256)) * 4096
+    with streamed(storage, "a") as stream:
+        for _ in range(70):
+            stream.write(piece)
+    assert storage.read("a") == piece * 70
 
 
 def test_what_is_missing_is_none_and_what_is_deleted_stays_away(place: str) -> None:

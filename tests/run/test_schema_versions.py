@@ -9,6 +9,7 @@ import pytest
 
 from ig_worker import schema
 from ig_worker.insight.compare.rows import write_comparison
+from ig_worker.insight.export.write import FORMATS, write_export
 from ig_worker.insight.notebook.open_run import Run
 from ig_worker.insight.report.write import write_report
 from ig_worker.insight.tables.aggregate import aggregate
@@ -55,6 +56,16 @@ def test_it_is_aggregated_reported_opened_and_compared_with_one_of_today(old: Ru
     assert [text.id for text in run] == [text.id for text in Run(new.uri)]
     assert run["r6"].html() == Run(new.uri)["r6"].html()
     assert write_comparison(new, old).flips == 0
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_it_is_exported_as_one_of_today(old: RunStore, tmp_path: Path, format: str) -> None:
+    new = make_run(tmp_path / "new")
+    for store in (old, new):
+        assert write_export(store, format).written.rows == 7
+    folders = [Path(store.uri) / "export" / format for store in (old, new)]
+    for name in (path.name for path in folders[1].iterdir() if path.name != "export.json"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
 def test_a_file_of_an_unknown_version_is_told(old: RunStore, tmp_path: Path, monkeypatch) -> None:

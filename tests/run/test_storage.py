@@ -10,6 +10,7 @@ import pytest
 from ig_worker.errors import StorageError
 from ig_worker.run.store import filesystem as storage_module
 from ig_worker.run.store.filesystem import Storage, delays, transient
+from ig_worker.run.store.streamed import delete_unfinished, streamed
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,43 @@ def test_the_tail_of_a_file_is_read_alone(tmp_path: Path) -> None:
     assert storage.read_tail("a", 4) == b"6789"
     assert storage.read_tail("a", 99) == b"0123456789"
     assert storage.read_tail("b") is None
+
+
+def test_a_streamed_file_is_there_when_it_is_whole_and_not_before(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    with streamed(storage, "folder/a") as stream:
+        stream.write(b"whole")
+        stream.flush()
+        assert storage.list("folder") == []
+    assert storage.read("folder/a") == b"whole"
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["a"]
+
+
+def write_half(storage: Storage) -> None:
+    with streamed(storage, "a") as stream:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+
+
+def test_what_ends_a_streamed_file_early_leaves_the_one_before(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    storage.write("a", b"before")
+    with pytest.raises(KeyboardInterrupt):
+        write_half(storage)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert storage.read("a") == b"before"
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    with pytest.raises(StorageError, match="No space left on device"), streamed(storage, "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_writers_have_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".tmp-0123-a", "a", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    delete_unfinished(Storage(str(tmp_path)))
+    delete_unfinished(Storage(str(tmp_path / "nowhere")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "a"]

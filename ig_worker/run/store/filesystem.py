@@ -30,11 +30,12 @@ from ig_worker.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-_TEMPORARY = ".tmp-"  # readers and listings skip names that begin so
+TEMPORARY = ".tmp-"  # readers and listings skip names that begin so
 RUN_PATIENCE_S = 120.0  # of a run that is under way, with a storage that is away for a while
 _TAIL = 1 << 16  # of a Parquet file: its footer, nearly always
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 16.0
 _ONE_PUT_BYTES = 10 << 20  # a file of so many bytes is no longer one PUT of pyarrow's
+_PIECE_BYTES = 32 << 20  # of a larger one that are under way at a time
 _GOOGLE_PATIENCE_S = 6  # about what the client of S3 takes by itself
 # What a local or network file system says of a fault that may pass.
 _PASSING = {
@@ -178,7 +179,10 @@ class Storage:
     def _upload(self, path: str, data: bytes | pa.Buffer) -> None:
         fs = self._fs if len(data) < _ONE_PUT_BYTES else self._fs_for_large
         with fs.open_output_stream(path) as stream:
-            stream.write(data)
+            for start in range(0, len(data), _PIECE_BYTES):
+                if start:
+                    stream.flush()  # or all that is not sent yet would wait in memory
+                stream.write(memoryview(data)[start : start + _PIECE_BYTES])
 
     @cached_property
     def _fs_for_large(self) -> pafs.FileSystem:
@@ -205,7 +209,7 @@ class Storage:
     def _replace_local(self, path: str, data: bytes | pa.Buffer) -> None:
         folder, name = os.path.split(path)
         os.makedirs(folder, exist_ok=True)
-        temporary = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(6)}-{name}")
+        temporary = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(6)}-{name}")
         try:
             with open(temporary, "wb") as stream:
                 stream.write(data)
@@ -229,7 +233,7 @@ class Storage:
         selector = pafs.FileSelector(self.path(folder), allow_not_found=True)
         found = self._do("list", folder, lambda: self._fs.get_file_info(selector))
         names = (info.base_name for info in found if info.type == pafs.FileType.File)
-        return sorted(name for name in names if name.endswith(suffix) and not name.startswith(_TEMPORARY))
+        return sorted(name for name in names if name.endswith(suffix) and not name.startswith(TEMPORARY))
 
     def delete_folder(self, name: str) -> None:
         """Remove a folder with all that is in it; not an error where there is none."""

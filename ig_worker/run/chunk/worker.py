@@ -25,7 +25,8 @@ from ig_worker.run.chunk.row_engine import RowEngine
 from ig_worker.run.chunk.row_reader import RowReader, TokenizedTable
 from ig_worker.run.chunk.rows import Explained, Row, explain_rows, require_health
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.store.run_files import PILOT
 from ig_worker.run.store.run_store import RunStore
 

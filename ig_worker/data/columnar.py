@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from ig_worker.data.arrow_frames import check_frames
+from ig_worker.data.column_types import check_types
 from ig_worker.data.columns import (
     ColumnNames,
     Columns,
-    check_types,
     columns_of,
     columns_used,
     names_in,

@@ -40,3 +40,16 @@ class Rows:
     class_names: tuple[str, ...] = ()  # by class number, where the file says so
     settings: Mapping[str, str] = field(default_factory=dict)  # what else decides how its bytes become rows
     notes: tuple[str, ...] = ()  # what was assumed, for people
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows of a data set, and what decides them."""
+
+    name: str  # for people
+    rows: Rows
+    content: tuple[str, ...]  # hashes of the bytes read
+    settings: Mapping[str, object] = field(default_factory=dict)  # of `DataSpec`, as far as they determine the rows
+    class_names: tuple[str, ...] = ()  # by the data set's own numbers
+    splits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

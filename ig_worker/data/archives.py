@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from ig_worker.data import imdb
-from ig_worker.data.demo import demo_rows
-from ig_worker.data.files import DataFile, file_faults, find_file
+from ig_worker.data.columns import DEFAULT_COLUMNS
+from ig_worker.data.demo import demo_rows, length_of
+from ig_worker.data.faults import shown
+from ig_worker.data.files import DataFile, file_faults, find_file, printable
+from ig_worker.data.kept_columns import FLAG, kept_names, kept_used
+from ig_worker.data.kept_types import KeptColumn
 from ig_worker.data.labels import LabelCounter
 from ig_worker.data.reading import Rows, Source
 from ig_worker.data.safe_npz import read_reviews
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
     from ig_worker.data.sources import DataSpec
 
 SPLITS = ("train", "test")
+_LENGTH = "length"  # the demo's further column
 _MAX_WORD_INDEX_BYTES = 64 << 20
 
 
@@ -29,7 +38,24 @@ def corpus(spec: DataSpec, counter: LabelCounter) -> Source:
     rows, digest = demo_rows(spec.split)
     for batch in rows.batches():
         counter.add(batch.num_rows, batch.column("label"))
-    return Source(f"demo ({spec.split} split)", rows, (digest,), {"split": spec.split}, imdb.CLASS_NAMES, SPLITS)
+    settings: dict[str, object] = {"split": spec.split}
+    if names := kept_names(spec.keep_columns):
+        rows = _with_lengths(rows, names)
+        settings["keep_columns"] = names
+    return Source(f"demo ({spec.split} split)", rows, (digest,), settings, imdb.CLASS_NAMES, SPLITS)
+
+
+def _with_lengths(rows: Rows, names: tuple[str, ...]) -> Rows:
+    """The demo's rows with the one further column that they have, which `names` has to be."""
+    kept_used([*DEFAULT_COLUMNS.present(), _LENGTH], names, DEFAULT_COLUMNS, "demo")
+    (name,) = names
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows.batches():
+            lengths = [length_of(text) for text in batch.column("text").to_pylist()]
+            yield batch.append_column(name, pa.array(lengths, pa.string()))
+
+    return replace(rows, batches=batches, kept={name: KeptColumn(_LENGTH, pa.string())})
 
 
 def archive_of(spec: DataSpec, name: str, counter: LabelCounter) -> Source:
@@ -39,6 +65,11 @@ def archive_of(spec: DataSpec, name: str, counter: LabelCounter) -> Source:
         DataError: a file is missing or damaged, or there is no such split.
         UsageError: ``imdb_decode`` is unknown.
     """
+    if names := kept_names(spec.keep_columns):
+        raise DataError(
+            f"{FLAG} names {', '.join(map(shown, names))}, and {printable(name)} has only texts and labels",
+            remedy="leave it out",
+        )
     if name != "imdb":
         return _archive(spec, find_file(name), spec.word_index, counter)
     reviews, words = (imdb.keras_file(remote) for remote in (imdb.REVIEWS_FILE, imdb.WORD_INDEX_FILE))

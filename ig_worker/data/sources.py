@@ -17,6 +17,8 @@ from ig_worker.data.archives import archive_of, corpus
 from ig_worker.data.columns import PAIR
 from ig_worker.data.faults import FAULT_COLUMN, documents, shown
 from ig_worker.data.files import printable, suffixes_of, without_query
+from ig_worker.data.kept_columns import kept_names
+from ig_worker.data.kept_types import converted, one_type
 from ig_worker.data.label_map import read_label_map
 from ig_worker.data.labels import LabelCounter, Labelling
 from ig_worker.data.reading import Source
@@ -42,6 +44,7 @@ class DataSpec:
     label_column: str = "label"  # "" for no labels
     id_column: str = "id"
     pair_column: str | None = None  # of second texts; None or "" where each row has one text
+    keep_columns: str | tuple[str, ...] | None = None  # further ones that the rows keep; see `kept_columns.kept_names`
     imdb_decode: str = "full"  # "2021", "2022" or "full"
     word_index: str | None = None  # path or URI; by default imdb_word_index.json beside the .npz
     label_map: str | None = None  # what labels mean; see `label_map`
@@ -62,8 +65,14 @@ class Documents:
     # Of these rows: what each means, and how often it occurs.
     labels: Truths = field(default_factory=Labelling)
     outputs: str = CLASSES  # what the labels are: of `schema.OUTPUTS`
+    kept: tuple[pa.Field, ...] = ()  # further columns that the rows keep
     splits: tuple[str, ...] = ()  # that the data set has, where it has any
     notes: tuple[str, ...] = ()  # what was assumed, for people
+
+    @property
+    def kept_line(self) -> str:
+        """The further columns that the rows keep, with their types, such as ``source: string, year: int64``."""
+        return ", ".join(f"{field.name}: {field.type}" for field in self.kept)
 
     def first(self, count: int) -> list[tuple[str | None, str | None, int | None]]:
         """(text, second text, class number) of at most the first `count` rows, each None where there is none."""
@@ -96,6 +105,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs
         UsageError: ``imdb_decode`` is unknown.
     """
     _check_numbers(spec)
+    kept_names(spec.keep_columns)
     label_map = read_label_map(spec.label_map)
     window = spec.offset, None if spec.limit is None else spec.offset + spec.limit
     counter = label_counter(outputs, window, classes or (), label_map)
@@ -105,15 +115,17 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
     _check_first_rows(source, spec.encoding)
     labels = labels_meaning(counter, source.name, classes, source.class_names, label_map)
+    kept = tuple(pa.field(name, one_type([one.type])) for name, one in source.rows.kept.items())
     return Documents(
         name=source.name,
         digest=_digest(source, spec.offset, end, labels),
         content=hashlib.sha256(json.dumps(source.content).encode()).hexdigest(),
-        batches=lambda: _numbered(_window(source, spec.offset, end), labels, outputs),
+        batches=lambda: _numbered(_window(source, spec.offset, end), labels, outputs, kept),
         class_names=labels.class_names,
         rows=end - spec.offset,
         labels=labels,
         outputs=outputs,
+        kept=kept,
         splits=source.splits,
         notes=(*source.notes, *labels.notes),
     )
@@ -173,15 +185,20 @@ def _digest(source: Source, first: int, end: int, labels: Truths) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _numbered(batches: Iterator[pa.RecordBatch], labels: Truths, outputs: str) -> Iterator[pa.RecordBatch]:
+def _numbered(
+    batches: Iterator[pa.RecordBatch], labels: Truths, outputs: str, kept: Sequence[pa.Field]
+) -> Iterator[pa.RecordBatch]:
     """Batches of `faults.documents`: with class numbers, or what else labels mean, in place of labels."""
     for batch in batches:
-        ids, texts, raw, notes, *pairs = batch.columns
+        ids, texts, raw, notes, *more = batch.columns
+        pairs, values = more[: len(more) - len(kept)], more[len(more) - len(kept) :]
+        values = [converted(column, field.type) for column, field in zip(values, kept, strict=True)]
         found, faults = labels.columns(raw)
         if faults:  # of the file's values only: what could not be read at all has been noted before
             told = notes.to_pylist()
             notes = pa.array([told[row] or faults.get(row) for row in range(len(told))], pa.string())
-        yield pa.RecordBatch.from_arrays([ids, texts, *pairs, *found, notes], schema=documents(bool(pairs), outputs))
+        schema = documents(bool(pairs), outputs, kept)
+        yield pa.RecordBatch.from_arrays([ids, texts, *pairs, *found, *values, notes], schema=schema)
 
 
 def _window(source: Source, first: int, end: int) -> Iterator[pa.RecordBatch]:

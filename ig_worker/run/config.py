@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 from ig_worker.data.faults import DEFAULT_MAX_TEXT_BYTES
 from ig_worker.data.imdb import DECODES
+from ig_worker.data.kept_columns import kept_names
 from ig_worker.data.sources import DataSpec
 from ig_worker.data.style import STYLES, refuse_plain_pairs
 from ig_worker.errors import UsageError
@@ -69,6 +70,14 @@ class DataConfig:
     )
     label_column: str = setting("label", "column of the labels; may be missing; '' reads none", "data")
     id_column: str = setting("id", "column of the ids; made from the row numbers where missing", "data")
+    keep_columns: str | tuple[str, ...] | None = setting(
+        None,
+        "further columns that the run keeps beside its results, such as source,lang; they are in its files under their "
+        "own names",
+        "data",
+        kind=str,
+        many=True,
+    )
     imdb_decode: str = setting("full", "how IMDB's word ranks become text", "data", choices=DECODES)
     word_index: str | None = setting(None, "imdb_word_index.json, if not beside the .npz", "data", kind=str)
     label_map: str | None = setting(
@@ -86,6 +95,7 @@ class DataConfig:
         """Raise UsageError for a value that cannot be right, before anything starts."""
         at_least("chunk_rows", self.chunk_rows, 1)
         at_least("max_text_bytes", self.max_text_bytes, 1)
+        kept_names(self.keep_columns)
 
     def spec(self) -> DataSpec:
         """What `data.sources.open_documents` needs of this."""

@@ -80,7 +80,7 @@ class ChunkWorker:
         with self._ahead.preparing(store, ahead):
             explained, failed, engine_seconds = self.explain_tokenized(tokenized, binding)
             quarantined = quarantine_table(index, tokenized.table, failed)
-            results = attributions_table(explained, self.hidden, tokenized.pairs, tokenized.outputs)
+            results = attributions_table(explained, self.hidden, tokenized.pairs, tokenized.outputs, tokenized.kept)
             store.results.commit(index, results, quarantined, binding.fingerprint)
         every = [result for _, found in explained for result in found]
         deltas = [max(abs(result.delta) for result in found) for _, found in explained]

@@ -18,7 +18,7 @@ from ig_worker.data.columns import ColumnNames, Columns, Kept, column_of, column
 from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile, brief, file_faults
 from ig_worker.data.kept_columns import kept_used
-from ig_worker.data.kept_types import CellTypes, KeptColumn, cells_of
+from ig_worker.data.kept_types import CellTypes, cells_of
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.sniff import Utf8Check, keeps_ascii
 from ig_worker.data.spelling import MAYBE_NOTHING, NOTHING
@@ -83,7 +83,7 @@ def csv_rows(file: DataFile, reading: Reading) -> Rows:
     settings = _settings(reading, dialect, check, missing)
     notes = [dialect.note, *missing.notes(file.name)] if dialect.note else missing.notes(file.name)
     again = partial(_raw_batches, lambda: in_use(resliced(batches(), _BATCH_ROWS)), reading)
-    found = {name: KeptColumn(own, types[name].type) for name, own in kept.items()}
+    found = {name: types[name].of(own) for name, own in kept.items()}
     return Rows(count, again, used, (*names, *constants), settings=settings, notes=tuple(notes), kept=found)
 
 

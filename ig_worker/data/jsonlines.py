@@ -141,7 +141,7 @@ def _kept(
             kept[name] = constant_column(own, constants[own])
         else:
             found.kept[own].refuse_odd(own, file.name, names)
-            kept[name] = KeptColumn(own, found.kept[own].type)
+            kept[name] = found.kept[own].of(own)
     return kept
 
 

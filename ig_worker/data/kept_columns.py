@@ -82,7 +82,7 @@ def constant_column(used: str, value: str | None) -> KeptColumn:
     """A column whose value the file's place says: its type is that of a cell."""
     types = CellTypes()
     types.add(cells_of(pa.array([value], pa.string())))
-    return KeptColumn(used, types.type)
+    return types.of(used)
 
 
 def kept_of(

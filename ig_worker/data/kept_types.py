@@ -38,6 +38,7 @@ class KeptColumn(NamedTuple):
 
     used: str  # as the file calls it
     type: pa.DataType  # of its values, as far as this file tells; null where it has none
+    inexact: bool = False  # whether a cell, or a value of JSON, is a whole number that no float64 is
 
 
 def stored_type(kind: pa.DataType, name: str, where: str) -> pa.DataType:
@@ -114,6 +115,13 @@ def one_type(kinds: Iterable[pa.DataType]) -> pa.DataType:
     return pa.string()
 
 
+def type_of_all(columns: Iterable[KeptColumn]) -> pa.DataType:
+    """The type that a column has in all files together."""
+    every = list(columns)
+    found = one_type(one.type for one in every)
+    return pa.string() if pt.is_floating(found) and any(one.inexact for one in every) else found
+
+
 def converted(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """Values as the type that `one_type` has decided; a column of strings may be cells, of which each fits it."""
     if column.type == kind:
@@ -154,15 +162,12 @@ class _Types:
 
     def __init__(self) -> None:
         self.seen: set[pa.DataType] = set()
-        self.inexact = False  # whether there is a whole number that no float64 is
+        self.inexact = False  # as in `KeptColumn`
 
-    @property
-    def type(self) -> pa.DataType:
-        """The one type of all of them; null where there is none."""
-        if not self.seen:
-            return pa.null()
-        found = one_type(self.seen)
-        return pa.string() if pt.is_floating(found) and self.inexact else found
+    def of(self, used: str) -> KeptColumn:
+        """The column that they are of, which a file calls so."""
+        kind = type_of_all([KeptColumn(used, kind, self.inexact) for kind in self.seen]) if self.seen else pa.null()
+        return KeptColumn(used, kind, self.inexact)
 
     def add_whole(self, number: int) -> None:
         """A whole number."""

@@ -16,7 +16,7 @@ from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile
 from ig_worker.data.jsonlines import jsonl_rows
 from ig_worker.data.kept_columns import kept_names
-from ig_worker.data.kept_types import KeptColumn, one_type
+from ig_worker.data.kept_types import KeptColumn, type_of_all
 from ig_worker.data.label_lists import ListCounter
 from ig_worker.data.labels import LabelCounter
 from ig_worker.data.places import Part, Place, find_parts
@@ -214,7 +214,7 @@ def _joined(parts: list[Rows], place: Place) -> Rows:
 def _one_type_each(parts: Sequence[Rows]) -> dict[str, KeptColumn]:
     """The columns that are kept, each with the type that its values have in all files."""
     return {
-        name: KeptColumn(one.used, one_type(rows.kept[name].type for rows in parts))
+        name: KeptColumn(one.used, type_of_all(rows.kept[name] for rows in parts))
         for name, one in parts[0].kept.items()
     }
 
@@ -244,7 +244,7 @@ def _own_settings(part: Part, rows: Rows, wanted: ColumnNames, one: bool) -> dic
             found[key] = other
         if other in part.constants and other is not None:
             found[f"{key} is"] = part.constants[other]
-    for name, (other, _) in rows.kept.items():
+    for name, (other, *_) in rows.kept.items():
         if other != name:
             found[f"keep_columns {name}"] = other
         if other in part.constants:

@@ -18,7 +18,7 @@ from ig_worker.data.columns import PAIR
 from ig_worker.data.faults import FAULT_COLUMN, documents, shown
 from ig_worker.data.files import printable, suffixes_of, without_query
 from ig_worker.data.kept_columns import kept_names
-from ig_worker.data.kept_types import converted, one_type
+from ig_worker.data.kept_types import converted, type_of_all
 from ig_worker.data.label_map import read_label_map
 from ig_worker.data.labels import LabelCounter, Labelling
 from ig_worker.data.reading import Source
@@ -115,7 +115,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
     _check_first_rows(source, spec.encoding)
     labels = labels_meaning(counter, source.name, classes, source.class_names, label_map)
-    kept = tuple(pa.field(name, one_type([one.type])) for name, one in source.rows.kept.items())
+    kept = tuple(pa.field(name, type_of_all([one])) for name, one in source.rows.kept.items())
     return Documents(
         name=source.name,
         digest=_digest(source, spec.offset, end, labels),

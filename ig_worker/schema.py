@@ -42,10 +42,16 @@ INPUT = pa.schema(
 )
 
 
-def inputs(pairs: bool = False, outputs: str = CLASSES) -> pa.Schema:
-    """`INPUT`; with `pairs`, where each row has two texts, also the second of them; and the column of `TRUTHS`."""
+def inputs(pairs: bool = False, outputs: str = CLASSES, kept: Iterable[pa.Field] = ()) -> pa.Schema:
+    """The columns of rows that are to be explained: `INPUT` and, in some runs, more.
+
+    Args:
+        pairs: whether each row has two texts; then `pair` is the second of them.
+        outputs: what the model says, one of `OUTPUTS`; see `TRUTHS`.
+        kept: further columns of the data set; see `kept_in`.
+    """
     found = INPUT.insert(INPUT.names.index("text") + 1, pa.field("pair", pa.string())) if pairs else INPUT
-    return _with_truth(found, outputs)
+    return pa.schema([*_with_truth(found, outputs), *kept])
 
 
 def _with_truth(schema: pa.Schema, outputs: str) -> pa.Schema:
@@ -88,7 +94,11 @@ ATTRIBUTIONS = pa.schema(
 
 
 def attributions(
-    hidden: int | None = None, pairs: bool = False, outputs: str = CLASSES, version: str = VERSION
+    hidden: int | None = None,
+    pairs: bool = False,
+    outputs: str = CLASSES,
+    version: str = VERSION,
+    kept: Iterable[pa.Field] = (),
 ) -> pa.Schema:
     """The columns of explained rows: `ATTRIBUTIONS` and, in some runs, more.
 
@@ -98,6 +108,7 @@ def attributions(
             second, -1 of neither, which are the special tokens around and between them.
         outputs: what the model says, one of `OUTPUTS`; see `TRUTHS`.
         version: of the schema; before 2 there were no columns for several targets of a text.
+        kept: further columns of the data set, the same for each target of a text; see `kept_in`.
     """
     found = _with_truth(ATTRIBUTIONS, outputs)
     if version == "1":
@@ -105,10 +116,33 @@ def attributions(
     if pairs:
         segments = pa.field(SEGMENTS, pa.list_(pa.int32()), nullable=False)  # [tokens]
         found = found.insert(found.names.index("word_ids") + 1, segments)
+    found = pa.schema([*found, *kept])
     if hidden is not None:
-        kept = pa.list_(pa.list_(pa.float32(), hidden))  # [tokens][hidden]
-        found = found.append(pa.field("hidden_attributions", kept, nullable=False))
+        units = pa.list_(pa.list_(pa.float32(), hidden))  # [tokens][hidden]
+        found = found.append(pa.field("hidden_attributions", units, nullable=False))
     return found
+
+
+# What no column that is kept of a data set may be called.
+OWN = frozenset(
+    {
+        *inputs(pairs=True).names,
+        *attributions(hidden=1, pairs=True).names,
+        *(truth.name for truth in TRUTHS.values()),
+        "fault",  # of a row, on its way from a reader to its chunk
+    }
+)
+
+
+def kept_in(found: pa.Schema) -> list[str]:
+    """Names of the columns of a data set that a run keeps (`--keep-columns`), in their order.
+
+    They are told by their names: none of them is called as a column of the run's own.
+
+    Args:
+        found: of rows that are to be explained, or of `attributions`; any selection of their columns.
+    """
+    return [name for name in found.names if name not in OWN]
 
 
 QUARANTINE = pa.schema(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.insight.tables.summary import summarise
-from ig_worker.run.config import ApplyConfig
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.progress import meter
 from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings

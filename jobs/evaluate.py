@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from ig_worker.insight.tables.faithfulness import faithfulness_lines, table_lines, write_faithfulness
-from ig_worker.run.config import EvaluateConfig
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings

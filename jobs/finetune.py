@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (kind, text) in CHANGES.items():
         made.flag(name, text, "model" if name in SIZES else "method", shown=recipes, type=kind)
     own = {name: recipes for recipe in RECIPES.values() for name in recipe.data}
-    _settings.add_settings(made, DataConfig, leave_out=("split", "chunk_rows", "max_text_bytes"), shown=own)
+    left_out = ("split", "keep_columns", "chunk_rows", "max_text_bytes")
+    _settings.add_settings(made, DataConfig, left_out, shown=own)
     return _cli.run(_finetune, made, argv)
 
 

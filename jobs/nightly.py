@@ -18,7 +18,8 @@ from typing import Any
 from ig_worker.errors import UsageError, did_you_mean
 from ig_worker.insight.night.run import NightConfig, run_night
 from ig_worker.insight.thresholds import Thresholds
-from ig_worker.run.config import EvaluateConfig, ExplainConfig, actors_of
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.later_config import EvaluateConfig, actors_of
 from jobs import _cli, _settings
 
 TABLES = ("night", "thresholds", "explain", "evaluate")

@@ -47,6 +47,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
         prepared = prepare(store, config, progress, documents)
     print(f"{prepared.name}: {prepared.rows} rows in {prepared.chunks} chunks in {store.storage.describe('chunks')}")
     print(f"labels: {documents.labels.line()}")
+    if documents.kept:
+        print(f"kept: {documents.kept_line}")
     if prepared.faults:
         print(f"{prepared.faults} rows cannot be explained and will be quarantined")
     return 0

@@ -1,8 +1,7 @@
-"""Columns as they come from files, made into batches of one form: found by name, types decided, odd values made faults.
+"""Columns as they come from files, made into batches of one form: found by name, odd values made faults.
 
-A type that no row could be right in (a text column of numbers) is a fault of the file. A value that is wrong in its
-row only (bytes that are not UTF-8) becomes null, with a line in the row's fault column. Labels stay as they are: what
-they mean is for `labels` to say.
+A value that is wrong in its row only (bytes that are not UTF-8) becomes null, with a line in the row's fault column.
+Labels stay as they are: what they mean is for `labels` to say. Which types can be read at all says `column_types`.
 """
 
 from __future__ import annotations
@@ -41,21 +40,9 @@ _LABEL_NAMES = ("label", "sentiment", "target", "class", "category", "polarity",
 _MARKS = ",;\t|"  # that usually separate the cells of CSV
 _INVISIBLE = "\ufeff\u200b"  # a byte order mark, and a blank without width
 
-# A column of dates has no row with a label; and what Arrow makes of some dates, Python's cannot hold.
-_LABELS = (
-    pt.is_integer,
-    pt.is_boolean,
-    pt.is_floating,
-    pt.is_decimal,
-    pt.is_binary,
-    pt.is_large_binary,
-    pt.is_binary_view,
-    pt.is_fixed_size_binary,
-    pt.is_null,
-)
-
 RAW = ("id", "text", "label", FAULT_COLUMN)  # columns of the batches that readers give
-PAIR = "pair"  # one more behind them, where a row has two texts
+PAIR = "pair"  # one more behind them, where a row has two texts; and behind that those of `kept`
+Kept = Mapping[str, pa.Array]  # columns that a run keeps, by its names for them
 
 
 class ColumnNames(NamedTuple):
@@ -114,7 +101,7 @@ class Columns(NamedTuple):
     pair: pa.Array | None = None
 
 
-def raw_batch(columns: Columns, first_row: int, made_prefix: str = "") -> pa.RecordBatch:
+def raw_batch(columns: Columns, first_row: int, made_prefix: str = "", kept: Kept | None = None) -> pa.RecordBatch:
     """One batch of `RAW`, with second texts also of `PAIR`, from a file's columns; the labels stay as they are.
 
     Args:
@@ -122,6 +109,7 @@ def raw_batch(columns: Columns, first_row: int, made_prefix: str = "") -> pa.Rec
             they are null, without ids ids are made.
         first_row: number in the id that is made for the first row.
         made_prefix: how ids that are made begin.
+        kept: further columns, by the names that the run has for them.
     """
     rows = len(columns.text)
     texts, text_faults = strings_from(columns.text, "text")
@@ -130,14 +118,14 @@ def raw_batch(columns: Columns, first_row: int, made_prefix: str = "") -> pa.Rec
     faults = pair_faults | text_faults | id_faults
     labels = pa.nulls(rows) if columns.label is None else columns.label
     notes = pa.array([faults.get(row) for row in range(rows)], pa.string()) if faults else pa.nulls(rows, pa.string())
-    return raw_columns([ids, texts, labels, notes], pairs)
+    return raw_columns([ids, texts, labels, notes], pairs, kept)
 
 
-def raw_columns(columns: Sequence[pa.Array], pairs: pa.Array | None) -> pa.RecordBatch:
-    """Columns of `RAW` as a batch, with second texts behind them where there are any."""
-    if pairs is None:
-        return pa.RecordBatch.from_arrays(list(columns), names=list(RAW))
-    return pa.RecordBatch.from_arrays([*columns, pairs], names=[*RAW, PAIR])
+def raw_columns(columns: Sequence[pa.Array], pairs: pa.Array | None, kept: Kept | None = None) -> pa.RecordBatch:
+    """Columns of `RAW` as a batch; behind them second texts where there are any, and the columns that are kept."""
+    more = {} if pairs is None else {PAIR: pairs}
+    more |= kept or {}
+    return pa.RecordBatch.from_arrays([*columns, *more.values()], names=[*RAW, *more])
 
 
 def _ids(row_id: pa.Array | None, rows: int, first_row: int, made_prefix: str) -> tuple[pa.Array, FaultLines]:
@@ -150,10 +138,11 @@ def _ids(row_id: pa.Array | None, rows: int, first_row: int, made_prefix: str) -
 
 def columns_of(batch: pa.RecordBatch, used: ColumnNames, constants: Mapping[str, str | None]) -> Columns:
     """The columns in use of a file's batch; `constants` are those whose value the file's place says."""
-    return Columns(*(None if name is None else _column(batch, name, constants) for name in used))
+    return Columns(*(None if name is None else column_of(batch, name, constants) for name in used))
 
 
-def _column(batch: pa.RecordBatch, name: str, constants: Mapping[str, str | None]) -> pa.Array:
+def column_of(batch: pa.RecordBatch, name: str, constants: Mapping[str, str | None]) -> pa.Array:
+    """One column of a file's batch, by the name that `names_in` gave it."""
     if name in constants:
         return pa.repeat(pa.scalar(constants[name], pa.string()), batch.num_rows)
     if name in batch.schema.names:
@@ -209,15 +198,10 @@ def columns_used(names: Sequence[str], wanted: ColumnNames, where: str) -> Colum
     flags = ("--text-column", "--label-column", "--id-column", "--pair-column")
     found: list[str | None] = []
     for name, default, flag in zip(wanted, defaults, flags, strict=True):
-        alike = [] if not name else [name] if name in names else [n for n in names if plain_name(n) == plain_name(name)]
-        if sum(names.count(n) for n in set(alike)) > 1:
-            said = ", ".join(map(shown, alike)) if len(set(alike)) > 1 else f"called {shown(alike[0])}"
-            raise DataError(
-                f"{where} has {sum(names.count(n) for n in set(alike))} columns {said}", remedy="rename all but one"
-            )
-        if not alike and (name or flag == "--text-column") and name != default:
-            raise _no_column(names, name or "", where, flag)
-        found.append(alike[0] if alike else None)
+        column = column_called(names, name, where) if name else None
+        if column is None and (name or flag == "--text-column") and name != default:
+            raise no_column(names, name or "", where, flag)
+        found.append(column)
     if found[-1] is not None and found[-1] == found[0]:
         raise DataError(
             f"--pair-column is {shown(wanted.pair)}, which is the column of the first texts, too",
@@ -226,12 +210,28 @@ def columns_used(names: Sequence[str], wanted: ColumnNames, where: str) -> Colum
     return ColumnNames(found[0] or "", *found[1:])
 
 
+def column_called(names: Sequence[str], name: str, where: str) -> str | None:
+    """What a file calls a column: by the same name, or by the only one that differs in case or blanks; None without.
+
+    Raises:
+        DataError: such a name is there twice.
+    """
+    alike = [name] if name in names else [n for n in names if plain_name(n) == plain_name(name)]
+    if sum(names.count(n) for n in set(alike)) > 1:
+        said = ", ".join(map(shown, alike)) if len(set(alike)) > 1 else f"called {shown(alike[0])}"
+        raise DataError(
+            f"{where} has {sum(names.count(n) for n in set(alike))} columns {said}", remedy="rename all but one"
+        )
+    return alike[0] if alike else None
+
+
 def plain_name(name: str) -> str:
     """The name of a column without what people do not see: case, blanks around it, a byte order mark."""
     return name.strip().strip(_INVISIBLE).strip().casefold()
 
 
-def _no_column(names: Sequence[str], name: str, where: str, flag: str) -> DataError:
+def no_column(names: Sequence[str], name: str, where: str, flag: str) -> DataError:
+    """The error that says that a file has no such column, with those that it has and the one that is meant."""
     headless = any(len(n) > 40 or n.isdecimal() for n in names)
     header = " (is there a line of column names at its top?)" if headless else ""
     usual = {"--text-column": _TEXT_NAMES, "--pair-column": _PAIR_NAMES}.get(flag, ())
@@ -258,60 +258,6 @@ def suggested(names: Sequence[str], wanted: str, usual: Sequence[str] = _LABEL_N
     near = difflib.get_close_matches(plain_name(wanted), plain, 1, 0.7)
     inside = [name for name in plain if any(part in name for part in usual if len(part) > 3)]
     return plain[(near or inside)[0]] if near or inside else None
-
-
-def check_types(
-    text: pa.DataType,
-    row_id: pa.DataType | None,
-    label: pa.DataType | None,
-    where: str,
-    pair: pa.DataType | None = None,
-    lists: bool = False,
-) -> None:
-    """Raises DataError where no row of a column of these types could be used; labels may be `lists` of such as well."""
-
-    text, row_id, label, pair = (
-        kind.value_type if kind is not None and pt.is_dictionary(kind) else kind for kind in (text, row_id, label, pair)
-    )
-    for name, kind in (("text", text), (PAIR, pair)):
-        if kind is not None and not _is_string(kind) and not _is_binary(kind):
-            raise DataError(
-                f"the {name} column of {where} has type {kind}",
-                expected="strings",
-                remedy=f"name another with --{name}-column",
-            )
-    if row_id is not None and not (_is_string(row_id) or _is_binary(row_id) or pt.is_integer(row_id)):
-        raise DataError(
-            f"the id column of {where} has type {row_id}",
-            expected="strings or integers",
-            remedy="name another with --id-column, or make ids with --id-column ''",
-        )
-    inner = _inside(label) if lists else label
-    if inner is not None and not (_is_string(inner) or any(fits(inner) for fits in _LABELS)):
-        several = (
-            "" if _inside(label) is label or lists else ", or say --outputs multi-label if the model gives several"
-        )
-        raise DataError(
-            f"the label column of {where} has type {label}",
-            expected=f"numbers or names of classes{', or lists of them' if lists else ''}",
-            remedy=f"name another with --label-column, or read no labels with --label-column ''{several}",
-        )
-
-
-def _inside(kind: pa.DataType | None) -> pa.DataType | None:
-    """The type of the values of a list; of anything else its own."""
-    if kind is None or not (pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)):
-        return kind
-    return kind.value_type.value_type if pt.is_dictionary(kind.value_type) else kind.value_type
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    fixed = pt.is_fixed_size_binary(kind) and kind.byte_width > 0  # of nothing a file can have any number of rows
-    return fixed or pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_binary_view(kind)
 
 
 def resliced(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:

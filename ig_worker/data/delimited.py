@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from ig_worker.data.columns import ColumnNames, Columns, columns_of, columns_used, raw_batch, resliced
+from ig_worker.data.columns import ColumnNames, Columns, Kept, column_of, columns_of, columns_used, raw_batch, resliced
 from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile, brief, file_faults
+from ig_worker.data.kept_columns import kept_used
+from ig_worker.data.kept_types import CellTypes, cells_of
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.sniff import Utf8Check, keeps_ascii
 from ig_worker.data.spelling import MAYBE_NOTHING, NOTHING
@@ -59,7 +61,8 @@ def csv_rows(file: DataFile, reading: Reading) -> Rows:
         check.refuse(file.name)
     constants = {name: value for name, value in reading.constants.items() if name not in names}
     used = columns_used([*names, *constants], reading.columns, file.name)
-    inside = [name for name in used.present() if name in names]
+    kept = kept_used([*names, *constants], reading.kept, used, file.name)
+    inside = [name for name in dict.fromkeys([*used.present(), *kept.values()]) if name in names]
 
     def batches() -> Iterator[pa.RecordBatch]:
         with (
@@ -69,33 +72,40 @@ def csv_rows(file: DataFile, reading: Reading) -> Rows:
         ):
             yield from reader
 
-    def in_use(parts: Iterator[pa.RecordBatch]) -> Iterator[Columns]:
-        return (columns_of(batch, used, constants) for batch in parts)
+    def in_use(parts: Iterator[pa.RecordBatch]) -> Iterator[tuple[Columns, Kept]]:
+        for batch in parts:
+            cells = {name: cells_of(column_of(batch, own, constants)) for name, own in kept.items()}
+            yield columns_of(batch, used, constants), cells
 
-    parsed, missing = _looked_through(in_use(batches()), reading)
+    parsed, missing, types = _looked_through(in_use(batches()), reading)
     if parsed != count:
         raise _broken_quotes(file, f"it could be read as {parsed} rows or as {count}")
     settings = _settings(reading, dialect, check, missing)
     notes = [dialect.note, *missing.notes(file.name)] if dialect.note else missing.notes(file.name)
     again = partial(_raw_batches, lambda: in_use(resliced(batches(), _BATCH_ROWS)), reading)
-    return Rows(count, again, used, (*names, *constants), settings=settings, notes=tuple(notes))
+    found = {name: types[name].of(own) for name, own in kept.items()}
+    return Rows(count, again, used, (*names, *constants), settings=settings, notes=tuple(notes), kept=found)
 
 
-def _looked_through(parts: Iterator[Columns], reading: Reading) -> tuple[int, _Missing]:
-    """Number of rows, and how many of them say nothing; their labels are counted."""
-    rows, missing = 0, _Missing()
-    for columns in parts:
+def _looked_through(
+    parts: Iterator[tuple[Columns, Kept]], reading: Reading
+) -> tuple[int, _Missing, dict[str, CellTypes]]:
+    """Number of rows, how many of them say nothing, and types of the columns that are kept; labels are counted."""
+    rows, missing, types = 0, _Missing(), {name: CellTypes() for name in reading.kept}
+    for columns, kept in parts:
         reading.counter.add(len(columns.text), columns.label)
         missing.add(columns)
+        for name, cells in kept.items():
+            types[name].add(cells)
         rows += len(columns.text)
-    return rows, missing
+    return rows, missing, types
 
 
-def _raw_batches(parts: Callable[[], Iterator[Columns]], reading: Reading) -> Iterator[pa.RecordBatch]:
+def _raw_batches(parts: Callable[[], Iterator[tuple[Columns, Kept]]], reading: Reading) -> Iterator[pa.RecordBatch]:
     """Batches as readers give them, with words for nothing as nulls."""
     first_row = reading.made_first
-    for columns in parts():
-        batch = raw_batch(_with_nulls(columns), first_row, reading.made_prefix)
+    for columns, kept in parts():
+        batch = raw_batch(_with_nulls(columns), first_row, reading.made_prefix, kept)
         yield batch
         first_row += batch.num_rows
 

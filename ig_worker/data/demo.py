@@ -37,6 +37,7 @@ _UNDECIDED = 0.015  # of reviews: a text that takes no side
 _LENGTHS = ("one", "short", "usual", "long", "very long")
 _LENGTH_WEIGHTS = (4, 16, 56, 20, 4)
 _SENTENCES = {"short": (2, 3), "usual": (4, 8), "long": (9, 20), "very long": (40, 70)}
+_MOST_WORDS = {"short": 30, "usual": 100}  # in a review that is called so
 _PARAGRAPH = 7  # sentences, about
 
 # Kinds of sentence per class, with weights: own side, negated other side, contrast, concession, neither.
@@ -95,6 +96,12 @@ def demo_rows(split: str) -> tuple[Rows, str]:
             yield pa.RecordBatch.from_arrays(arrays, schema=DOCUMENTS)
 
     return Rows(len(reviews), batches), digest
+
+
+def length_of(review: str) -> str:
+    """How long a review is, for a person: short, usual or long."""
+    words = len(review.split())
+    return next((name for name, most in _MOST_WORDS.items() if words <= most), "long")
 
 
 def _review(rng: random.Random, bank: Phrases, label: int) -> str:

@@ -9,7 +9,7 @@ broken field is null. A row fault never stops a run; the row goes to quarantine 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +23,9 @@ FAULT_COLUMN = "fault"
 FaultLines = dict[int, str]  # position in the batch -> what goes into `FAULT_COLUMN`
 
 
-def documents(pairs: bool = False, outputs: str = schema.CLASSES) -> pa.Schema:
-    """The columns of batches of documents; with `pairs`, each row has two texts. `outputs` is of `schema.OUTPUTS`."""
-    return schema.inputs(pairs, outputs).append(pa.field(FAULT_COLUMN, pa.string()))
+def documents(pairs: bool = False, outputs: str = schema.CLASSES, kept: Iterable[pa.Field] = ()) -> pa.Schema:
+    """The columns of batches of documents: those of `schema.inputs`, and what is wrong with a row."""
+    return schema.inputs(pairs, outputs, kept).append(pa.field(FAULT_COLUMN, pa.string()))
 
 
 DOCUMENTS = documents()

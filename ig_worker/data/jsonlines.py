@@ -7,41 +7,29 @@ dates for dates), whereas here each line stands alone and a broken one costs onl
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
+from ig_worker.data import json_rows
 from ig_worker.data.columns import PAIR, ColumnNames, columns_used, made_id, plain_name, raw_columns
-from ig_worker.data.faults import shown
-from ig_worker.data.files import DataFile, brief, file_faults
-from ig_worker.data.label_lists import cell_text
+from ig_worker.data.files import DataFile, file_faults
+from ig_worker.data.json_rows import Constants, JsonRow, parse_line, row_from, value_in
+from ig_worker.data.kept_columns import constant_column, kept_used
+from ig_worker.data.kept_types import JsonTypes, KeptColumn, cells_of, json_column
 from ig_worker.data.labels import LabelCounter
 from ig_worker.data.reading import Reading, Rows
 from ig_worker.data.sniff import Utf8Check, keeps_ascii
-from ig_worker.data.spelling import spelling
 from ig_worker.data.streams import check_text, open_text
 from ig_worker.errors import DataError
 
 _BATCH_ROWS = 2048
 _BATCH_BYTES = 32 << 20  # of lines: long texts make shorter batches
-_MAX_LINE_BYTES = 64 << 20
 _MAX_KEYS = 1000
 _MAX_DEPTH = 3  # of objects inside of each other whose keys are known
 _FIRST_LINES = 20  # of which most have to be JSON objects
 _ARRAY = "where jq is installed, jq -c '.[]' FILE.json > FILE.jsonl makes JSON lines of an array"
-
-Constants = Mapping[str, str | None]
-
-
-class _Row(NamedTuple):
-    id: str | None
-    text: str | None
-    label: str | None  # its spelling; of several, the text of a cell
-    fault: str | None
-    pair: str | None = None
 
 
 class _Survey:
@@ -54,22 +42,26 @@ class _Survey:
         self.text_types: dict[str, set[str]] = {}  # of each key that may be the texts', of those that are not null
         self.labels: dict[str, LabelCounter] = {}  # of each key that may be the labels'
         self.label_types: dict[str, set[str]] = {}  # the same as for texts
+        self.kept: dict[str, JsonTypes] = {}  # of each key that may be one that is kept
         self._counter = reading.counter
         named = (plain_name(name) if name else None for name in reading.columns)
         self._text, self._label, self._id, self._pair = named
+        self._kept = {plain_name(name) for name in reading.kept}
 
     def add(self, record: dict[str, Any]) -> None:
         """Look at the next row; a line without one has no keys."""
         self._register(record, "")
         for key, types in self.text_types.items():
-            value = _value(record, key)
+            value = value_in(record, key)
             if value is not None:
                 types.add(type(value).__name__)
         for key, counter in self.labels.items():
-            value = _value(record, key)
+            value = value_in(record, key)
             counter.add_value(value)
             if value is not None:
                 self.label_types[key].add(type(value).__name__)
+        for key, kinds in self.kept.items():
+            kinds.add(value_in(record, key))
         self.count += 1
 
     def _register(self, record: dict[str, Any], path: str) -> None:
@@ -83,8 +75,10 @@ class _Survey:
     def _enter(self, name: str) -> None:
         plain = plain_name(name)
         # One odd row may have many keys; those that are asked for are always looked for.
-        if len(self.keys) < _MAX_KEYS or plain in (self._text, self._label, self._id, self._pair):
+        if len(self.keys) < _MAX_KEYS or plain in (self._text, self._label, self._id, self._pair, *self._kept):
             self.keys[name] = None
+        if plain in self._kept:
+            self.kept[name] = JsonTypes()
         if plain in (self._text, self._pair):
             self.text_types[name] = set()
         if plain == self._label:
@@ -119,6 +113,7 @@ def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
                 remedy=f"name another with --{what}-column",
             )
     _refuse_labels(file, used.label, found, reading.lists)
+    kept = _kept(file, reading, used, found, constants)
     if used.label in found.labels:
         reading.counter.absorb(found.labels[used.label])
     else:
@@ -126,11 +121,28 @@ def jsonl_rows(file: DataFile, reading: Reading) -> Rows:
 
     def batches() -> Iterator[pa.RecordBatch]:
         with file_faults(file.name):
-            yield from _batches(file, reading, used, constants)
+            yield from _batches(file, reading, used, constants, kept)
 
     transcoded = reading.encoding is not None and not (found.check.ascii and keeps_ascii(reading.encoding))
     settings = {"encoding": str(reading.encoding)} if transcoded else {}
-    return Rows(found.count, batches, used, tuple(names), settings=settings)
+    return Rows(found.count, batches, used, tuple(names), settings=settings, kept=kept)
+
+
+def _kept(
+    file: DataFile, reading: Reading, used: ColumnNames, found: _Survey, constants: Constants
+) -> dict[str, KeptColumn]:
+    """The columns that are kept, with their types; a file without rows may lack them."""
+    names = [*found.keys, *constants]
+    if not found.count:
+        return {name: KeptColumn(name, pa.null()) for name in reading.kept}
+    kept = {}
+    for name, own in kept_used(names, reading.kept, used, file.name).items():
+        if own in constants:
+            kept[name] = constant_column(own, constants[own])
+        else:
+            found.kept[own].refuse_odd(own, file.name, names)
+            kept[name] = found.kept[own].of(own)
+    return kept
 
 
 def _refuse_labels(file: DataFile, label: str | None, found: _Survey, lists: bool) -> None:
@@ -144,74 +156,6 @@ def _refuse_labels(file: DataFile, label: str | None, found: _Survey, lists: boo
             remedy="name another with --label-column"
             + (f", such as --label-column {inner}" if inner else ", or read no labels with --label-column ''"),
         )
-
-
-def parse_line(line: bytes, number: int) -> tuple[dict[str, Any] | None, str | None]:
-    """(JSON object, fault) of line `number` (from 1); one of the two is None."""
-    if len(line) > _MAX_LINE_BYTES:
-        return None, f"line {number} is longer than {_MAX_LINE_BYTES} bytes"
-    try:
-        record = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        return None, f"line {number} is not UTF-8 (byte {error.start})"
-    except (ValueError, RecursionError) as error:
-        return None, f"line {number} is not JSON ({brief(error)})"
-    if not isinstance(record, dict):
-        return None, f"line {number} is not a JSON object"
-    return record, None
-
-
-def row_from(
-    record: dict[str, Any],
-    used: ColumnNames,
-    position: int,
-    made_prefix: str = "",
-    constants: Constants | None = None,
-    lists: bool = False,
-) -> _Row:
-    """The row that `record` makes at `position` (from 0); the first field that is wrong is its fault."""
-    record = {**record, **constants} if constants else record
-    label, label_fault = _label(_value(record, used.label), lists) if used.label else (None, None)
-    text, text_fault = _string(_value(record, used.text), "text")
-    pair, pair_fault = _string(_value(record, used.pair), PAIR) if used.pair else (None, None)
-    row_id, id_fault = _id(_value(record, used.id)) if used.id else (made_prefix + made_id(position), None)
-    return _Row(row_id, text, label, id_fault or text_fault or pair_fault or label_fault, pair)
-
-
-def _value(record: dict[str, Any], name: str) -> Any:
-    """What `record` has under a key, or inside of its objects under a path of keys; None where it has nothing there.
-
-    NaN, which Python writes into JSON though it is none, is nothing.
-    """
-    if name in record or "." not in name:
-        value = record.get(name)
-        return None if isinstance(value, float) and math.isnan(value) else value
-    outer, _, inner = name.partition(".")
-    found = record.get(outer)
-    return _value(found, inner) if isinstance(found, dict) else None
-
-
-def _label(value: object, lists: bool) -> tuple[str | None, str | None]:
-    try:
-        return cell_text(value) if lists else spelling(value), None
-    except TypeError as error:
-        return None, str(error)
-
-
-def _id(value: object) -> tuple[str | None, str | None]:
-    return _string(str(value) if type(value) is int else value, "id")
-
-
-def _string(value: object, what: str) -> tuple[str | None, str | None]:
-    if value is None:
-        return None, None
-    if not isinstance(value, str):
-        return None, f"{what} {shown(value)} is not a string"
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair, UTF-8 cannot
-        return None, f"{what} has half a surrogate pair (character {error.start})"
-    return value, None
 
 
 def _survey(file: DataFile, reading: Reading) -> _Survey:
@@ -241,37 +185,48 @@ def _refuse_other_formats(file: DataFile, reading: Reading, faults: list[str], l
         )
 
 
-def _batches(file: DataFile, reading: Reading, used: ColumnNames, constants: Constants) -> Iterator[pa.RecordBatch]:
-    rows: list[_Row] = []
+def _batches(
+    file: DataFile, reading: Reading, used: ColumnNames, constants: Constants, kept: Mapping[str, KeptColumn]
+) -> Iterator[pa.RecordBatch]:
+    rows: list[JsonRow] = []
     size = 0
     prefix = reading.made_prefix
     for position, (number, line) in enumerate(_lines(file, reading), reading.made_first):
         record, fault = parse_line(line, number)
-        unreadable = _Row(None if used.id else prefix + made_id(position), None, None, fault)
-        rows.append(
-            unreadable if record is None else row_from(record, used, position, prefix, constants, reading.lists)
-        )
+        unreadable = JsonRow(None if used.id else prefix + made_id(position), None, None, fault)
+        row = unreadable if record is None else row_from(record, used, position, prefix, constants, reading.lists)
+        own = record or {}
+        rows.append(row._replace(kept=tuple(value_in(own, one.used) for one in kept.values())) if kept else row)
         size += len(line)
         if len(rows) == _BATCH_ROWS or size >= _BATCH_BYTES:
-            yield _batch(rows, used)
+            yield _batch(rows, used, constants, kept)
             rows, size = [], 0
     if rows:
-        yield _batch(rows, used)
+        yield _batch(rows, used, constants, kept)
 
 
-def _batch(rows: list[_Row], used: ColumnNames) -> pa.RecordBatch:
-    *columns, pairs = (pa.array(column, pa.string()) for column in zip(*rows, strict=True))
-    return raw_columns(columns, pairs if used.pair else None)
+def _batch(
+    rows: list[JsonRow], used: ColumnNames, constants: Constants, kept: Mapping[str, KeptColumn]
+) -> pa.RecordBatch:
+    *columns, values = zip(*rows, strict=True)
+    *strings, pairs = (pa.array(column, pa.string()) for column in columns)
+    more = {
+        name: cells_of(pa.array([constants[one.used]] * len(rows), pa.string()))
+        if one.used in constants
+        else json_column([row[i] for row in values], one.type)
+        for i, (name, one) in enumerate(kept.items())
+    }
+    return raw_columns(strings, pairs if used.pair else None, more)
 
 
 def _lines(file: DataFile, reading: Reading) -> Iterator[tuple[int, bytes]]:
     """(number from 1, line) of each line that is not blank; of a line beyond the limit, only its beginning."""
     with open_text(file, reading.encoding) as stream:
         number = 0
-        while line := stream.readline(_MAX_LINE_BYTES + 1):
+        while line := stream.readline(json_rows.MAX_LINE_BYTES + 1):
             number += 1
             rest = line
-            while len(rest) > _MAX_LINE_BYTES and not rest.endswith(b"\n"):
-                rest = stream.readline(_MAX_LINE_BYTES + 1)
+            while len(rest) > json_rows.MAX_LINE_BYTES and not rest.endswith(b"\n"):
+                rest = stream.readline(json_rows.MAX_LINE_BYTES + 1)
             if line.strip():
                 yield number, line

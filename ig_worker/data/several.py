@@ -15,6 +15,8 @@ from ig_worker.data.delimited import csv_rows
 from ig_worker.data.faults import shown
 from ig_worker.data.files import DataFile
 from ig_worker.data.jsonlines import jsonl_rows
+from ig_worker.data.kept_columns import kept_names
+from ig_worker.data.kept_types import KeptColumn, type_of_all
 from ig_worker.data.label_lists import ListCounter
 from ig_worker.data.labels import LabelCounter
 from ig_worker.data.places import Part, Place, find_parts
@@ -170,6 +172,7 @@ def _reading(spec: DataSpec, place: Place, counter: LabelCounter) -> Reading:
         spec.encoding is None,
         _delimiter(spec.delimiter),
         lists=isinstance(counter, ListCounter),
+        kept=kept_names(spec.keep_columns),
     )
 
 
@@ -204,7 +207,16 @@ def _joined(parts: list[Rows], place: Place) -> Rows:
             yield from rows.batches()
 
     columns = dict.fromkeys(name for rows in parts for name in rows.columns)
-    return Rows(sum(rows.count for rows in parts), batches, parts[0].used, tuple(columns), next(iter(names), ()))
+    count, kept = sum(rows.count for rows in parts), _one_type_each(parts)
+    return Rows(count, batches, parts[0].used, tuple(columns), next(iter(names), ()), kept=kept)
+
+
+def _one_type_each(parts: Sequence[Rows]) -> dict[str, KeptColumn]:
+    """The columns that are kept, each with the type that its values have in all files."""
+    return {
+        name: KeptColumn(one.used, type_of_all(rows.kept[name] for rows in parts))
+        for name, one in parts[0].kept.items()
+    }
 
 
 def _settings(place: Place, parts: list[Rows], wanted: ColumnNames) -> dict[str, object]:
@@ -216,6 +228,8 @@ def _settings(place: Place, parts: list[Rows], wanted: ColumnNames) -> dict[str,
     }
     if wanted.pair:  # else it is what it was when every row had one text
         found["pair_column"] = wanted.pair
+    if parts[0].kept:
+        found["keep_columns"] = [[name, str(one.type)] for name, one in _one_type_each(parts).items()]
     each = [_own_settings(part, rows, wanted, place.one) for part, rows in zip(place.parts, parts, strict=True)]
     if len(each) == 1 and place.one:
         return found | each[0]
@@ -230,6 +244,11 @@ def _own_settings(part: Part, rows: Rows, wanted: ColumnNames, one: bool) -> dic
             found[key] = other
         if other in part.constants and other is not None:
             found[f"{key} is"] = part.constants[other]
+    for name, (other, *_) in rows.kept.items():
+        if other != name:
+            found[f"keep_columns {name}"] = other
+        if other in part.constants:
+            found[f"keep_columns {name} is"] = part.constants[other]
     if rows.used.id is None and not one:
         found["name"] = part.name
     return found
@@ -239,7 +258,8 @@ def _notes(place: Place, parts: list[Rows], wanted: ColumnNames) -> list[str]:
     """What was assumed of columns, for people."""
     notes: dict[str, None] = {}
     for part, rows in zip(place.parts, parts, strict=True):
-        for name, other in zip(wanted, rows.used, strict=True):
+        asked = [*zip(wanted, rows.used, strict=True), *((name, one.used) for name, one in rows.kept.items())]
+        for name, other in asked:
             if other is not None and other != name:
                 notes[f"the column {other!r} of {part.file.name} is taken for {name!r}"] = None
         if wanted.label == DEFAULT_LABEL_COLUMN and rows.used.label is None and rows.count:

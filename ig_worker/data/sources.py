@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from ig_worker.data import imdb
+from ig_worker.data.archives import archive_of, corpus
 from ig_worker.data.columns import PAIR
-from ig_worker.data.demo import demo_rows
 from ig_worker.data.faults import FAULT_COLUMN, documents, shown
-from ig_worker.data.files import DataFile, file_faults, find_file, printable, suffixes_of, without_query
+from ig_worker.data.files import printable, suffixes_of, without_query
+from ig_worker.data.kept_columns import kept_names
+from ig_worker.data.kept_types import converted, type_of_all
 from ig_worker.data.label_map import read_label_map
 from ig_worker.data.labels import LabelCounter, Labelling
-from ig_worker.data.reading import Rows
-from ig_worker.data.safe_npz import read_reviews
+from ig_worker.data.reading import Source
 from ig_worker.data.several import table_rows
 from ig_worker.data.splits import SPLIT
 from ig_worker.data.truths import Truths, label_counter, labels_meaning
 from ig_worker.errors import DataError
 from ig_worker.schema import CLASSES
 
-SPLITS = ("train", "test")  # of demo, imdb and .npz files
 _READER_VERSION = 1  # raised whenever equal files would give other rows than before
-_MAX_WORD_INDEX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ class DataSpec:
     label_column: str = "label"  # "" for no labels
     id_column: str = "id"
     pair_column: str | None = None  # of second texts; None or "" where each row has one text
+    keep_columns: str | tuple[str, ...] | None = None  # further ones that the rows keep; see `kept_columns.kept_names`
     imdb_decode: str = "full"  # "2021", "2022" or "full"
     word_index: str | None = None  # path or URI; by default imdb_word_index.json beside the .npz
     label_map: str | None = None  # what labels mean; see `label_map`
@@ -66,8 +65,14 @@ class Documents:
     # Of these rows: what each means, and how often it occurs.
     labels: Truths = field(default_factory=Labelling)
     outputs: str = CLASSES  # what the labels are: of `schema.OUTPUTS`
+    kept: tuple[pa.Field, ...] = ()  # further columns that the rows keep
     splits: tuple[str, ...] = ()  # that the data set has, where it has any
     notes: tuple[str, ...] = ()  # what was assumed, for people
+
+    @property
+    def kept_line(self) -> str:
+        """The further columns that the rows keep, with their types, such as ``source: string, year: int64``."""
+        return ", ".join(f"{field.name}: {field.type}" for field in self.kept)
 
     def first(self, count: int) -> list[tuple[str | None, str | None, int | None]]:
         """(text, second text, class number) of at most the first `count` rows, each None where there is none."""
@@ -85,17 +90,6 @@ class Documents:
         return rows
 
 
-@dataclass(frozen=True)
-class _Source:
-    name: str
-    rows: Rows
-    content: tuple[str, ...]  # hashes of the bytes read
-    settings: Mapping[str, object] = field(default_factory=dict)  # of `DataSpec`, as far as they determine the rows
-    class_names: tuple[str, ...] = ()  # by the data set's own numbers
-    splits: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs: str = CLASSES) -> Documents:
     """The documents that `spec` names, checked as far as that is possible without a model.
 
@@ -111,6 +105,7 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs
         UsageError: ``imdb_decode`` is unknown.
     """
     _check_numbers(spec)
+    kept_names(spec.keep_columns)
     label_map = read_label_map(spec.label_map)
     window = spec.offset, None if spec.limit is None else spec.offset + spec.limit
     counter = label_counter(outputs, window, classes or (), label_map)
@@ -120,21 +115,23 @@ def open_documents(spec: DataSpec, classes: Sequence[str] | None = None, outputs
     end = count if spec.limit is None else min(count, spec.offset + spec.limit)
     _check_first_rows(source, spec.encoding)
     labels = labels_meaning(counter, source.name, classes, source.class_names, label_map)
+    kept = tuple(pa.field(name, type_of_all([one])) for name, one in source.rows.kept.items())
     return Documents(
         name=source.name,
         digest=_digest(source, spec.offset, end, labels),
         content=hashlib.sha256(json.dumps(source.content).encode()).hexdigest(),
-        batches=lambda: _numbered(_window(source, spec.offset, end), labels, outputs),
+        batches=lambda: _numbered(_window(source, spec.offset, end), labels, outputs, kept),
         class_names=labels.class_names,
         rows=end - spec.offset,
         labels=labels,
         outputs=outputs,
+        kept=kept,
         splits=source.splits,
         notes=(*source.notes, *labels.notes),
     )
 
 
-def _check_count(source: _Source, offset: int) -> None:
+def _check_count(source: Source, offset: int) -> None:
     """Raise DataError where there are no rows, or none after the offset."""
     if not source.rows.count:
         columns = ", ".join(map(shown, source.rows.columns[:20]))
@@ -147,7 +144,7 @@ def _check_count(source: _Source, offset: int) -> None:
         raise DataError(f"--offset is {offset}", expected=f"less than the {source.rows.count} rows of {source.name}")
 
 
-def _open(spec: DataSpec, counter: LabelCounter) -> _Source:
+def _open(spec: DataSpec, counter: LabelCounter) -> Source:
     datasets = (spec.dataset,) if isinstance(spec.dataset, str) else spec.dataset
     alone = next((name for name in datasets if name in ("demo", "imdb") or _suffix(name) == ".npz"), None)
     if len(datasets) > 1 and alone is not None:
@@ -162,72 +159,21 @@ def _open(spec: DataSpec, counter: LabelCounter) -> _Source:
         )
     if alone is None:
         found = table_rows(datasets, spec, counter)
-        return _Source(
+        return Source(
             found.name, found.rows, found.content, found.settings, found.rows.class_names, found.splits, found.notes
         )
     only_of_files = {"encoding": spec.encoding, "delimiter": spec.delimiter, "pair-column": spec.pair_column or None}
     for name, value in only_of_files.items():
         if value is not None:
             raise DataError(f"--{name} is {value!r}, which {printable(alone)} does not have", remedy="leave it out")
-    return _demo(spec, counter) if alone == "demo" else _archive_of(spec, alone, counter)
+    return corpus(spec, counter) if alone == "demo" else archive_of(spec, alone, counter)
 
 
 def _suffix(place: str) -> str:
     return suffixes_of(without_query(place))[0]
 
 
-def _demo(spec: DataSpec, counter: LabelCounter) -> _Source:
-    _check_split(spec)
-    rows, digest = demo_rows(spec.split)
-    for batch in rows.batches():
-        counter.add(batch.num_rows, batch.column("label"))
-    return _Source(f"demo ({spec.split} split)", rows, (digest,), {"split": spec.split}, imdb.CLASS_NAMES, SPLITS)
-
-
-def _archive_of(spec: DataSpec, name: str, counter: LabelCounter) -> _Source:
-    if name != "imdb":
-        return _archive(spec, find_file(name), spec.word_index, counter)
-    reviews, words = (imdb.keras_file(remote) for remote in (imdb.REVIEWS_FILE, imdb.WORD_INDEX_FILE))
-    return _archive(spec, find_file(str(reviews)), spec.word_index or str(words), counter)
-
-
-def _archive(spec: DataSpec, file: DataFile, word_index: str | None, counter: LabelCounter) -> _Source:
-    _check_split(spec)
-    imdb.check_decode(spec.imdb_decode)
-    words_file = _word_index_file(file, word_index)
-    with file_faults(file.name), file.open() as stream:
-        splits = read_reviews(stream, file.name)
-    with file_faults(words_file.name), words_file.open() as stream:
-        index = imdb.parse_word_index(stream.read(_MAX_WORD_INDEX_BYTES), words_file.name)
-    words = imdb.rank_words(index, spec.imdb_decode)
-    counter.add(len(splits[spec.split].labels), imdb.review_labels(splits, spec.split))
-    return _Source(
-        name=f"{file.short_name} ({spec.split} split)",
-        rows=Rows(
-            count=len(splits[spec.split].labels),
-            batches=lambda: imdb.review_batches(splits, spec.split, words, spec.imdb_decode),
-        ),
-        content=(file.digest(), words_file.digest()),
-        settings={"split": spec.split, "imdb_decode": spec.imdb_decode},
-        class_names=imdb.CLASS_NAMES,
-        splits=SPLITS,
-    )
-
-
-def _word_index_file(file: DataFile, word_index: str | None) -> DataFile:
-    if word_index is not None:
-        return find_file(word_index)
-    beside = file.beside(imdb.WORD_INDEX_FILE.name)
-    try:
-        return find_file(beside)
-    except DataError as error:
-        raise DataError(
-            f"{file.name} holds numbers of words, and the word index {beside} does not exist",
-            remedy="put Keras' imdb_word_index.json there or name it with --word-index",
-        ) from error
-
-
-def _digest(source: _Source, first: int, end: int, labels: Truths) -> str:
+def _digest(source: Source, first: int, end: int, labels: Truths) -> str:
     decisive = {
         "reader": _READER_VERSION,
         "content": source.content,
@@ -239,18 +185,23 @@ def _digest(source: _Source, first: int, end: int, labels: Truths) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _numbered(batches: Iterator[pa.RecordBatch], labels: Truths, outputs: str) -> Iterator[pa.RecordBatch]:
+def _numbered(
+    batches: Iterator[pa.RecordBatch], labels: Truths, outputs: str, kept: Sequence[pa.Field]
+) -> Iterator[pa.RecordBatch]:
     """Batches of `faults.documents`: with class numbers, or what else labels mean, in place of labels."""
     for batch in batches:
-        ids, texts, raw, notes, *pairs = batch.columns
+        ids, texts, raw, notes, *more = batch.columns
+        pairs, values = more[: len(more) - len(kept)], more[len(more) - len(kept) :]
+        values = [converted(column, field.type) for column, field in zip(values, kept, strict=True)]
         found, faults = labels.columns(raw)
         if faults:  # of the file's values only: what could not be read at all has been noted before
             told = notes.to_pylist()
             notes = pa.array([told[row] or faults.get(row) for row in range(len(told))], pa.string())
-        yield pa.RecordBatch.from_arrays([ids, texts, *pairs, *found, notes], schema=documents(bool(pairs), outputs))
+        schema = documents(bool(pairs), outputs, kept)
+        yield pa.RecordBatch.from_arrays([ids, texts, *pairs, *found, *values, notes], schema=schema)
 
 
-def _window(source: _Source, first: int, end: int) -> Iterator[pa.RecordBatch]:
+def _window(source: Source, first: int, end: int) -> Iterator[pa.RecordBatch]:
     """Rows `first` to `end` (exclusive) of `source`, which is read no further than that."""
     start = 0  # position of the batch's first row
     for batch in source.rows.batches():
@@ -274,12 +225,7 @@ def _check_numbers(spec: DataSpec) -> None:
         raise DataError(f"--offset is {spec.offset}", expected="at least 0")
 
 
-def _check_split(spec: DataSpec) -> None:
-    if spec.split not in SPLITS:
-        raise DataError(f"--split is {spec.split!r}", expected=" or ".join(SPLITS))
-
-
-def _check_first_rows(source: _Source, encoding: str | None) -> None:
+def _check_first_rows(source: Source, encoding: str | None) -> None:
     """Raise DataError where no text, or no id, of the first rows can be read: then another column is meant."""
     batch = next(iter(source.rows.batches()), None)
     notes = [] if batch is None or batch.num_rows < 2 else batch.column(FAULT_COLUMN).to_pylist()

@@ -6,23 +6,22 @@ Settings marked `identity` decide the numbers in the result and are part of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 from ig_worker.data.faults import DEFAULT_MAX_TEXT_BYTES
 from ig_worker.data.imdb import DECODES
+from ig_worker.data.kept_columns import kept_names
 from ig_worker.data.sources import DataSpec
 from ig_worker.data.style import STYLES, refuse_plain_pairs
 from ig_worker.errors import UsageError
 from ig_worker.explain.baselines import BASELINES
 from ig_worker.explain.methods import ADAPTIVE, AUTO, ENGINES, METHODS, UNSHARED, check_method
-from ig_worker.explain.perturb import REPLACEMENTS, Grid
 from ig_worker.explain.precision import AUTO as AUTO_PRECISION
 from ig_worker.explain.precision import BFLOAT16, FLOAT32, TF32
 from ig_worker.models.shape import AUTO as AUTO_OUTPUTS
 from ig_worker.models.shape import SETTINGS
 from ig_worker.models.windows import check_windows
-from ig_worker.run.setting import setting
+from ig_worker.run.setting import above_zero, at_least, setting
 
 TRUNCATE, WINDOWS = "truncate", "windows"
 OVERFLOWS = (TRUNCATE, WINDOWS)
@@ -41,10 +40,10 @@ class ActorSettings:
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right."""
-        _at_least("cpus_per_actor", self.cpus_per_actor, 1)
+        at_least("cpus_per_actor", self.cpus_per_actor, 1)
         if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
             raise UsageError(f"--gpus-per-actor is {self.gpus_per_actor}", expected="0 or more")
-        _above_zero("chunk_timeout", self.chunk_timeout)
+        above_zero("chunk_timeout", self.chunk_timeout)
         actor_range(self.actors, default=1)
 
 
@@ -71,6 +70,14 @@ class DataConfig:
     )
     label_column: str = setting("label", "column of the labels; may be missing; '' reads none", "data")
     id_column: str = setting("id", "column of the ids; made from the row numbers where missing", "data")
+    keep_columns: str | tuple[str, ...] | None = setting(
+        None,
+        "further columns that the run keeps beside its results, such as source,lang; they are in its files under their "
+        "own names",
+        "data",
+        kind=str,
+        many=True,
+    )
     imdb_decode: str = setting("full", "how IMDB's word ranks become text", "data", choices=DECODES)
     word_index: str | None = setting(None, "imdb_word_index.json, if not beside the .npz", "data", kind=str)
     label_map: str | None = setting(
@@ -86,8 +93,9 @@ class DataConfig:
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be right, before anything starts."""
-        _at_least("chunk_rows", self.chunk_rows, 1)
-        _at_least("max_text_bytes", self.max_text_bytes, 1)
+        at_least("chunk_rows", self.chunk_rows, 1)
+        at_least("max_text_bytes", self.max_text_bytes, 1)
+        kept_names(self.keep_columns)
 
     def spec(self) -> DataSpec:
         """What `data.sources.open_documents` needs of this."""
@@ -199,7 +207,7 @@ class ExplainConfig(DataConfig):
 
     def check(self) -> None:
         super().check()
-        _at_least("max_length", self.max_length, 3)
+        at_least("max_length", self.max_length, 3)
         if self.pair_column:
             refuse_plain_pairs(self.text_style)
         if self.overflow == WINDOWS:
@@ -208,9 +216,9 @@ class ExplainConfig(DataConfig):
             raise UsageError(
                 f"--stride is {self.stride} with --overflow {self.overflow}", expected="--overflow windows"
             )
-        _at_least("length_multiple", self.length_multiple, 1)
-        _at_least("batch_tokens", self.batch_tokens, 0)
-        _at_least("lanes", self.lanes, 0)
+        at_least("length_multiple", self.length_multiple, 1)
+        at_least("batch_tokens", self.batch_tokens, 0)
+        at_least("lanes", self.lanes, 0)
         check_method(self, {name: type(self).__dataclass_fields__[name].default for name in UNSHARED})
         if not 0 < self.threshold < 1:
             raise UsageError(f"--threshold is {self.threshold}", expected="a probability above 0 and below 1")
@@ -218,7 +226,7 @@ class ExplainConfig(DataConfig):
             raise UsageError(f"--audit is {self.audit}", expected="a share from 0 to 1")
         if self.max_audit_error is not None and not self.max_audit_error >= 0:  # nan is not either
             raise UsageError(f"--max-audit-error is {self.max_audit_error}", expected="a relative L1 error, 0 or more")
-        _above_zero("deadline", self.deadline)
+        above_zero("deadline", self.deadline)
         self.actor_settings().check()
         number = self.max_quarantined.removesuffix("%")
         if not _is_number(number) or (number != self.max_quarantined and int(number) > 100):
@@ -229,117 +237,6 @@ class ExplainConfig(DataConfig):
     def actor_settings(self) -> ActorSettings:
         """Who explains."""
         return ActorSettings(**{f.name: getattr(self, f.name) for f in fields(ActorSettings)})
-
-
-def _as_in_explain(name: str) -> Any:
-    """A setting of another job that means the same there."""
-    known = ExplainConfig.__dataclass_fields__[name]
-    return field(default=known.default, metadata=known.metadata)
-
-
-NONE = "none"  # of actors: in the driver's own process
-
-
-@dataclass(frozen=True)
-class ApplyConfig:
-    """Who computes what is computed from results, chunk by chunk; see `map_chunks`."""
-
-    actors: str = setting(
-        "auto", "number of Ray actors, MIN:MAX, or none; auto: none where the run is small", "cluster"
-    )
-    address: str | None = _as_in_explain("address")
-
-    def actor_settings(self) -> ActorSettings:
-        """Who computes, where that is not this process; fewer than MIN actors come to an end, too."""
-        return ActorSettings(actors=self.actors.rpartition(":")[2], address=self.address)
-
-    def check(self) -> None:
-        """Raise UsageError for a value that cannot be right."""
-        if self.actors != NONE:
-            actor_range(self.actors, default=1)
-        elif self.address is not None:
-            raise UsageError(f"--actors is none with --address {self.address}", expected="one of them only")
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Everything that jobs.evaluate can be told. A text costs about 45 forward passes without the baselines."""
-
-    share: float = setting(0.05, "share of the rows that are evaluated, chosen by their ids, above 0 to 1", "everyday")
-    baselines_share: float = setting(
-        0.005, "share of all rows also ranked by gradient times input and by occlusion", "method"
-    )
-    replace: str = setting("mask", "what takes the place of a token; delete: nothing", "everyday", choices=REPLACEMENTS)
-    fractions: str = setting(
-        "0.01,0.05,0.1,0.2,0.5", "fractions of the ordinary tokens that are taken, at least one", "method"
-    )
-    curve_steps: int = setting(10, "parts of the deletion and insertion curves, for their areas", "method")
-    occlusion_tokens: int = setting(
-        512, "no occlusion of texts with more ordinary tokens: it costs a forward pass for each", "method"
-    )
-    model: str | None = setting(
-        None, "where the run's model is now; none: where it was", "everyday", identity=False, kind=str
-    )
-    actors: str = _as_in_explain("actors")
-    address: str | None = _as_in_explain("address")
-    gpus_per_actor: float | None = _as_in_explain("gpus_per_actor")
-    deadline: float | None = _as_in_explain("deadline")
-    chunk_timeout: float | None = _as_in_explain("chunk_timeout")
-
-    def grid(self) -> Grid:
-        """Where curves are computed.
-
-        Raises:
-            UsageError: `fractions` are none.
-        """
-        try:
-            fractions = tuple(float(part) for part in self.fractions.split(","))
-        except ValueError:
-            fractions = ()
-        if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
-            raise UsageError(
-                f"--fractions is {self.fractions!r}", expected="numbers above 0 and at most 1, such as 0.05,0.1"
-            )
-        return Grid(tuple(sorted(set(fractions))), self.curve_steps)
-
-    def actor_settings(self, cpus_per_actor: int = 1) -> ActorSettings:
-        """Who evaluates, with the CPU threads that the run's actors had."""
-        return ActorSettings(cpus_per_actor=cpus_per_actor, **{name: getattr(self, name) for name in _OF_ACTORS})
-
-    def check(self) -> None:
-        """Raise UsageError for a value that cannot be right, before anything starts."""
-        if not 0 < self.share <= 1:
-            raise UsageError(f"--share is {self.share}", expected="a share above 0, at most 1")
-        if not 0 <= self.baselines_share <= self.share:
-            raise UsageError(f"--baselines-share is {self.baselines_share}", expected=f"0 to --share ({self.share})")
-        _at_least("curve_steps", self.curve_steps, 1)
-        _at_least("occlusion_tokens", self.occlusion_tokens, 0)
-        self.grid()
-        _above_zero("deadline", self.deadline)
-        self.actor_settings().check()
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that decide the numbers; others may change when an evaluation is resumed."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
-        return {**own, "fractions": list(self.grid().fractions)}
-
-
-_OF_ACTORS = ("actors", "address", "gpus_per_actor", "chunk_timeout")
-
-
-def actors_of(explain: ExplainConfig) -> dict[str, Any]:
-    """Settings of an `EvaluateConfig` for the actors and the place that a run was explained with."""
-    return {name: value for name in _OF_ACTORS if (value := getattr(explain, name)) is not None}
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"--{name.replace('_', '-')} is {value}", expected=f"at least {least}")
-
-
-def _above_zero(name: str, seconds: float | None) -> None:
-    if seconds is not None and not seconds > 0:  # nan is not above 0 either
-        raise UsageError(f"--{name.replace('_', '-')} is {seconds}", expected="a number of seconds above 0")
 
 
 def _is_number(text: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any
 
+from ig_worker.errors import UsageError
+
 # Where --help shows a setting, in this order; what is required comes first within a group.
 GROUPS = {
     "everyday": "everyday",
@@ -47,3 +49,15 @@ def setting(
         "many": many,
     }
     return field(default=default, metadata=meta)
+
+
+def at_least(name: str, value: int, least: int) -> None:
+    """Raise UsageError where a setting is below what it has to be at least."""
+    if value < least:
+        raise UsageError(f"--{name.replace('_', '-')} is {value}", expected=f"at least {least}")
+
+
+def above_zero(name: str, seconds: float | None) -> None:
+    """Raise UsageError where a time in seconds is not above 0; None is no limit."""
+    if seconds is not None and not seconds > 0:  # nan is not above 0 either
+        raise UsageError(f"--{name.replace('_', '-')} is {seconds}", expected="a number of seconds above 0")

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.insight.tables.aggregate import aggregate
-from ig_worker.run.config import ApplyConfig
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.store.run_store import RunStore
 
 VOCABULARY, CONTINUES = 30_000, 0.2

@@ -24,7 +24,8 @@ from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.insight.tables.evidence import evidence, minimum_documents
 from ig_worker.models.finetune import finetune
 from ig_worker.models.recipes import find_recipe
-from ig_worker.run.config import ApplyConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.store.run_store import RunStore
 from tests.run.in_process import explain_here
 

@@ -276,7 +276,7 @@ def test_json_texts_that_look_like_dates_stay_texts(tmp_path: Path) -> None:
 
 
 def test_a_line_beyond_the_limit_costs_only_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ig_worker.data.jsonlines._MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("ig_worker.data.json_rows.MAX_LINE_BYTES", 100)
     path = write(tmp_path / "d.jsonl", [{"text": "x"}, {"text": "y" * 1000}, {"text": "z"}])
     documents = open_documents(DataSpec(str(path)))
     assert [row["text"] for row in rows_of(documents)] == ["x", None, "z"]

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ig_worker.data.columns import Columns, check_types, raw_batch, strings_from
+from ig_worker.data.column_types import check_types
+from ig_worker.data.columns import Columns, raw_batch, strings_from
 from ig_worker.data.labels import LabelCounter, number_labels, numbered
 from ig_worker.data.spelling import spelling
 from ig_worker.errors import DataError

@@ -21,7 +21,7 @@ from ig_worker.insight.tables.faithfulness import (
     table_lines,
 )
 from ig_worker.run.chunk.evaluator import write_curves
-from ig_worker.run.config import EvaluateConfig
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.steps.evaluate import FaithfulnessTotals
 from ig_worker.run.store.run_store import RunStore
 from jobs import evaluate as job

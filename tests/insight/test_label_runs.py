@@ -18,8 +18,9 @@ from ig_worker.insight.report.write import write_report
 from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.insight.tables.faithfulness import faithfulness_lines, write_faithfulness
 from ig_worker.insight.tables.flat_rows import first_of_texts
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch.executor import InProcess
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.verify import verify_run
 from ig_worker.run.store.run_store import RunStore

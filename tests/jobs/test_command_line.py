@@ -16,7 +16,7 @@ import pytest
 
 import ig_worker
 from ig_worker.insight.night import rules, run
-from ig_worker.run import config
+from ig_worker.run import config, later_config
 from ig_worker.run.setting import GROUPS
 from jobs import __main__ as command
 from jobs import _cli, _parser, nightly, status
@@ -53,7 +53,7 @@ def answer(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_every_setting_is_in_a_group_and_of_a_kind_that_messages_can_name() -> None:
-    kinds = [kind for module in (config, run, rules) for kind in configurations(module)]
+    kinds = [kind for module in (config, later_config, run, rules) for kind in configurations(module)]
     settings = [field.metadata for kind in kinds for field in dataclasses.fields(kind)]
     assert len(settings) > 60
     assert {setting["group"] for setting in settings} <= GROUPS.keys()

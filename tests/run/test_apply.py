@@ -9,7 +9,7 @@ import pytest
 
 from ig_worker.errors import RunDamagedError, UsageError
 from ig_worker.insight.tables.aggregate import aggregate
-from ig_worker.run.config import ApplyConfig
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.steps import map_chunks
 from ig_worker.run.steps.map_chunks import BIG_RUN_ROWS, TASK_ROWS, tasks, wants_actors
 from ig_worker.run.store.results import Commit

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ig_worker.errors import RunStoppedError
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline, Overdue
 from ig_worker.run.dispatch.executor import InProcess
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.steps import evaluate, explain
 from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.explain import explain_run

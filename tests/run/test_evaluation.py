@@ -20,8 +20,9 @@ from ig_worker.explain.targets import Scalar
 from ig_worker.models.inputs import ModelInput, from_zero
 from ig_worker.run.chunk.evaluator import FaithfulnessTest, iter_curves, read_curves
 from ig_worker.run.chunk.sampling import audit_positions
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch.executor import InProcess
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.store.run_store import RunStore
 from tests.run.in_process import Shared, explain_here

@@ -16,10 +16,11 @@ import pytest
 from ig_worker.insight.tables.aggregate import aggregate
 from ig_worker.run import logs
 from ig_worker.run.chunk.records import DELTA_BOUNDS
-from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch import explain_actor
 from ig_worker.run.dispatch.cluster import kept
 from ig_worker.run.dispatch.metrics import METRICS, exported_names
+from ig_worker.run.later_config import ApplyConfig, EvaluateConfig
 from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.explain import explain_run
 from ig_worker.run.store.run_store import RunStore

@@ -21,9 +21,10 @@ from ig_worker.models.files import find_model
 from ig_worker.run.chunk.audit import audit_chunk
 from ig_worker.run.chunk.records import Binding
 from ig_worker.run.chunk.worker import ChunkWorker
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.dispatch.executor import InProcess
 from ig_worker.run.identity import run_identity
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.steps.explain import check_input
 from ig_worker.run.steps.recompute import recompute
 from ig_worker.run.steps.verify import verify_run

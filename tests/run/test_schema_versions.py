@@ -42,6 +42,7 @@ def test_a_run_of_version_1_is_whole_and_has_one_target_a_text(old: RunStore) ->
     assert table.column("contrast").null_count == table.num_rows
     assert table.column("rank").to_pylist() == [0] * table.num_rows
     assert table.column("windows").to_pylist() == [1] * table.num_rows
+    assert schema.kept_in(table.schema) == schema.kept_in(old.results.schema(0)) == []
     assert old.results.read(0, ["id", "rank"]).schema.names == ["id", "rank"]
     assert sum(commit.rows for commit in old.results.commits().values()) == 7
 

@@ -35,8 +35,9 @@ from ig_worker.insight.tables.faithfulness import faithfulness_lines, write_fait
 from ig_worker.insight.tables.summary import RunSummary, summarise
 from ig_worker.insight.thresholds import Found, Thresholds, crossed, without_meaning
 from ig_worker.run import logs
-from ig_worker.run.config import ApplyConfig, EvaluateConfig, ExplainConfig, actors_of
+from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline
+from ig_worker.run.later_config import ApplyConfig, EvaluateConfig, actors_of
 from ig_worker.run.setting import setting
 from ig_worker.run.steps.evaluate import measure_faithfulness
 from ig_worker.run.steps.explain import explain_run

@@ -31,7 +31,7 @@ from ig_worker.run.steps.preflight import check_model
 
 log = logging.getLogger(__name__)
 
-_GIVEN = ("dataset", "model", "pair_column")  # what arguments of their own say
+_GIVEN = ("dataset", "model", "pair_column", "keep_columns")  # what arguments of their own say, or what no text has
 _KNOWN = {field.name: field for field in fields(ExplainConfig) if field.name not in _GIVEN}
 _KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
 

@@ -95,9 +95,17 @@ class Run:
             self._store.manifest.existing(),
             RunTables(self._store),
         )
-        self._chunk = lru_cache(_CHUNKS)(lambda index: self._store.results.read(index, _SHOWN_COLUMNS))
+        self._chunk = lru_cache(_CHUNKS)(self._read)
         self._starts = lru_cache(_CHUNKS)(lambda index: starts(self._chunk(index)))
         self._bounds = lru_cache(None)(self._store.results.id_bounds)
+
+    def _read(self, index: int) -> pa.Table:
+        """A chunk with what a text shows, and with the columns of the data set that the run keeps."""
+        return self._store.results.read(index, [*_SHOWN_COLUMNS, *self._kept])
+
+    @cached_property
+    def _kept(self) -> list[str]:
+        return schema.kept_in(self._store.results.schema(self._chunks[0]))
 
     @cached_property
     def _chunks(self) -> list[int]:
@@ -134,7 +142,7 @@ class Run:
     def _explanation(self, index: int, row: int) -> TextExplanation:
         chunk, begins = self._chunk(index), self._starts(index)
         end = begins[row + 1] if row + 1 < len(begins) else chunk.num_rows
-        found = chunk.slice(begins[row], end - begins[row]).to_pylist()
+        found = _records(chunk.slice(begins[row], end - begins[row]))
         known = self.manifest.get("data", {}).get("class_names") or []
         numbers = range(len(found[0]["probabilities"]))
         names = tuple(str(known[i]) if i < len(known) else f"class {i}" for i in numbers)
@@ -216,3 +224,14 @@ class Run:
         left = len(self) - _SHOWN
         tail = f"<p>and {left:,} more</p>" if left > 0 else ""
         return f"<p>{escape(repr(self))}{head}</p>" + "".join(text.html() for text in self[:_SHOWN]) + tail
+
+
+def _records(rows: pa.Table) -> list[dict[str, Any]]:
+    """Rows as Python's own values; a time that Python cannot hold is a string."""
+    try:
+        return rows.to_pylist()
+    except (OverflowError, ValueError):
+        fields = [
+            pa.field(field.name, pa.string()) if pa.types.is_temporal(field.type) else field for field in rows.schema
+        ]
+        return rows.cast(pa.schema(fields)).to_pylist()

@@ -21,8 +21,8 @@ from ig_worker.insight.tables import ngrams
 from ig_worker.insight.tables.evidence import minimum_documents
 from ig_worker.insight.tables.measures import COLUMNS, MEASURES, Flat, PartialTables, Totals, measures_of
 from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
-from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.steps.map_chunks import Chunks, applying, tasks
 from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore

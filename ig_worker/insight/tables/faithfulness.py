@@ -18,7 +18,7 @@ from scipy import stats
 from ig_worker import schema
 from ig_worker.explain.perturb import Curves, Float64, Grid
 from ig_worker.run.chunk.evaluator import ATTRIBUTED, RANDOM, RANKINGS, iter_curves
-from ig_worker.run.config import EvaluateConfig
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.store.run_store import RunStore
 
 TABLE = "faithfulness"

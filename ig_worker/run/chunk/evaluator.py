@@ -34,7 +34,7 @@ from ig_worker.explain.perturb import Eraser, Positions, ranked, shuffled
 from ig_worker.explain.targets import Scalar
 from ig_worker.models.inputs import Counting, ModelInput
 from ig_worker.run.chunk.sampling import audit_positions
-from ig_worker.run.config import EvaluateConfig
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.store import checksummed_parquet
 from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore

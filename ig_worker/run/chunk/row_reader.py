@@ -48,6 +48,11 @@ class TokenizedTable:
         """What the network says of them: of `schema.OUTPUTS`."""
         return schema.outputs_in(self.table.schema.names)
 
+    @property
+    def kept(self) -> pa.Table:
+        """The columns of the data set that the run keeps, of all rows."""
+        return self.table.select(schema.kept_in(self.table.schema))
+
 
 class RowReader:
     """Reads and tokenizes chunks. Threads may share one.
@@ -93,7 +98,8 @@ class RowReader:
     def tokenize(self, table: pa.Table, faults: RowFaults) -> TokenizedTable:
         """The rows without known faults; others turn out to have a text, or a label, that cannot be explained."""
         failed = dict(faults)
-        records = [(i, record) for i, record in enumerate(table.to_pylist()) if i not in failed]
+        needed = table.drop_columns(schema.kept_in(table.schema))  # of which Python cannot hold every time
+        records = [(i, record) for i, record in enumerate(needed.to_pylist()) if i not in failed]
         columns = ("text", "pair") if "pair" in table.schema.names else ("text",)
         texts = self.encoder.encode(*([record[name] for _, record in records] for name in columns))
         windows: list[list[Window]] = [[] for _ in texts]

@@ -14,9 +14,19 @@ from ig_worker.run.chunk.rows import Explained
 
 
 def attributions_table(
-    explained: Explained, hidden: int | None = None, pairs: bool = False, outputs: str = schema.CLASSES
+    explained: Explained,
+    hidden: int | None = None,
+    pairs: bool = False,
+    outputs: str = schema.CLASSES,
+    kept: pa.Table | None = None,
 ) -> pa.Table:
-    """Rows of `schema.attributions(hidden, pairs, outputs)`, one for each target."""
+    """Rows of `schema.attributions(hidden, pairs, outputs)`, one for each target.
+
+    Args:
+        explained: the rows.
+        hidden, pairs, outputs: as in `schema.attributions`.
+        kept: the columns of the data set that are kept, of all rows by their positions.
+    """
     lines = [(row, rank, result) for row, found in explained for rank, result in enumerate(found)]
     columns: dict[str, Any] = {
         "id": [row.id for row, _, _ in lines],
@@ -47,7 +57,11 @@ def attributions_table(
         columns[schema.SEGMENTS] = [row.tokens.segments for row, _, _ in lines]
     if hidden is not None:
         columns["hidden_attributions"] = _hidden_column([result.hidden for _, _, result in lines], hidden)
-    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs, outputs))
+    if kept is not None:
+        taken = kept.take(pa.array([row.position for row, _, _ in lines], pa.int64()))
+        columns |= dict(zip(taken.schema.names, taken.columns, strict=True))
+    fields = () if kept is None else kept.schema
+    return pa.Table.from_pydict(columns, schema=schema.attributions(hidden, pairs, outputs, kept=fields))
 
 
 def _hidden_column(arrays: Sequence[Any], hidden: int) -> pa.Array:

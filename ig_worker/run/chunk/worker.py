@@ -25,7 +25,8 @@ from ig_worker.run.chunk.row_engine import RowEngine
 from ig_worker.run.chunk.row_reader import RowReader, TokenizedTable
 from ig_worker.run.chunk.rows import Explained, Row, explain_rows, require_health
 from ig_worker.run.chunk.tables import attributions_table, quarantine_table
-from ig_worker.run.config import EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ExplainConfig
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.store.run_files import PILOT
 from ig_worker.run.store.run_store import RunStore
 
@@ -79,7 +80,7 @@ class ChunkWorker:
         with self._ahead.preparing(store, ahead):
             explained, failed, engine_seconds = self.explain_tokenized(tokenized, binding)
             quarantined = quarantine_table(index, tokenized.table, failed)
-            results = attributions_table(explained, self.hidden, tokenized.pairs, tokenized.outputs)
+            results = attributions_table(explained, self.hidden, tokenized.pairs, tokenized.outputs, tokenized.kept)
             store.results.commit(index, results, quarantined, binding.fingerprint)
         every = [result for _, found in explained for result in found]
         deltas = [max(abs(result.delta) for result in found) for _, found in explained]

@@ -16,8 +16,9 @@ from ig_worker.run.chunk.evaluator import FaithfulnessRecord
 from ig_worker.run.chunk.pilot import PilotRecord
 from ig_worker.run.chunk.recompute import differences, true_errors
 from ig_worker.run.chunk.records import Binding, ChunkRecord
-from ig_worker.run.config import ActorSettings, EvaluateConfig, ExplainConfig
+from ig_worker.run.config import ActorSettings, ExplainConfig
 from ig_worker.run.dispatch.executor import ActorSpec
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.store.filesystem import RUN_PATIENCE_S, Storage
 from ig_worker.run.store.lease import holder
 from ig_worker.run.store.run_store import RunStore

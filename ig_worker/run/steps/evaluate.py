@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from ig_worker.errors import UsageError
 from ig_worker.run.chunk.evaluator import FaithfulnessRecord, read_curves
-from ig_worker.run.config import EvaluateConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.executor import ON_RAY, ActorSpec, Crew, Executor, StepMetrics
 from ig_worker.run.dispatch.explain_actor import actors_of_run
 from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.runner import Step, work_through
+from ig_worker.run.later_config import EvaluateConfig
 from ig_worker.run.progress import meter
 from ig_worker.run.steps.preflight import settings_of, with_gpus
 from ig_worker.run.store.filesystem import RUN_PATIENCE_S, Storage

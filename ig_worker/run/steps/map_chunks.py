@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from ig_worker.errors import RunDamagedError
-from ig_worker.run.config import NONE, ApplyConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.dispatch.cluster_address import is_local
 from ig_worker.run.dispatch.executor import IN_PROCESS, ON_RAY, ActorSpec, Crew, Executor
@@ -20,6 +19,7 @@ from ig_worker.run.dispatch.ledger import Ledger
 from ig_worker.run.dispatch.local_machine import usable_cpus
 from ig_worker.run.dispatch.map_actor import MapActor
 from ig_worker.run.dispatch.runner import Step, work_through
+from ig_worker.run.later_config import NONE, ApplyConfig
 from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore
 

@@ -118,7 +118,11 @@ def settings_of(manifest: Mapping[str, Any], model: str | None = None) -> tuple[
         UsageError: the model is gone, or is another one.
     """
     known = {setting.name for setting in fields(ExplainConfig)}
-    values = {name: value for name, value in manifest["config"].items() if name in known}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples, and a list cannot be hashed
+        for name, value in manifest["config"].items()
+        if name in known
+    }
     values["precision"] = manifest["identity"].get("precision", FLOAT32)  # that was chosen
     config = ExplainConfig(**values | ({"model": model} if model else {}))
     files = find_model(config.model, config.revision, outputs=config.outputs)

@@ -20,7 +20,10 @@ PREPARED = "prepared"
 PREPARING = "preparing"
 COMPLETE = "complete"
 # Of reading the same files.
-_WAYS = ("label_map", "text_column", "pair_column", "label_column", "id_column", "encoding", "delimiter", "outputs")
+_WAYS = (
+    "label_map", "text_column", "pair_column", "label_column", "id_column", "keep_columns", "encoding", "delimiter",
+    "outputs",
+)  # fmt: skip
 Progress = Callable[[int, int], None]  # told the rows that are written, and those in all
 
 
@@ -95,7 +98,8 @@ def _shard_anew(
     prepared = _write_chunks(store, config, documents, progress)
     for index in sorted(store.chunks.indexes() - set(range(prepared.chunks))):  # of a sharding that was given up
         store.chunks.delete(index)
-    data = {**asdict(prepared), "class_names": list(documents.class_names)}
+    kept = {field.name: str(field.type) for field in documents.kept}
+    data = {**asdict(prepared), "class_names": list(documents.class_names), "kept": kept}
     what = {"config": settings(config), "data_identity": asked, "content": documents.content, "data": data}
     store.manifest.write({"state": PREPARED, **what})
     return prepared

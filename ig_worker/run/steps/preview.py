@@ -48,6 +48,7 @@ class Preview:
     unknown: int  # of these
     without_text: tuple[int, int] = (0, 0)  # of the first rows: those that have no text, all
     suspicion: str = ""  # which setting makes them unknown
+    kept: str = ""  # further columns that the run keeps, with their types
     assumed: tuple[str, ...] = ()
     trial: Trial | None = None
 
@@ -81,6 +82,7 @@ class Preview:
         told = [
             ("data", f"{self.data}, {_rows(self.rows)}"),
             ("labels", self.labels or "none"),
+            *([("kept", self.kept)] if self.kept else []),
             ("model", f"{self.model}: {_network(shape)}"),
             ("classes", _classes(shape)),
         ]

@@ -77,6 +77,7 @@ def preview(config: ExplainConfig, files: ModelFiles, documents: Documents, *, n
         unknown=len(survey.unknown),
         without_text=(looked_at - len(rows), looked_at),
         suspicion=suspicious_setting(tokenizer, survey.unknown) if survey.unknown else "",
+        kept=documents.kept_line,
         assumed=tuple(assumptions(config, files, documents)),
         trial=_try(classifier, encoder, config, rows, paired) if classifier is not None and rows else None,
     )

@@ -169,13 +169,13 @@ def _expected_schema(name: str, found: pa.Schema) -> pa.Schema:
     folder = name.partition("/")[0]
     version = (found.metadata or {}).get(schema.META_VERSION, b"").decode()
     pairs, outputs = schema.SEGMENTS in found.names, schema.outputs_in(found.names)
+    kept = [found.field(name) for name in schema.kept_in(found)]
+    if folder == CHUNKS:
+        return schema.inputs("pair" in found.names, outputs, kept)
     if folder != ATTRIBUTIONS:
-        pilot = schema.attributions(None, pairs, outputs, version)
-        return {PILOT: pilot, CHUNKS: schema.inputs("pair" in found.names, outputs), QUARANTINE: schema.QUARANTINE}[
-            folder
-        ]
-    kept = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
-    return schema.attributions(None if kept is None else kept.value_type.list_size, pairs, outputs, version)
+        return {PILOT: schema.attributions(None, pairs, outputs, version), QUARANTINE: schema.QUARANTINE}[folder]
+    units = found.field("hidden_attributions").type if "hidden_attributions" in found.names else None
+    return schema.attributions(None if units is None else units.value_type.list_size, pairs, outputs, version, kept)
 
 
 def _is_ours(found: Verification, file: str, fingerprint: str, expected: str) -> bool:

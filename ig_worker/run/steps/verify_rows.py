@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from ig_worker.explain.explanation import STATUS_CONVERGED, STATUS_FIXED
 from ig_worker.models.layers import CLASSES
-from ig_worker.schema import SEGMENTS, TRUTHS
+from ig_worker.run.store.table_digest import content_digest
+from ig_worker.schema import SEGMENTS, TRUTHS, kept_in
 
 _ROUNDING = 1e-5  # float32, over the sum of a text's attributions
 _FLOOR = 0.01  # of the attributions' L1 norm, as in `engine.relative_l1`
@@ -26,7 +27,7 @@ def rows_faults(inputs: pa.Table, explained: pa.Table, quarantine: pa.Table, pos
     broken = _broken_ranks(explained.column("id").to_pylist(), ranks)
     if broken:
         return [*faults, f"has rows of {broken!r} that do not follow each other by the ranks of their targets"]
-    explained = explained.filter(ranks == 0)
+    each, explained = explained, explained.filter(ranks == 0)
     found = explained.column("id").to_pylist()
     if found != left:
         missing, extra = set(left) - set(found), set(found) - set(left)
@@ -34,10 +35,33 @@ def rows_faults(inputs: pa.Table, explained: pa.Table, quarantine: pa.Table, pos
         faults.append(f"has other rows than its input chunk ({len(missing)} missing, {len(extra)} too many: {names})")
     elif _truths(inputs, positions) != _truths(explained, ()):
         faults.append("has other labels than its input chunk")
+    else:
+        faults += _kept_faults(inputs, each, ranks, positions)
     kept = [(row["position"], row["id"]) for row in quarantine.select(["position", "id"]).to_pylist()]
     if kept != [(position, ids[position]) for position in sorted(positions)]:
         faults.append("names other rows as quarantined than its quarantine file holds")
     return faults
+
+
+def _kept_faults(
+    inputs: pa.Table, explained: pa.Table, ranks: npt.NDArray[np.int32], positions: tuple[int, ...]
+) -> list[str]:
+    """Whether the columns of the data set that a run keeps are those of the input chunk, at each target of a row."""
+    names = kept_in(inputs.schema)
+    told, found = (
+        ", ".join(f"{name}: {table.schema.field(name).type}" for name in kept_in(table.schema)) or "none"
+        for table in (inputs, explained)
+    )
+    if told != found:
+        return [f"keeps other columns ({found}) than its input chunk ({told})"]
+    left = np.delete(np.arange(inputs.num_rows), np.array(positions, np.int64))
+    wanted = inputs.select(names).take(pa.array(left[np.cumsum(ranks == 0) - 1], pa.int64()))
+    other = [
+        name
+        for name in names
+        if content_digest(wanted.select([name]), {}) != content_digest(explained.select([name]), {})
+    ]
+    return [f"has other values of {', '.join(other)} than its input chunk"] if other else []
 
 
 def _truths(table: pa.Table, without: tuple[int, ...]) -> list[tuple[object, ...]]:

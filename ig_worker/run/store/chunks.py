@@ -23,12 +23,13 @@ class InputChunks:
 
         Args:
             index: of the chunk.
-            rows: with the columns of `schema.inputs`, with or without second texts.
+            rows: with the columns of `schema.inputs`, with or without second texts and further columns.
             faults: the rows already known to be unexplainable.
             data: fingerprint of the sharded data set, in the footer where others have the run's.
         """
         text = json.dumps({str(position): [fault.reason, fault.detail] for position, fault in sorted(faults.items())})
-        columns = schema.inputs("pair" in rows.schema.names, schema.outputs_in(rows.schema.names))
+        kept = map(rows.schema.field, schema.kept_in(rows.schema))
+        columns = schema.inputs("pair" in rows.schema.names, schema.outputs_in(rows.schema.names), kept)
         metadata = schema.with_metadata(columns, chunk=str(index), faults=text, fingerprint=data)
         self._files.write_table(_file(index), rows.select(columns.names).cast(columns), metadata)
 

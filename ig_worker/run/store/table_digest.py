@@ -44,6 +44,8 @@ def _enter_array(digest: Any, array: pa.Array) -> None:
     elif pa.types.is_string(array.type):
         _enter_numbers(digest, pc.binary_length(array))
         _enter(digest, _characters(pc.fill_null(array, "")))
+    elif pa.types.is_temporal(array.type):
+        _enter_numbers(digest, array.view(pa.int32() if array.type.bit_width == 32 else pa.int64()))
     else:
         _enter_numbers(digest, array)
 

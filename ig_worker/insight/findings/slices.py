@@ -25,14 +25,14 @@ from ig_worker.insight.findings.significance import (
     share_difference,
     stratified_p,
 )
-from ig_worker.insight.findings.slice_search import Group, Population, find_groups
+from ig_worker.insight.findings.slice_search import MOST_GROUPS, Group, Population, find_groups
 from ig_worker.insight.format import percent
 from ig_worker.schema import CLASSES, VALUES
 
 Bools = NDArray[np.bool_]
 
-_LEAST_TEXTS = 10  # of a slice, in the half that is searched
-_LEAST_SHARE = 0.002  # of the texts searched
+LEAST_TEXTS = 10  # of a slice, in the half that is searched
+LEAST_SHARE = 0.002  # of the texts searched
 EXPECTED = "expected"  # mark of what the confidence says already
 
 
@@ -54,13 +54,13 @@ def slices(corpus: Corpus) -> list[Finding]:
     if not corpus.wrong.any():
         return []
     half = half_of(corpus.texts.column("id").to_pylist())
-    least = max(_LEAST_TEXTS, int(_LEAST_SHARE * corpus.labelled.sum() / 2))
+    least = max(LEAST_TEXTS, int(LEAST_SHARE * corpus.labelled.sum() / 2))
     known = conditions(corpus, 2 * least)
     tested = []
     for about_confidence in (False, True):
         own = [i for i, name in enumerate(known.names) if (name.about == "confidence") == about_confidence]
         part = Conditions([known.names[i] for i in own], known.holds[:, own])
-        groups = _search(part, population.less(~half), least, most=1 if about_confidence else 20)
+        groups = search(part, population.less(~half), least, most=1 if about_confidence else MOST_GROUPS)
         tested += [(part, found) for found in tested_on(part, groups, population.less(half))]
     q = false_discovery_rates(np.array([found.p for _, found in tested]))
     return [
@@ -70,7 +70,9 @@ def slices(corpus: Corpus) -> list[Finding]:
     ]
 
 
-def _search(part: Conditions, population: Population, least: int, most: int) -> list[Group]:
+def search(part: Conditions, population: Population, least: int, most: int = MOST_GROUPS) -> list[Group]:
+    """Groups of at least so many texts with more events than the rest; see `slice_search.find_groups`."""
+
     def fits(group: Group, condition: int) -> bool:
         """One condition of a kind is enough, but for words, and for a number from below and from above."""
         new = part.names[condition]

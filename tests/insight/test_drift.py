@@ -112,6 +112,21 @@ def test_a_regression_is_found_and_told_before_all_other_changes() -> None:
     assert "all other texts in both runs 0.00 points" in "\n".join(slice_.arithmetic)
 
 
+def test_a_later_slice_is_measured_without_the_texts_of_earlier_ones() -> None:
+    """Its interval is of the texts that its test is of, so that the two do not contradict each other."""
+    texts = with_word(with_word(plain_texts(6000), "refund", 0.12), "parcel", 0.1, seed=1)
+    label = labels_of(texts)
+    before = Planted(texts, label).corpus()
+    spoilt = np.array(["refund" in words for words in texts])
+    spoilt |= np.array(["parcel" in words for words in texts]) & (np.random.default_rng(0).random(6000) < 0.3)
+    now = with_predictions(before, np.where(spoilt, 1 - before.prediction, before.prediction))
+    found = {one.subject: one for one in drift(before, now)}
+    parcel = found['word = "parcel"']
+    assert parcel.low is not None
+    assert 0 < parcel.low < 0.3 < (parcel.high or 0)  # what is planted; texts with the other word would raise it
+    assert "that no slice found before it has" in parcel.sentence
+
+
 def test_what_is_mended_is_a_sentence_of_the_whole() -> None:
     was, is_, _ = regression()
     *others, found = drift(is_.corpus(), was.corpus())

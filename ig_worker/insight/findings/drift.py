@@ -182,11 +182,12 @@ def _line_of_mended(where: _Sure) -> str:
 def _slice(both: Paired, outcomes: Outcomes, change: ShareChange, sure: _Sure) -> Finding:
     """A slice of texts that are newly wrong."""
     found, name = sure.found, sure.name
-    (n, k), (m, e) = found.inside, found.outside
+    (n, k), (m, e) = found.left_inside, found.left_outside
+    aside = found.inside[0] - n  # texts that slices before this one took
     risen, low, high = share_difference(k, n, e, m)
     inside = {key: int((found.mask & mask).sum()) for key, mask in vars(outcomes).items()}
     own = (inside["mended"] - inside["broken"]) / change.pairs
-    excess = found.excess / max(n, 1) * inside["was_right"]
+    excess = found.excess / max(found.inside[0], 1) * inside["was_right"]
     relabelled = int((found.mask & outcomes.broken & outcomes.relabelled).sum())
     return Finding(
         kind=DRIFT,
@@ -195,8 +196,9 @@ def _slice(both: Paired, outcomes: Outcomes, change: ShareChange, sure: _Sure) -
         sentence=(
             f"Of the {inside['was_right']:,} texts where {name} that were right before, {percent(k / max(n, 1))} are "
             f"wrong now, and {percent(e / max(m, 1))} of the rest (difference {percent(risen)}, 95% interval "
-            f"{percent(low)} to {percent(high)}, on texts that it was not chosen by): about {excess:.0f} newly wrong "
-            f"more than elsewhere. They account for {points(own)} of a change of accuracy of "
+            f"{percent(low)} to {percent(high)}, on texts that it was not chosen by"
+            f"{' and that no slice found before it has' * bool(aside)}): about {excess:.0f} newly wrong more than "
+            f"elsewhere. They account for {points(own)} of a change of accuracy of "
             f"{points(change.now - change.before)}."
         ),
         cost=excess,
@@ -206,10 +208,11 @@ def _slice(both: Paired, outcomes: Outcomes, change: ShareChange, sure: _Sure) -
         measure="share newly wrong less that of the rest",
         q=sure.q,
         arithmetic=[
-            f"in the half that tests: {k:,} of {n:,} texts in the slice are newly wrong, {e:,} of {m:,} outside",
+            f"in the half that tests: {k:,} of {n:,} texts in the slice are newly wrong, {e:,} of {m:,} outside, "
+            f"without {aside:,} of the slice that slices found before it took",
             f"in both halves: {inside['broken']:,} newly wrong of {inside['was_right']:,} in the slice, "
             f"{relabelled:,} of them with another label than before",
-            f"beyond what the rest of the same predictions would have had, without what earlier slices took: "
+            f"beyond what the rest of the same predictions would have had: "
             f"{found.excess:.1f} in the half that tests, {excess:.1f} in all",
             f"part of the change: {inside['mended']:,} newly right less {inside['broken']:,} newly wrong, of "
             f"{change.pairs:,}: {points(own)}; all other texts in both runs {points(change.flips - own)}, "

@@ -46,6 +46,8 @@ class Tested:
     inside: tuple[int, int]  # texts, and those that are wrong, of the half that tests
     outside: tuple[int, int]
     excess: float  # wrong texts beyond what the rest would have had, of the half that tests
+    left_inside: tuple[int, int]  # as `inside` and `outside`, without the texts that earlier slices took,
+    left_outside: tuple[int, int]  # which is what `p` and `excess` are of
 
 
 def slices(corpus: Corpus) -> list[Finding]:
@@ -104,7 +106,9 @@ def tested_on(known: Conditions, groups: Sequence[Group], population: Population
         (all_inside, all_hits), (all_sizes, all_events) = population.counts(mask), population.counts()
         n, k = int(all_inside.sum()), int(all_hits.sum())
         outside = (int(all_sizes.sum()) - n, int(all_events.sum()) - k)
-        found.append(Tested(group, mask, p, (n, k), outside, excess))
+        own = int(inside.sum()), int(hits.sum())
+        others = int(sizes.sum()) - own[0], int(events.sum()) - own[1]
+        found.append(Tested(group, mask, p, (n, k), outside, excess, own, others))
         left = left.less(mask)
     return found
 

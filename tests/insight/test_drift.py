@@ -15,6 +15,7 @@ from ig_worker.insight.findings.drift import drift
 from ig_worker.insight.findings.finding import DRIFT
 from ig_worker.insight.findings.paired import Paired, paired
 from ig_worker.insight.findings.significance import paired_difference
+from ig_worker.schema import VALUES
 from tests.insight.planted_runs import (
     Planted,
     changed,
@@ -224,3 +225,22 @@ def test_the_interval_of_paired_shares_has_the_truth_in_19_of_20() -> None:
     random = np.random.default_rng(0)
     found = [paired_difference(*counts) for counts in random.multinomial(400, [0.85, 0.02, 0.06, 0.07], 2000).tolist()]
     assert 0.94 < np.mean([low <= -0.04 <= high for _, low, high in found]) < 0.975
+
+
+def test_numbers_are_held_against_the_limit_of_the_earlier_run() -> None:
+    random = np.random.default_rng(0)
+    texts = with_word(plain_texts(2000, words=(5, 30)), "refund", 0.15)
+    value = random.normal(0, 1, 2000)
+    noisy = value + random.normal(0, 0.1, 2000)
+    planted = np.array(["refund" in words for words in texts])
+    base = Planted(texts, np.zeros(2000, np.int32)).corpus()
+    numbers = base.texts.append_column("value", pa.array(value.astype(np.float32)))
+    zeros: Any = pa.array(np.zeros(2000, np.int32))
+    numbers = numbers.set_column(numbers.schema.get_field_index("target"), "target", zeros)
+    before, now = (
+        replace(base, texts=numbers, probability=said[:, None].astype(np.float32), outputs=VALUES)
+        for said in (noisy, noisy + planted)
+    )
+    slice_, total = drift(before, now)
+    assert (slice_.subject, total.subject) == ('word = "refund"', "accuracy")
+    assert total.arithmetic[0].startswith("accuracy: 1,800 of 2,000 before")

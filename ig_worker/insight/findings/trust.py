@@ -106,7 +106,7 @@ def _incomplete(corpus: Corpus, limit: float) -> list[Finding]:
             sentence=(
                 f"The attributions of {_texts(which)} miss F(x) - F(x') by more than {percent(limit)} of it, by "
                 f"{measured(float(np.median(gap[which])))} in the median and {measured(float(gap[which].max()))} at "
-                f"most: the rule has too few nodes for them. Raise --n-steps, or use --method adaptive."
+                f"most: most likely the rule has too few nodes. Raise --n-steps, or use --method adaptive."
             ),
             measure="mean |delta| / |F(x) - F(x')|, at most 1",
             arithmetic=[

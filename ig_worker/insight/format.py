@@ -15,6 +15,14 @@ def percent(share: float | None) -> str:
     return "<0.1%" if text == "0.0%" and share > 0 else text
 
 
+def points(difference: float) -> str:
+    """A difference of shares: ``-0.0321`` as ``-3.21 points``; never rounded down to 0."""
+    text = f"{100 * difference:+.2f}"
+    if text in ("+0.00", "-0.00"):
+        text = "0.00" if difference == 0 else f"{100 * difference:+.1e}"
+    return f"{text} points"
+
+
 def number(value: float | None) -> str:
     """Two significant digits, for figures of any size."""
     return "–" if value is None or math.isnan(value) else f"{value:.2g}"

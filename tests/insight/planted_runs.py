@@ -7,7 +7,7 @@ are the weights times the change of F over their sum: exact, and complete.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -129,3 +129,47 @@ def labels_of(texts: Texts, seed: int = 0, noise: float = 1.0, weights: Mapping[
     random = np.random.default_rng(seed + 2)
     score = np.array([sum(weights.get(word, 0.0) for word in words) for words in texts])
     return (score + random.normal(0, noise, len(texts)) > 0).astype(np.int32)
+
+
+def with_word(texts: Texts, word: str, share: float, seed: int = 0) -> Texts:
+    """The texts, of which a share has one word replaced by another."""
+    random = np.random.default_rng(seed + 3)
+    found = [list(words) for words in texts]
+    for words in found:
+        if random.random() < share:
+            words[int(random.integers(len(words)))] = word
+    return found
+
+
+def turned(word: str) -> Callable[[list[str], Mapping[str, float]], np.ndarray]:
+    """A network that takes the words of a text for their opposites where it has a certain one."""
+
+    def push(words: list[str], weights: Mapping[str, float]) -> np.ndarray:
+        return (-1.0 if word in words else 1.0) * np.array([weights.get(one, 0.0) for one in words])
+
+    return push
+
+
+def labelled_corpus(corpus: Corpus, probability: np.ndarray, lists: Sequence[Sequence[int] | None]) -> Corpus:
+    """The corpus of a model of several labels, with the same texts.
+
+    Args:
+        corpus: of a model of two classes.
+        probability: of each label, [texts, labels].
+        lists: the labels that apply, by text; None: nobody knows.
+    """
+    said = np.asarray(probability, np.float32)
+    names = tuple(f"label{i}" for i in range(said.shape[1]))
+    column = pa.array(lists, schema.TRUTHS[schema.LABELS].type)
+    texts = corpus.texts.append_column(schema.TRUTHS[schema.LABELS], column)
+    return replace(corpus, texts=texts, probability=said, outputs=schema.LABELS, class_names=names)
+
+
+def changed(table: pa.Table, **columns: object) -> pa.Table:
+    """A table with some columns exchanged, each for an array, or for one value of all rows."""
+    for name, values in columns.items():
+        field = table.schema.field(name)
+        rows = values.tolist() if isinstance(values, np.ndarray) else [values] * table.num_rows
+        column = pa.array(rows, field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, column)
+    return table

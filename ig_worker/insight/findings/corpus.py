@@ -26,9 +26,10 @@ Bools = NDArray[np.bool_]
 class Corpus:
     """Attributes:
     texts: a row a text, in the order of the data: id, label (labels, value), prediction, target, contrast,
-        confidence (nan where texts have no one class), length (ordinary tokens), total (of |attribution|), delta,
-        error_estimate, target_probability, baseline_probability, evaluations, status, truncated, windows, and the
-        columns of the data set that were kept.
+        confidence (nan where texts have no one class), length (ordinary tokens), total (of |attribution|), last_tenth
+        (part of the ordinary tokens' |attribution| in the last tenth of them; null of pairs), delta, error_estimate,
+        target_probability, baseline_probability, evaluations, status, truncated, windows, and the columns of the data
+        set that were kept.
     probability: float32 [texts, outputs].
     terms: words, and phrases of two and three of them, by spelling.
     size: words of each term, int8 [terms].

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
 from ig_worker import schema
+from ig_worker.errors import UsageError
 from ig_worker.insight.findings.corpus import Corpus
+from ig_worker.insight.findings.drift import drift
 from ig_worker.insight.findings.finding import SCHEMA, Finding, from_table, ranked, to_table
 from ig_worker.insight.findings.gather import gather
+from ig_worker.insight.findings.label_pairs import label_pairs
 from ig_worker.insight.findings.slices import slices
+from ig_worker.insight.findings.trust import trust
+from ig_worker.insight.tables.aggregate import current_of_others
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.store.run_store import RunStore
 
 TABLE = "findings"  # in RUN/aggregates
+OTHERS = ("faithfulness",)  # tables of other jobs that are read
 _META_ROWS = b"ig_worker.findings_rows"  # texts that they are of
+_META_BEFORE = b"ig_worker.before"  # the earlier run that it was compared with, as in `compare`
 
 
-def find_in(corpus: Corpus) -> list[Finding]:
-    """What is found in a run by itself, ranked."""
-    return ranked(slices(corpus))
+def find_in(
+    corpus: Corpus,
+    *,
+    tables: Mapping[str, pa.Table] | None = None,
+    before: Corpus | None = None,
+    tolerance: float | None = None,
+) -> list[Finding]:
+    """What is found in a run, ranked.
+
+    Args:
+        corpus: the run.
+        tables: those of other jobs, see `trust.trust`; None: there are none.
+        before: an earlier run to compare it with, see `drift.drift`; None: nothing is said of changes.
+        tolerance: see `trust.trust`.
+    """
+    found = [*slices(corpus), *label_pairs(corpus), *trust(corpus, tables or {}, tolerance=tolerance)]
+    if before is not None:
+        found += drift(before, corpus)
+    return ranked(found)
 
 
 def find(
@@ -29,23 +52,46 @@ def find(
     progress: Callable[[int, int], None] | None = None,
     config: ApplyConfig | None = None,
     deadline: Deadline | None = None,
+    before: RunStore | None = None,
 ) -> list[Finding]:
     """All findings of a run, written to RUN/aggregates/findings.parquet.
 
     Args:
-        store, progress, config, deadline: see `gather.gather`.
+        store, config, deadline: see `gather.gather`.
+        progress: likewise; it begins anew for the run before.
+        before: an earlier run of the same kind of model, by whose ids texts are paired.
 
     Raises:
-        UsageError, RunStoppedError, RunDamagedError: as `gather.gather`.
+        UsageError: the models of the two runs say other things; and as `gather.gather`.
+        RunStoppedError, RunDamagedError: as `gather.gather`.
     """
     corpus = gather(store, progress, config, deadline)
-    found = find_in(corpus)
+    earlier = None if before is None else gather(before, progress, config, deadline)
+    if before is not None and earlier is not None:
+        _check_same((before, earlier), (store, corpus))
+    found = find_in(corpus, tables=current_of_others(store, OTHERS), before=earlier, tolerance=_tolerance(store))
     fingerprint = str(store.manifest.existing().get("fingerprint") or "")
-    metadata = schema.with_metadata(SCHEMA, fingerprint=fingerprint).metadata
-    store.aggregates.write(
-        TABLE, to_table(found).replace_schema_metadata({**metadata, _META_ROWS: b"%d" % len(corpus)})
-    )
+    metadata = dict(schema.with_metadata(SCHEMA, fingerprint=fingerprint).metadata)
+    metadata[_META_ROWS] = b"%d" % len(corpus)
+    if before is not None:
+        metadata[_META_BEFORE] = before.place.encode()
+    store.aggregates.write(TABLE, to_table(found).replace_schema_metadata(metadata))
     return found
+
+
+def _check_same(before: tuple[RunStore, Corpus], now: tuple[RunStore, Corpus]) -> None:
+    (was, is_) = ((corpus.outputs, corpus.probability.shape[1]) for _, corpus in (before, now))
+    if was != is_:
+        raise UsageError(
+            f"the model of {before[0].place} gives {was[1]} {was[0]}, that of {now[0].place} {is_[1]} {is_[0]}",
+            expected="two runs of one kind of model",
+        )
+
+
+def _tolerance(store: RunStore) -> float | None:
+    """The tolerance of a run; only estimates are held against it, and a fixed rule has none."""
+    found = (store.manifest.existing().get("config") or {}).get("tolerance")
+    return float(found) if isinstance(found, int | float) else None
 
 
 def current_findings(store: RunStore) -> list[Finding] | None:

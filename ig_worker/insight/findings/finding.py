@@ -40,6 +40,11 @@ SCHEMA = pa.schema(
 )
 
 
+# What costs no mistake that anybody knows of, in mistakes: a text whose explanation is not to be relied on at all, or
+# of which something else is said than before and nobody knows whether that is right.
+DOUBT = 0.1
+
+
 @dataclass(frozen=True)
 class Finding:
     """One finding.

@@ -15,6 +15,7 @@ from ig_worker.insight.tables import ngrams
 from ig_worker.insight.tables.aggregate import count_documents, require_rows, slices_of, steps
 from ig_worker.insight.tables.evidence import minimum_documents
 from ig_worker.insight.tables.flat_rows import COLUMNS, Flat
+from ig_worker.insight.tables.positions import TAIL
 from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
@@ -38,7 +39,7 @@ _PLAIN = (
     "truncated",
     "windows",
 )
-_OWN = ("confidence", "length", "total")
+_OWN = ("confidence", "length", "total", "last_tenth")
 _READ = sorted({*COLUMNS, *_PLAIN})
 _OF_RUNS = {*schema.attributions(1, pairs=True).names, schema.LABEL_LISTS, schema.VALUE, *_OWN}
 
@@ -100,7 +101,22 @@ def part(flat: Flat) -> Part:
     columns["confidence"] = pa.array(flat.confidence)
     columns["length"] = pa.array(flat.length.astype(np.int32))
     columns["total"] = pa.array(np.bincount(flat.row, weights=np.abs(flat.attribution), minlength=count))
+    columns["last_tenth"] = pa.array(_last_tenth(flat), from_pandas=True)
     return Part(pa.table(columns), flat.probability, _entries(flat))
+
+
+def _last_tenth(flat: Flat) -> np.ndarray:
+    """Part of the ordinary tokens' |attribution| that lies in their last tenth, [texts].
+
+    nan where there is none, and of pairs: either text of a pair may be the one that was cut.
+    """
+    count = flat.table.num_rows
+    if flat.pairs:
+        return np.full(count, np.nan)
+    row, size = flat.row[flat.ordinary], np.abs(flat.attribution[flat.ordinary])
+    whole = np.bincount(row, weights=size, minlength=count)
+    late = np.bincount(row, weights=size * (flat.place >= TAIL), minlength=count)
+    return np.divide(late, whole, out=np.full(count, np.nan), where=whole > 0)
 
 
 def _entries(flat: Flat) -> pa.Table:

@@ -76,6 +76,32 @@ def share_difference(hits_a: float, size_a: float, hits_b: float, size_b: float)
     return a - b, max(a - b - down, -1.0), min(a - b + up, 1.0)
 
 
+def paired_difference(both: int, gained: int, lost: int, neither: int) -> tuple[float, float, float]:
+    """A share now less the same share before, of the same texts, with its 95% interval: (difference, low, high).
+
+    Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
+    data", method 10: Wilson's bounds of both shares, put together with regard to their correlation.
+
+    Args:
+        both: texts of which it was true and still is; gained: it has become true; lost: it no longer is; neither.
+    """
+    size = both + gained + lost + neither
+    if not size:
+        return 0.0, -1.0, 1.0
+    now, before = (both + gained) / size, (both + lost) / size
+    (low_now, high_now), (low_before, high_before) = wilson(both + gained, size), wilson(both + lost, size)
+    margins = float(both + gained) * (lost + neither) * (both + lost) * (gained + neither)
+    product = float(both) * neither - float(gained) * lost
+    product = max(product - size / 2, 0.0) if product > 0 else product
+    phi = product / math.sqrt(margins) if margins > 0 else 0.0
+
+    def width(a: float, b: float) -> float:
+        return math.sqrt(max(a**2 - 2 * phi * a * b + b**2, 0.0))
+
+    down, up = width(now - low_now, high_before - before), width(high_now - now, before - low_before)
+    return now - before, max(now - before - down, -1.0), min(now - before + up, 1.0)
+
+
 def false_discovery_rates(p: Floats) -> Floats:
     """P-values adjusted for their number: those up to q are false for a share q of them (Benjamini, Hochberg 1995)."""
     return stats.false_discovery_control(p) if len(p) else p

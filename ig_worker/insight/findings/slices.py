@@ -25,14 +25,14 @@ from ig_worker.insight.findings.significance import (
     share_difference,
     stratified_p,
 )
-from ig_worker.insight.findings.slice_search import Group, Population, find_groups
+from ig_worker.insight.findings.slice_search import MOST_GROUPS, Group, Population, find_groups
 from ig_worker.insight.format import percent
 from ig_worker.schema import CLASSES, VALUES
 
 Bools = NDArray[np.bool_]
 
-_LEAST_TEXTS = 10  # of a slice, in the half that is searched
-_LEAST_SHARE = 0.002  # of the texts searched
+LEAST_TEXTS = 10  # of a slice, in the half that is searched
+LEAST_SHARE = 0.002  # of the texts searched
 EXPECTED = "expected"  # mark of what the confidence says already
 
 
@@ -46,6 +46,8 @@ class Tested:
     inside: tuple[int, int]  # texts, and those that are wrong, of the half that tests
     outside: tuple[int, int]
     excess: float  # wrong texts beyond what the rest would have had, of the half that tests
+    left_inside: tuple[int, int]  # as `inside` and `outside`, without the texts that earlier slices took,
+    left_outside: tuple[int, int]  # which is what `p` and `excess` are of
 
 
 def slices(corpus: Corpus) -> list[Finding]:
@@ -54,13 +56,13 @@ def slices(corpus: Corpus) -> list[Finding]:
     if not corpus.wrong.any():
         return []
     half = half_of(corpus.texts.column("id").to_pylist())
-    least = max(_LEAST_TEXTS, int(_LEAST_SHARE * corpus.labelled.sum() / 2))
+    least = max(LEAST_TEXTS, int(LEAST_SHARE * corpus.labelled.sum() / 2))
     known = conditions(corpus, 2 * least)
     tested = []
     for about_confidence in (False, True):
         own = [i for i, name in enumerate(known.names) if (name.about == "confidence") == about_confidence]
         part = Conditions([known.names[i] for i in own], known.holds[:, own])
-        groups = _search(part, population.less(~half), least, most=1 if about_confidence else 20)
+        groups = search(part, population.less(~half), least, most=1 if about_confidence else MOST_GROUPS)
         tested += [(part, found) for found in tested_on(part, groups, population.less(half))]
     q = false_discovery_rates(np.array([found.p for _, found in tested]))
     return [
@@ -70,7 +72,9 @@ def slices(corpus: Corpus) -> list[Finding]:
     ]
 
 
-def _search(part: Conditions, population: Population, least: int, most: int) -> list[Group]:
+def search(part: Conditions, population: Population, least: int, most: int = MOST_GROUPS) -> list[Group]:
+    """Groups of at least so many texts with more events than the rest; see `slice_search.find_groups`."""
+
     def fits(group: Group, condition: int) -> bool:
         """One condition of a kind is enough, but for words, and for a number from below and from above."""
         new = part.names[condition]
@@ -102,7 +106,9 @@ def tested_on(known: Conditions, groups: Sequence[Group], population: Population
         (all_inside, all_hits), (all_sizes, all_events) = population.counts(mask), population.counts()
         n, k = int(all_inside.sum()), int(all_hits.sum())
         outside = (int(all_sizes.sum()) - n, int(all_events.sum()) - k)
-        found.append(Tested(group, mask, p, (n, k), outside, excess))
+        own = int(inside.sum()), int(hits.sum())
+        others = int(sizes.sum()) - own[0], int(events.sum()) - own[1]
+        found.append(Tested(group, mask, p, (n, k), outside, excess, own, others))
         left = left.less(mask)
     return found
 

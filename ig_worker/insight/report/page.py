@@ -9,7 +9,6 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ig_worker import schema
 from ig_worker.insight.findings.find import current_findings, find
 from ig_worker.insight.findings.finding import Finding
 from ig_worker.insight.format import number, percent, signed
@@ -30,7 +29,7 @@ from ig_worker.insight.report import (
 from ig_worker.insight.report.js_scripts import json_text
 from ig_worker.insight.report.review_index import DETAIL_ROWS, SEGMENT_ROWS
 from ig_worker.insight.report.section import Classes, View, classes_of
-from ig_worker.insight.tables.aggregate import current
+from ig_worker.insight.tables.aggregate import current, current_of_others
 from ig_worker.insight.tables.measures import SHRINKAGE
 from ig_worker.insight.tables.run_outputs import threshold_of
 from ig_worker.insight.tables.summary import summarise
@@ -54,7 +53,7 @@ def context(store: RunStore, count: int = 12, palette: str = "PiYG", found: Sequ
     if found is None:
         known = current_findings(store)
         found = find(store) if known is None else known
-    tables = {**current(store), **_optional(store)}
+    tables = {**current(store), **current_of_others(store, OPTIONAL)}
     quarantined = store.results.quarantined()
     summary = summarise(tables, quarantined.num_rows)
     rows = examples.read_candidates(store)
@@ -129,17 +128,6 @@ def charts(tables: dict[str, pa.Table], classes: Classes, rows: int) -> View:
         "faithfulness": faithfulness.curves(tables.get("faithfulness")),
         "positions": position.positions(tables.get("positions"), classes),
         "drift": changes.drift(tables.get("compare_words")),
-    }
-
-
-def _optional(store: RunStore) -> dict[str, pa.Table]:
-    """The tables of other jobs, where they are there and of the run as it is now."""
-    fingerprint = str(store.manifest.existing().get("fingerprint") or "").encode()
-    found = {name: store.aggregates.read(name) for name in OPTIONAL}
-    return {
-        name: table
-        for name, table in found.items()
-        if table is not None and (table.schema.metadata or {}).get(schema.META_FINGERPRINT, b"") == fingerprint
     }
 
 

@@ -157,6 +157,17 @@ def current(store: RunStore, progress: Callable[[int, int], None] | None = None)
     return tables if covered == rows > 0 else aggregate(store, progress)
 
 
+def current_of_others(store: RunStore, names: Iterable[str]) -> dict[str, pa.Table]:
+    """Tables of other jobs than `jobs.aggregate`, where they are there and of the run as it is now."""
+    fingerprint = str(store.manifest.existing().get("fingerprint") or "").encode()
+    found = {name: store.aggregates.read(name) for name in names}
+    return {
+        name: table
+        for name, table in found.items()
+        if table is not None and (table.schema.metadata or {}).get(schema.META_FINGERPRINT, b"") == fingerprint
+    }
+
+
 def require_rows(store: RunStore) -> dict[int, Commit]:
     """The commits of a run that has any explained row."""
     commits = store.results.commits()

@@ -37,7 +37,7 @@ FAITHFULNESS = pa.schema(
         ("over_random_high", pa.float64()),
     ]
 )
-_HEADLINES = {  # metric -> column of the printed table, and whether more is better
+HEADLINES = {  # metric -> column of the printed table, and whether more is better
     "comprehensiveness_aopc": ("comprehensiveness", True),
     "sufficiency_aopc": ("sufficiency", False),
     "deletion_auc": ("deletion AUC", False),
@@ -106,19 +106,19 @@ def faithfulness_lines(table: pa.Table) -> list[str]:
     if (ATTRIBUTED, "comprehensiveness_aopc") not in cells:
         return ["faithful     unknown, no row fell into the share that is evaluated"]
     texts = []
-    for metric, (title, _) in _HEADLINES.items():
+    for metric, (title, _) in HEADLINES.items():
         own, random = cells[ATTRIBUTED, metric], cells.get((RANDOM, metric))
         against = "" if random is None else f" (random {random['mean']:.3f})"
         texts.append(f"{title} {_mean(own)}{against}")
     rows = cells[ATTRIBUTED, "comprehensiveness_aopc"]["rows"]
     lines = [f"faithful     {', '.join(texts[:2])}", f"             {', '.join(texts[2:])}, {rows:,} rows"]
-    lost = [title for metric, (title, more) in _HEADLINES.items() if not _beats(cells[ATTRIBUTED, metric], more)]
+    lost = [title for metric, (title, more) in HEADLINES.items() if not beats(cells[ATTRIBUTED, metric], more)]
     return (
         [*lines, f"             not shown to be better than a random ranking by {', '.join(lost)}"] if lost else lines
     )
 
 
-def _beats(cell: dict[str, Any], more: bool) -> bool:
+def beats(cell: dict[str, Any], more: bool) -> bool:
     """Whether the interval of the difference from a random ranking lies on the right side of 0 as a whole."""
     low, high = cell["over_random_low"], cell["over_random_high"]
     return low is not None and (low > 0 if more else high < 0)
@@ -130,15 +130,15 @@ def table_lines(table: pa.Table) -> list[str]:
     rankings = [ranking for ranking in RANKINGS if (ranking, "deletion_auc") in cells]
     if not rankings:
         return []
-    better = [" and ".join(t for t, more in _HEADLINES.values() if more is wanted) for wanted in (True, False)]
+    better = [" and ".join(t for t, more in HEADLINES.values() if more is wanted) for wanted in (True, False)]
     lines = [
         f"more is better of {better[0]}, less of {better[1]};",
         "comprehensiveness and sufficiency are first the means over all fractions (AOPC); ± is a 95% interval",
         "",
     ]
-    titles = [title for title, _ in _HEADLINES.values()]
+    titles = [title for title, _ in HEADLINES.values()]
     lines += _block(
-        "method (rows)", titles, rankings, [[cells[ranking, metric] for metric in _HEADLINES] for ranking in rankings]
+        "method (rows)", titles, rankings, [[cells[ranking, metric] for metric in HEADLINES] for ranking in rankings]
     )
     for metric in ("comprehensiveness", "sufficiency"):
         fractions = [key[2] for key in cells if key[:2] == (rankings[0], metric)]

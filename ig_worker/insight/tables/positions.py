@@ -10,7 +10,7 @@ from ig_worker.insight.tables.measure import Measure, PartialTables, Totals, col
 
 PLACES = 20  # bins of the position profile
 KINDS = ("ordinary", "special", "unknown")
-_TAIL = 0.9  # where the last tenth of a text begins
+TAIL = 0.9  # where the last tenth of a text begins
 
 POSITIONS = pa.schema(
     [
@@ -119,7 +119,7 @@ def truncation_partial(flat: Flat) -> PartialTables:
     """Sums over the rows that were truncated, and over the others."""
     flat = flat.texts
     row, size = flat.row[flat.ordinary], np.abs(flat.attribution[flat.ordinary])
-    late, rows = flat.place >= _TAIL, flat.table.num_rows
+    late, rows = flat.place >= TAIL, flat.table.num_rows
     table = pa.table(
         {
             "truncated": flat.table.column("truncated"),

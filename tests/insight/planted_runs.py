@@ -129,3 +129,13 @@ def labels_of(texts: Texts, seed: int = 0, noise: float = 1.0, weights: Mapping[
     random = np.random.default_rng(seed + 2)
     score = np.array([sum(weights.get(word, 0.0) for word in words) for words in texts])
     return (score + random.normal(0, noise, len(texts)) > 0).astype(np.int32)
+
+
+def sprinkled(texts: Texts, words: Sequence[str], share: float, seed: int = 9) -> Texts:
+    """The texts, where each of `words` has taken the place of some word in about this part of them."""
+    random = np.random.default_rng(seed)
+    for new in words:
+        for text in texts:
+            if random.random() < share:
+                text[int(random.integers(len(text)))] = new
+    return texts

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from ig_worker import schema
+from ig_worker.insight.findings.composition import composition
 from ig_worker.insight.findings.corpus import Corpus
 from ig_worker.insight.findings.finding import SCHEMA, Finding, from_table, ranked, to_table
 from ig_worker.insight.findings.gather import gather
+from ig_worker.insight.findings.shortcuts import shortcuts
 from ig_worker.insight.findings.slices import slices
 from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
@@ -21,7 +23,13 @@ _META_ROWS = b"ig_worker.findings_rows"  # texts that they are of
 
 def find_in(corpus: Corpus) -> list[Finding]:
     """What is found in a run by itself, ranked."""
-    return ranked(slices(corpus))
+    return ranked(
+        [
+            *slices(corpus),
+            *shortcuts(corpus),
+            *composition(corpus),
+        ]
+    )
 
 
 def find(

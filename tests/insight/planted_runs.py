@@ -173,3 +173,13 @@ def changed(table: pa.Table, **columns: object) -> pa.Table:
         column = pa.array(rows, field.type)
         table = table.set_column(table.schema.get_field_index(name), field, column)
     return table
+
+
+def sprinkled(texts: Texts, words: Sequence[str], share: float, seed: int = 9) -> Texts:
+    """The texts, where each of `words` has taken the place of some word in about this part of them."""
+    random = np.random.default_rng(seed)
+    for new in words:
+        for text in texts:
+            if random.random() < share:
+                text[int(random.integers(len(text)))] = new
+    return texts

@@ -52,8 +52,8 @@ def _finding(corpus: Corpus, named_flips: tuple[str, Sequence[Flip]]) -> Finding
         title=f"Predictions flip with {name}",
         sentence=(
             f"{len(flips):,} {'pair' if one else 'pairs'} of texts {'differs' if one else 'differ'} in one or two "
-            f"words only, {name}, and the predictions differ without both being right: {len(texts):,} texts, {wrong:,} of "
-            f"them known to be predicted wrongly. The probability moves by {probability(mean)} on average{interval}."
+            f"words only, {name}, and the predictions differ without both being right: {len(texts):,} texts, {wrong:,} "
+            f"of them known to be predicted wrongly. The probability moves by {probability(mean)} on average{interval}."
         ),
         cost=wrong + unknown / 2,
         effect=mean,

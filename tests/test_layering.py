@@ -35,6 +35,7 @@ OWNERS = {
     "jinja2": {"insight"},
     "matplotlib": {"insight"},
     "scipy": {"insight"},
+    "datasketch": {"insight"},
 }
 TOP_LEVEL = {"pyproject.toml", "README.md", "cluster.yaml", "Makefile", "LICENSE", "requirements.lock"}
 FOLDERS = {"jobs", "ig_worker", "tests"}

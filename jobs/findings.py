@@ -16,7 +16,7 @@ from ig_worker.errors import UsageError
 from ig_worker.insight.findings.check import checked, told
 from ig_worker.insight.findings.find import current_findings, find
 from ig_worker.insight.findings.finding import KINDS, Finding
-from ig_worker.run.config import ApplyConfig
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.progress import meter
 from ig_worker.run.store.run_store import RunStore
 from jobs import _cli, _settings
@@ -53,8 +53,9 @@ def _findings(arguments: argparse.Namespace) -> int:
 
 def _found_anew(store: RunStore, arguments: argparse.Namespace) -> list[Finding]:
     config = _settings.read_settings(arguments, ApplyConfig)
+    before = RunStore(arguments.since) if arguments.since else None
     with meter("looking for findings, chunks", None) as shown:
-        return find(store, lambda done, total: shown.update(done, total=total), config)
+        return find(store, lambda done, total: shown.update(done, total=total), config, before=before)
 
 
 if __name__ == "__main__":

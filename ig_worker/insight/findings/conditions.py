@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ig_worker.insight.findings.corpus import Corpus
+from ig_worker.insight.findings.corpus import KEPT, Corpus
 from ig_worker.insight.format import measured
 from ig_worker.schema import CLASSES
 
@@ -103,7 +103,7 @@ def _of_numbers(corpus: Corpus) -> Iterator[tuple[Condition, Bools]]:
             yield Condition("confidence", f"confidence >= {at}"), above
     yield Condition("truncated", "truncated"), np.asarray(corpus.texts.column("truncated").to_numpy(), bool)
     for name in corpus.kept:
-        yield from _of_column(name, corpus.texts.column(name).combine_chunks())
+        yield from _of_column(name, corpus.texts.column(KEPT + name).combine_chunks())
 
 
 def _of_column(name: str, column: pa.Array) -> Iterator[tuple[Condition, Bools]]:

@@ -18,6 +18,8 @@ from scipy import sparse
 from ig_worker.explain.predicted import DEFAULT, is_predicted
 from ig_worker.schema import CLASSES, LABEL_LISTS, LABELS, VALUE, VALUES
 
+KEPT = "kept."  # before the name of a column of the data set, which may be called as one of `Corpus.texts`
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -29,7 +31,7 @@ class Corpus:
         confidence (nan where texts have no one class), length (ordinary tokens), total (of |attribution|), last_tenth
         (part of the ordinary tokens' |attribution| in the last tenth of them; null of pairs), delta, error_estimate,
         target_probability, baseline_probability, evaluations, status, truncated, windows, and the columns of the data
-        set that were kept.
+        set that were kept, `KEPT` before their names.
     probability: float32 [texts, outputs].
     terms: words, and phrases of two and three of them, by spelling.
     size: words of each term, int8 [terms].

@@ -8,26 +8,35 @@ import pyarrow as pa
 
 from ig_worker import schema
 from ig_worker.errors import UsageError
+from ig_worker.insight.findings.annotation_file import annotation_file
+from ig_worker.insight.findings.composition import composition
+from ig_worker.insight.findings.contradictions import contradictions
 from ig_worker.insight.findings.corpus import Corpus
 from ig_worker.insight.findings.drift import drift
 from ig_worker.insight.findings.finding import SCHEMA, Finding, from_table, ranked, to_table
 from ig_worker.insight.findings.gather import gather
+from ig_worker.insight.findings.label_errors import label_errors
 from ig_worker.insight.findings.label_pairs import label_pairs
+from ig_worker.insight.findings.shortcuts import shortcuts
 from ig_worker.insight.findings.slices import slices
+from ig_worker.insight.findings.special_tokens import special_tokens
 from ig_worker.insight.findings.trust import trust
+from ig_worker.insight.findings.words_of import WordsOf, reader_of
 from ig_worker.insight.tables.aggregate import current_of_others
-from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.store.run_store import RunStore
 
 TABLE = "findings"  # in RUN/aggregates
-OTHERS = ("faithfulness",)  # tables of other jobs that are read
+ANNOTATION_FILE = "aggregates/label_errors.csv"
+OTHERS = ("faithfulness", "shares")  # tables of other jobs that are read, where they are there
 _META_ROWS = b"ig_worker.findings_rows"  # texts that they are of
 _META_BEFORE = b"ig_worker.before"  # the earlier run that it was compared with, as in `compare`
 
 
 def find_in(
     corpus: Corpus,
+    words_of: WordsOf,
     *,
     tables: Mapping[str, pa.Table] | None = None,
     before: Corpus | None = None,
@@ -37,11 +46,23 @@ def find_in(
 
     Args:
         corpus: the run.
+        words_of: gives the words of some of its texts in their order.
         tables: those of other jobs, see `trust.trust`; None: there are none.
         before: an earlier run to compare it with, see `drift.drift`; None: nothing is said of changes.
         tolerance: see `trust.trust`.
     """
-    found = [*slices(corpus), *label_pairs(corpus), *trust(corpus, tables or {}, tolerance=tolerance)]
+    tables = tables or {}
+    found = [
+        *slices(corpus),
+        *label_pairs(corpus),
+        *shortcuts(corpus),
+        *label_errors(corpus),
+        *contradictions(corpus, words_of),
+        *composition(corpus),
+        *trust(corpus, tables, tolerance=tolerance),
+    ]
+    if "shares" in tables:
+        found += special_tokens(tables["shares"], len(corpus), tuple(corpus.class_names))
     if before is not None:
         found += drift(before, corpus)
     return ranked(found)
@@ -54,7 +75,7 @@ def find(
     deadline: Deadline | None = None,
     before: RunStore | None = None,
 ) -> list[Finding]:
-    """All findings of a run, written to RUN/aggregates/findings.parquet.
+    """All findings of a run, written to RUN/aggregates/findings.parquet, and suspect labels to label_errors.csv.
 
     Args:
         store, config, deadline: see `gather.gather`.
@@ -69,7 +90,9 @@ def find(
     earlier = None if before is None else gather(before, progress, config, deadline)
     if before is not None and earlier is not None:
         _check_same((before, earlier), (store, corpus))
-    found = find_in(corpus, tables=current_of_others(store, OTHERS), before=earlier, tolerance=_tolerance(store))
+    tables, tolerance = current_of_others(store, OTHERS), _tolerance(store)
+    found = find_in(corpus, reader_of(store), tables=tables, before=earlier, tolerance=tolerance)
+    store.write_text(ANNOTATION_FILE, annotation_file(corpus))
     fingerprint = str(store.manifest.existing().get("fingerprint") or "")
     metadata = dict(schema.with_metadata(SCHEMA, fingerprint=fingerprint).metadata)
     metadata[_META_ROWS] = b"%d" % len(corpus)

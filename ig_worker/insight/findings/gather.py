@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ig_worker import schema
-from ig_worker.insight.findings.corpus import Corpus
+from ig_worker.insight.findings.corpus import KEPT, Corpus
 from ig_worker.insight.tables import ngrams
 from ig_worker.insight.tables.aggregate import count_documents, require_rows, slices_of, steps
 from ig_worker.insight.tables.evidence import minimum_documents
 from ig_worker.insight.tables.flat_rows import COLUMNS, Flat
 from ig_worker.insight.tables.positions import TAIL
 from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
-from ig_worker.run.config import ApplyConfig
 from ig_worker.run.deadline import Deadline
+from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.steps.map_chunks import Chunks, applying, tasks
 from ig_worker.run.store.run_store import RunStore
 
@@ -39,9 +39,7 @@ _PLAIN = (
     "truncated",
     "windows",
 )
-_OWN = ("confidence", "length", "total", "last_tenth")
 _READ = sorted({*COLUMNS, *_PLAIN})
-_OF_RUNS = {*schema.attributions(1, pairs=True).names, schema.LABEL_LISTS, schema.VALUE, *_OWN}
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def gather(
 def part_of(store: RunStore, chunks: Chunks, frequent: np.ndarray) -> Part:
     """The texts of some chunks; `frequent` are the slots of n-grams that may be listed, packed into bits."""
     mask, threshold = np.unpackbits(frequent).astype(bool), threshold_of(store)
-    read = [*_READ, *_kept(store.results.schema(chunks[0]))]
+    read = [*_READ, *schema.kept_in(store.results.schema(chunks[0]))]
     return _joined([part(Flat(table, mask, threshold)) for table in slices_of(store, chunks, read)])
 
 
@@ -97,7 +95,8 @@ def part(flat: Flat) -> Part:
     """The texts of one table of attributions."""
     flat = flat.texts
     table, count = flat.table, flat.table.num_rows
-    columns = {name: table.column(name) for name in (*_PLAIN, *_kept(table)) if name in table.schema.names}
+    columns = {name: table.column(name) for name in _PLAIN if name in table.schema.names}
+    columns |= {KEPT + name: table.column(name) for name in schema.kept_in(table.schema)}
     columns["confidence"] = pa.array(flat.confidence)
     columns["length"] = pa.array(flat.length.astype(np.int32))
     columns["total"] = pa.array(np.bincount(flat.row, weights=np.abs(flat.attribution), minlength=count))
@@ -184,12 +183,8 @@ def together(
     entries = entries.add_column(0, "text", pa.array(text[which])).combine_chunks()
     names = tuple(str(name) for name in class_names)
     texts = whole.texts.combine_chunks()
-    return Corpus(texts, whole.probability, terms, size, entries, outputs, names, threshold, tuple(_kept(texts)), least)
-
-
-def _kept(columns: pa.Table | pa.Schema) -> list[str]:
-    """Names of the columns of the data set that were kept."""
-    return [name for name in getattr(columns, "schema", columns).names if name not in _OF_RUNS]
+    kept_columns = tuple(name.removeprefix(KEPT) for name in texts.schema.names if name.startswith(KEPT))
+    return Corpus(texts, whole.probability, terms, size, entries, outputs, names, threshold, kept_columns, least)
 
 
 def _terms(entries: pa.Table) -> tuple[pa.Array, np.ndarray, np.ndarray]:

@@ -253,17 +253,18 @@ def _look(
             night.comparison = write_comparison(store, RunStore(shelf.place_of(str(before))))
         night.lines += night.comparison.lines()
     with _step(night, "findings", tell):
-        _find(night, store, ApplyConfig(address=address), deadline)
+        earlier = None if before is None else RunStore(shelf.place_of(str(before)))
+        _find(night, store, ApplyConfig(address=address), deadline, earlier)
     with _step(night, "report", tell):
         night.report = write_report(store, config.examples)
     night.lines.append(f"report       {night.report}")
     _judge(night, summary, limits)
 
 
-def _find(night: Night, store: RunStore, config: ApplyConfig, deadline: Deadline) -> None:
+def _find(night: Night, store: RunStore, config: ApplyConfig, deadline: Deadline, before: RunStore | None) -> None:
     """What to look at first. What goes wrong with it is a warning: the report looks for itself then."""
     try:
-        found = find(store, None, config, deadline)
+        found = find(store, None, config, deadline, before)
     except IgWorkerError as error:
         night.warnings.append(f"findings are not known: {error}")
         return

@@ -15,6 +15,7 @@ from ig_worker.errors import EXIT_STOPPED, EXIT_USAGE, IgWorkerError
 from ig_worker.run import logs
 from ig_worker.run.deadline import Deadline
 from jobs import _signals
+from jobs._ending import ending
 from jobs._parser import COMMON, Parser
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -44,7 +45,8 @@ def run(main: Callable[[argparse.Namespace], int], made: Parser, argv: Sequence[
     _mend_streams()
     stopper = _signals.Stopper()
     try:
-        return _run(main, arguments)
+        ending.code = _run(main, arguments)
+        return ending.code
     finally:
         stopper.told = True
 

@@ -84,7 +84,7 @@ def phrases_of(corpus: Corpus, least: int) -> Phrases:
         each(last, count[entry]),
         each(push[match], count[match]),
         Occurrences(text[entry], phrase, rest).of(more > 0),
-        (1 / np.bincount(text[words], weights=count[words], minlength=len(corpus)))[text[entry]].astype(np.float32),
+        (1 / np.bincount(text[words], weights=count[words], minlength=len(corpus))[text[entry]]).astype(np.float32),
     )
 
 

@@ -1,8 +1,8 @@
 """The end of a job's own process, once its work is done and everything else has been closed.
 
-Libraries' threads may outlive Python's interpreter: one that asks for it when it has gone ends the process with SIGABRT,
-"terminate called without an active exception" (https://github.com/apache/arrow/issues/34314, open). A job that has done
-all its work would then look like one that failed. So its process ends before the interpreter is taken apart.
+Libraries' threads may outlive Python's interpreter: one that asks for it when it has gone ends the process with
+SIGABRT, "terminate called without an active exception" (https://github.com/apache/arrow/issues/34314, open). A job that
+has done all its work would then look like one that failed. So its process ends before the interpreter is taken apart.
 """
 
 from __future__ import annotations

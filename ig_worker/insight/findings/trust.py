@@ -31,6 +31,7 @@ DELTA_LIMIT = 0.05  # of |F(x) - F(x')|: what |delta| may be of it with a fixed 
 _LEAST_DELTA = 0.01  # of F: smaller gaps are no matter
 SATURATED = 1e-6  # of a probability: nearer to 0 or to 1, `explain` does not tell odds apart either
 BASELINE_LIMIT = 0.25  # how far F may be from its value without knowledge at the baseline
+BASELINE_SHARE = 0.01  # of the texts; fewer are no news
 
 
 def trust(
@@ -163,10 +164,9 @@ def _biased(corpus: Corpus) -> list[Finding]:
         return []
     count = corpus.probability.shape[1]
     expected = np.where(_is_single(corpus), 1 / max(count, 1), 0.0)
-    at = corpus.numbers("baseline_probability")
-    off = at - expected
+    off = corpus.numbers("baseline_probability") - expected
     which = np.abs(off) > BASELINE_LIMIT
-    if not which.any():
+    if which.sum() < max(1, BASELINE_SHARE * len(corpus)):
         return []
     numbers, lean = np.unique(_leaning(corpus, off)[which], return_counts=True)
     order = np.argsort(-lean, kind="stable")
@@ -178,9 +178,9 @@ def _biased(corpus: Corpus) -> list[Finding]:
             title=f'The baseline says "{named[0][0]}" by itself',
             sentence=(
                 f'The baseline of {_texts(which)} is no neutral text: for {named[0][1]:,} of them it says '
-                f'"{named[0][0]}" before a word is read (F(x\') is {measured(float(np.median(at[which])))} in the '
-                f"median, {measured(float(np.median(expected[which])))} would be neutral). No word is given what the "
-                f"baseline has already; try another --baseline and see which words stay."
+                f'"{named[0][0]}" before a word is read (F(x\') is {measured(float(np.median(np.abs(off[which]))))} '
+                f"from neutral in the median, which is {measured(float(np.median(expected[which])))}). No word is "
+                f"given what the baseline has already; try another --baseline and see which words stay."
             ),
             measure=f"mean distance of F(x') from neutral, beyond {BASELINE_LIMIT:g}",
             arithmetic=[

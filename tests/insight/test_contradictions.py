@@ -249,7 +249,7 @@ def test_texts_are_asked_for_a_few_times_only() -> None:
 
 def test_leaders_are_the_first_of_their_kind() -> None:
     texts = marked(50, 60)
-    texts += with_changes(texts, range(10), [3] * 10) + [list(texts[49]), ["the"], [], []]
+    texts += [*with_changes(texts, range(10), [3] * 10), list(texts[49]), ["the"], [], []]
     corpus: Corpus = Planted(texts, np.zeros(len(texts), np.int32)).corpus()
     assert leaders(bags_of(corpus))[50:62].tolist() == [*range(10), 49, 61]
 

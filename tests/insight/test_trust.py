@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ig_worker.insight.findings.corpus import Corpus
 from ig_worker.insight.findings.find import current_findings, find, find_in
 from ig_worker.insight.findings.finding import DOUBT, TRUST, Finding
 from ig_worker.insight.findings.trust import trust
+from ig_worker.insight.findings.words_of import words_in
 from ig_worker.insight.tables.faithfulness import FAITHFULNESS, HEADLINES
 from ig_worker.run.store.run_store import RunStore
 from ig_worker.schema import META_FINGERPRINT
@@ -163,13 +164,15 @@ def test_attributions_that_a_random_ranking_equals_are_told_of_the_run_as_a_whol
     assert not trust(corpus, {"faithfulness": faithful(0.02, rows=29)})
 
 
-def no_words(texts: Sequence[int]) -> list[list[str]]:
-    return [[] for _ in texts]
-
-
 def test_all_kinds_are_ranked_together() -> None:
     table = changed(HEALTHY, delta=np.where(SOME, 0.1, 0.0))
-    found = find_in(corpus_of(table), no_words, before=corpus_of(HEALTHY), tables={"faithfulness": faithful(0.0)})
+    words = words_in(table)
+    found = find_in(
+        corpus_of(table),
+        lambda texts: [words[text] for text in texts],
+        before=corpus_of(HEALTHY),
+        tables={"faithfulness": faithful(0.0)},
+    )
     assert {"faithfulness", "completeness"} <= {one.subject for one in found}
     assert [one.number for one in found] == list(range(1, len(found) + 1))
     assert [one.cost for one in found] == sorted((one.cost for one in found), reverse=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from ig_worker.schema import VALUES
 Ints = NDArray[np.int64]
 Group = list[int]  # texts as numbers in the corpus, rising
 
+_AT_ONCE = 50_000  # texts of which the words are in memory
 _SHOWN = 10  # groups, and texts of a group, in the arithmetic
 
 
@@ -68,15 +70,25 @@ def _differ(labels: Ints) -> bool:
 def _verified(groups: Sequence[Group], words_of: WordsOf) -> tuple[list[Group], list[Group]]:
     """Groups of texts that are word for word the same, and of those that are nearly the same as their first."""
     exact, near = [], []
-    for group in groups:
-        words = [tuple(text) for text in words_of(group)]
-        alike = {text: similarity(words[0], text) >= NEAR for text in set(words)}
-        same: dict[tuple[str, ...], Group] = defaultdict(list)
-        for number, text in zip(group, words, strict=True):
-            same[text].append(number)
-        exact += [members for members in same.values() if len(members) > 1]
-        near.append([number for number, text in zip(group, words, strict=True) if alike[text]])
+    for some in _batches(groups):
+        every = iter(words_of([number for group in some for number in group]))
+        for group in some:
+            words = [tuple(text) for text in islice(every, len(group))]
+            alike = {text: similarity(words[0], text) >= NEAR for text in set(words)}
+            same: dict[tuple[str, ...], Group] = defaultdict(list)
+            for number, text in zip(group, words, strict=True):
+                same[text].append(number)
+            exact += [members for members in same.values() if len(members) > 1]
+            near.append([number for number, text in zip(group, words, strict=True) if alike[text]])
     return exact, near
+
+
+def _batches(groups: Sequence[Group]) -> Iterable[Sequence[Group]]:
+    """Groups of some `_AT_ONCE` texts: chunks are read again for each, and the words of all texts are many."""
+    ends = np.cumsum([len(group) for group in groups], dtype=np.int64)
+    cuts = np.flatnonzero(np.diff(ends // _AT_ONCE)) + 1
+    for begin, end in pairwise([0, *cuts.tolist(), len(groups)]):
+        yield groups[begin:end]
 
 
 @dataclass(frozen=True)

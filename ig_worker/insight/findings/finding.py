@@ -79,6 +79,10 @@ class Finding:
     arithmetic: Sequence[str] = field(default=())
     number: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("ids", "marks", "arithmetic"):  # lists, so that one that was read equals the one that was written
+            object.__setattr__(self, name, list(getattr(self, name)))
+
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
     """All findings, what costs most first, numbered from 1."""

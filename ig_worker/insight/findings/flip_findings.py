@@ -33,9 +33,9 @@ def flip_findings(corpus: Corpus, flips: Sequence[Flip]) -> list[Finding]:
 
 
 def _name(word: str, flips: Sequence[Flip]) -> tuple[str, Sequence[Flip]]:
-    """What the flips have in common: the word, or the two that always stand for each other."""
-    always = frozenset.intersection(*(flip.words for flip in flips))
-    return (" for ".join(f'"{name}"' for name in [word, *sorted(always - {word})][:2]), flips)
+    """What the flips have in common: the word, and where there is one, that which always stands for it."""
+    always = frozenset.intersection(*(flip.across(word) for flip in flips))
+    return (" for ".join(f'"{name}"' for name in [word, *sorted(always)][:2]), flips)
 
 
 def _finding(corpus: Corpus, named_flips: tuple[str, Sequence[Flip]]) -> Finding:

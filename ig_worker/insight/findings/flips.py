@@ -2,8 +2,8 @@
 
 Short ones have too few words for `near_duplicates`. But two bags of words that differ in one word are equal when that
 word is left out, and the hash of a bag without a word is one subtraction (`Bags.total`). So all pairs that differ in
-one word are found, however long, and in texts of few words all that differ in two; longer ones with two such words
-are near duplicates anyway.
+one word are found, however long, and in texts of few words all that differ in two different ones; texts of 18 words or
+more with two such words are near duplicates anyway, those between are missed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class Flip:
     @property
     def words(self) -> frozenset[str]:
         return frozenset((*self.without, *self.instead))
+
+    def across(self, word: str) -> frozenset[str]:
+        """The words that only the other text has, of `words`."""
+        return frozenset(self.instead if word in self.without else self.without)
 
     @property
     def changed(self) -> int:

@@ -76,6 +76,7 @@ def phrases_of(corpus: Corpus, least: int) -> Phrases:
     def each(values: NDArray[np.floating], counts: NDArray[np.integer]) -> Occurrences:
         return Occurrences(text[entry], phrase, (values / counts).astype(np.float32))
 
+    length = np.bincount(text[words], weights=count[words], minlength=len(corpus))
     return Phrases(
         term,
         word,
@@ -84,7 +85,7 @@ def phrases_of(corpus: Corpus, least: int) -> Phrases:
         each(last, count[entry]),
         each(push[match], count[match]),
         Occurrences(text[entry], phrase, rest).of(more > 0),
-        (1 / np.bincount(text[words], weights=count[words], minlength=len(corpus))[text[entry]]).astype(np.float32),
+        (1 / length[text[entry]]).astype(np.float32),  # a text with a phrase has words, others may have none
     )
 
 

@@ -68,19 +68,19 @@ def write_side_by_side(now: RunStore, before: RunStore, found: Comparison, texts
     flips = table.filter(table.column("flipped")).column("id").to_pylist()
     pairs = order(table, sureness(_light(now, flips), table, threshold), texts)
     ids = [pair.id for pair in pairs[:texts]]
-    rows = tuple(examples.read_targets(store, ids) for store in (before, now))
-    sizes = [len(row["probabilities"]) for of_text in rows[1].values() for row in of_text[:1]]
+    old, new = (examples.read_targets(store, ids) for store in (before, now))
+    sizes = [len(row["probabilities"]) for of_text in new.values() for row in of_text[:1]]
     count = sizes[0] if sizes else 0
-    classes = tuple(
+    was, classes = (
         classes_of(manifest, count, found.outputs, threshold_of(store))
         for manifest, store in zip(manifests, (before, now), strict=True)
     )
     view = {
         "head": head(*manifests, found),
         "tiles": tiles(found),
-        "notes": notes(found, classes[1]),
+        "notes": notes(found, classes),
         "words": list(found.words),
-        "groups": groups(pairs[:texts], *rows, *classes),
+        "groups": groups(pairs[:texts], old, new, was, classes),
         "left": left(pairs[texts:]),
         "outputs": found.outputs,
         "steps": STEPS,
@@ -213,9 +213,9 @@ def moved_words(old: View, new: View) -> list[View]:
     Words are those that both have, in their order, whatever the pieces: one text may be cut, or spelt in small letters.
     """
     (names, a), (texts, b) = words_with_attributions(old), words_with_attributions(new)
-    spelt = [[name.casefold() for name in side] for side in (names, texts)]
+    was, now = ([name.casefold() for name in side] for side in (names, texts))
     sums: dict[str, list[float]] = {}
-    for block in SequenceMatcher(None, *spelt, autojunk=False).get_matching_blocks():
+    for block in SequenceMatcher(None, was, now, autojunk=False).get_matching_blocks():
         for i, j in zip(range(block.a, block.a + block.size), range(block.b, block.b + block.size), strict=True):
             pair = sums.setdefault(texts[j], [0.0, 0.0])
             pair[0], pair[1] = pair[0] + a[i], pair[1] + b[j]

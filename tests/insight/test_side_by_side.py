@@ -69,6 +69,12 @@ def test_texts_of_one_run_only_are_not_shown(tmp_path: Path) -> None:
     assert "1 only before, 1 only now" in text
 
 
+def test_what_the_data_say_is_taken_from_the_later_run(tmp_path: Path) -> None:
+    text = page(tmp_path, [said("a", 1, label=None)], [said("a", 0, label=1)])
+    assert re.findall(r'class="badge (\w+)"', text) == ["right", "wrong"]
+    assert '<h3 id="lost">' in text
+
+
 def test_what_is_beyond_the_limit_is_counted(tmp_path: Path) -> None:
     before, now = ([said(f"{i}", p) for i in range(5)] for p in (1, 0))
     before.append(said("m", 1))

@@ -27,7 +27,7 @@ from ig_worker.insight.tables.flat_rows import first_of_texts
 from ig_worker.insight.tables.run_outputs import threshold_of
 from ig_worker.insight.verdicts import scalar_of
 from ig_worker.run.store.run_store import REPORT, RunStore
-from ig_worker.schema import RANK, VALUES
+from ig_worker.schema import LABEL_LISTS, RANK, VALUE, VALUES
 
 PAGE = f"{REPORT.rpartition('/')[0]}/compare/index.html"
 WORDS = 6  # of a text, those that moved most
@@ -38,6 +38,7 @@ _TITLES = {  # kind -> title and note
     CHANGED: ("Numbers that changed most", ""),
     MOVED: ("Attribution moved most", "Among all other texts."),
 }
+_TRUTH = ("label", LABEL_LISTS, VALUE)  # what the data say
 _RANKS = {(True, False): 0, (True, True): 2, (False, True): 2}  # right before and now -> place; 1 for all others
 
 
@@ -164,6 +165,7 @@ def groups(
 def beside(pair: Pair, old: Sequence[View], new: Sequence[View], was: Classes, classes: Classes) -> View:
     """One text of both runs: two cards, and the words that moved most between them."""
     first, second = matched(old, new)
+    first = first | {name: second[name] for name in _TRUTH if name in second}  # as `compare` takes it
     if classes.exclusive and len(first["probabilities"]) == len(second["probabilities"]) == 2:
         first = told_for(first, second["target"])
     same = _scalar(first) == _scalar(second)

@@ -214,6 +214,14 @@ def read_by_id(store: RunStore, ids: Sequence[str]) -> list[dict[str, Any]]:
     return [found[id] for id in ids if id in found]
 
 
+def read_targets(store: RunStore, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """All that is explained of some texts, by id: the rows of each, the first target first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows_with(store, ids, [*_SHOWN, RANK]).to_pylist():
+        found.setdefault(row["id"], []).append(row)
+    return found
+
+
 def example_groups(chosen: list[Example], rows: list[dict[str, Any]], classes: Classes) -> list[View]:
     """The example reviews by kind, in their order; `rows` as `read_examples` gives them."""
     groups: dict[str, View] = {}

@@ -24,13 +24,13 @@ def head(manifest: dict[str, Any], summary: RunSummary) -> View:
     method += [f"{key.replace('_', ' ')} {config[key]}" for key in ("layer", "baseline", "target") if config.get(key)]
     expected, seen = data.get("rows"), summary.rows + summary.quarantined
     return {
-        "model": _short(model) if model else "Attributions",
-        "dataset": _short(dataset) if dataset else "",
+        "model": short(model) if model else "Attributions",
+        "dataset": short(dataset) if dataset else "",
         "method": method,
         "unfinished": f"{seen:,} of {expected:,}" if isinstance(expected, int) and seen < expected else "",
         "promise": promise(manifest),
         "lineage": [
-            (title, [(str(key), _plain(value)) for key, value in sorted(entries.items()) if value is not None])
+            (title, [(str(key), plain(value)) for key, value in sorted(entries.items()) if value is not None])
             for title, entries in (
                 ("Run", {key: manifest.get(key) for key in ("state", "fingerprint", "schema_version")}),
                 ("Data", {key: value for key, value in data.items() if key != "class_names"}),
@@ -43,14 +43,15 @@ def head(manifest: dict[str, Any], summary: RunSummary) -> View:
     }
 
 
-def _short(name: object) -> str:
+def short(name: object) -> str:
     """A path or URI as its last part, a hub name as it is."""
     text = str(name)
     is_path = "://" in text or text.startswith(("/", ".", "~"))
     return text.rstrip("/").rsplit("/", 1)[-1] or text if is_path else text
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """A setting as people read it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

@@ -94,8 +94,7 @@ def context(store: RunStore, count: int = 12, palette: str = "PiYG", found: Sequ
         "flipped": changes.flipped_ids(tables.get("compare")),
         "shrinkage": SHRINKAGE,
         "steps": STEPS,
-        "light": _rules(swatches(palette)),
-        "dark": _rules(swatches(palette, _DARK)),
+        **shades(palette),
     }
 
 
@@ -131,7 +130,12 @@ def charts(tables: dict[str, pa.Table], classes: Classes, rows: int) -> View:
     }
 
 
-def render(view: dict[str, Any]) -> str:
+def shades(palette: str) -> View:
+    """The colours of heat maps on the light page and on the dark one."""
+    return {"light": _rules(swatches(palette)), "dark": _rules(swatches(palette, _DARK))}
+
+
+def render(view: dict[str, Any], template: str = "report.html") -> str:
     """The page. Every value is escaped; a name that the template uses and `view` lacks is an error."""
     environment = Environment(
         loader=PackageLoader("ig_worker.insight.report"),
@@ -147,9 +151,9 @@ def render(view: dict[str, Any]) -> str:
         percent=percent,
         thousands="{:,}".format,
     )
-    return environment.get_template("report.html").render(view)
+    return environment.get_template(template).render(view)
 
 
-def _rules(shades: dict[int, Swatch]) -> list[tuple[str, Swatch]]:
+def _rules(of_levels: dict[int, Swatch]) -> list[tuple[str, Swatch]]:
     """CSS class of each level: p1 to p20 above 0, n1 to n20 below."""
-    return [(f"{'p' if level > 0 else 'n'}{abs(level)}", swatch) for level, swatch in shades.items() if level]
+    return [(f"{'p' if level > 0 else 'n'}{abs(level)}", swatch) for level, swatch in of_levels.items() if level]

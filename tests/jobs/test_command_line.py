@@ -128,7 +128,7 @@ def test_the_list_of_jobs_is_whole_and_in_the_order_of_work(words: list[str], ca
     assert command.main(words) == 0
     text = capsys.readouterr().out
     listed = re.findall(r"^  (\w+)  +[A-Z].*\.$", text, re.MULTILINE)
-    in_order = "finetune check prepare explain verify aggregate evaluate compare report export status nightly"
+    in_order = "finetune check prepare explain verify aggregate evaluate compare findings report export status nightly"
     assert " ".join(listed) == in_order
     assert sorted(listed) == sorted(path.stem for path in (ROOT / "jobs").glob("[a-z]*.py"))
     assert max(map(len, text.splitlines())) <= 80

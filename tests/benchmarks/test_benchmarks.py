@@ -17,7 +17,7 @@ from ig_worker.explain.problems import Problem
 from ig_worker.explain.product import FEWEST
 from ig_worker.models.inputs import ModelInput
 from jobs import finetune
-from tests.benchmarks import accuracy, minilm, ours, report, speed
+from tests.benchmarks import accuracy, aggregate, minilm, ours, report, speed
 from tests.benchmarks.arithmetic import Sizes, per_review, pruned, unpruned
 from tests.benchmarks.compare import Setting, errors
 from tests.benchmarks.hindsight import Enough, enough_nodes, look_back
@@ -292,3 +292,10 @@ def test_a_pilot_that_would_share_reviews_with_the_study_is_noticed() -> None:
     assert [shared(4000, 1000), shared(5499, 10), shared(4999, 2), shared(5500, 10), shared(5100, 0)] == [
         False, True, True, False, False,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [[], ["--findings"]], ids=["tables", "findings"])
+def test_a_made_up_run_is_aggregated_and_looked_through(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    found = aggregate.main(["--rows", "300", "--tokens", "20", "--chunk-rows", "100", *more])
+    assert json.loads(capsys.readouterr().out) == found
+    assert found["findings"] == [] if more else found["rows"]["tokens"] > 300

@@ -298,4 +298,7 @@ def test_a_pilot_that_would_share_reviews_with_the_study_is_noticed() -> None:
 def test_a_made_up_run_is_aggregated_and_looked_through(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     found = aggregate.main(["--rows", "300", "--tokens", "20", "--chunk-rows", "100", *more])
     assert json.loads(capsys.readouterr().out) == found
-    assert found["findings"] == [] if more else found["rows"]["tokens"] > 300
+    if more:  # 15% of the labels are others than the predictions, whatever the words
+        assert all(subject.startswith("labelled") for subject in found["findings"])
+    else:
+        assert found["rows"]["tokens"] > 300

@@ -1,4 +1,4 @@
-"""Says what to look at first: where a model fails, leans wrongly, or is misled by labels.
+"""Says what to look at first: slices, shortcuts, labels, changes.
 
 Examples:
     python -m jobs.findings runs/first

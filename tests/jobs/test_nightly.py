@@ -219,7 +219,7 @@ def test_the_job_reads_its_file_and_ends_with_the_nights_code(tmp_path: Path, ex
     assert "went well (exit 0)" in told
     assert "warning" not in told
     steps = [line[3:].split()[0] for line in told.splitlines() if line.startswith("== ")]
-    assert steps == ["explain", "verify", "aggregate", "evaluate", "report"]
+    assert steps == ["explain", "verify", "aggregate", "evaluate", "findings", "report"]
     assert "\nfaithful     comprehensiveness " in told
     assert (tmp_path / "runs" / f"imdb-{today()}" / "aggregates" / "faithfulness.parquet").exists()
     assert len(list((tmp_path / "runs").iterdir())) == 1, "the night that was stopped is the one that was finished"

@@ -199,6 +199,11 @@ instants = st.integers(0, 90)  # file operations; an undisturbed run of 6 rows t
 FOLDERS = ("chunks", "attributions", "quarantine")
 
 
+def is_settled(manifest: dict[str, Any]) -> bool:
+    """Whether rows may be explained by now: nobody is told to before the pilot's outcome is in the fingerprint."""
+    return "fingerprint" in manifest and manifest["identity"]["calibration"] is not None
+
+
 @st.composite
 def mischief(draw: st.DrawFn) -> Callable[[Night, Disk], None]:
     """Something that befalls a run between two starts, or instead of the end of one."""
@@ -211,7 +216,7 @@ def mischief(draw: st.DrawFn) -> Callable[[Night, Disk], None]:
         with disk.crashing(instant):
             if kind == "start":
                 night.start()
-            elif kind == "orphan" and "fingerprint" in manifest and index in store.chunks.indexes():
+            elif kind == "orphan" and is_settled(manifest) and index in store.chunks.indexes():
                 commit(store, index, manifest["fingerprint"])
             elif kind == "delete":
                 (night.place / folder / f"chunk-{index:05d}.parquet").unlink(missing_ok=True)

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from ig_worker import schema
 from ig_worker.insight.findings.corpus import KEPT, Corpus
 from ig_worker.insight.tables import ngrams
-from ig_worker.insight.tables.aggregate import count_documents, require_rows, slices_of, steps
-from ig_worker.insight.tables.evidence import minimum_documents
+from ig_worker.insight.tables.aggregate import count_documents, frequent_ngrams, require_rows, slices_of, steps
 from ig_worker.insight.tables.flat_rows import COLUMNS, Flat
 from ig_worker.insight.tables.positions import TAIL
 from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
@@ -74,11 +73,8 @@ def gather(
     rows, parts = sum(commit.rows for commit in commits.values()), tasks(commits)
     step = steps(progress, 2 * sum(map(len, parts)))
     with applying(store, config or ApplyConfig(), rows, deadline) as apply:
-        counts = np.zeros(ngrams.SLOTS, np.uint16)
-        for found in step(parts, apply(count_documents, parts)):
-            ngrams.add_documents(counts, found)
-        least = ngrams.least_documents(counts, minimum_documents(rows))
-        gathered = list(step(parts, apply(part_of, parts, np.packbits(counts >= least))))
+        least, frequent = frequent_ngrams(step(parts, apply(count_documents, parts)), rows)
+        gathered = list(step(parts, apply(part_of, parts, frequent)))
     manifest = store.manifest.existing()
     names = (manifest.get("data") or {}).get("class_names")
     return together(gathered, least, outputs_of(store), threshold_of(store), names if isinstance(names, list) else ())

@@ -107,11 +107,7 @@ def aggregate(
     rows, parts = sum(commit.rows for commit in commits.values()), tasks(commits)
     step = steps(progress, 2 * sum(map(len, parts)))
     with applying(store, config or ApplyConfig(), rows, deadline) as apply:
-        counts = np.zeros(ngrams.SLOTS, np.uint16)
-        for found in step(parts, apply(count_documents, parts)):
-            ngrams.add_documents(counts, found)
-        least = ngrams.least_documents(counts, minimum_documents(rows))
-        frequent = np.packbits(counts >= least)
+        least, frequent = frequent_ngrams(step(parts, apply(count_documents, parts)), rows)
         whole = merged(step(parts, apply(partial_of, parts, frequent)))
     tables = finish(whole, least)
     fingerprint = str(store.manifest.existing().get("fingerprint") or "")
@@ -126,6 +122,20 @@ def aggregate(
 def writing_order(names: Iterable[str]) -> list[str]:
     """The order of writing: a job that is killed half-way leaves the old last table, which then gives it away."""
     return sorted(names, key=lambda name: name == _WRITTEN_LAST)
+
+
+def frequent_ngrams(counted: Iterable[ngrams.Counts], rows: int) -> tuple[int, np.ndarray]:
+    """Documents that a listed n-gram must be in, and the slots that have as many, packed into bits.
+
+    Args:
+        counted: what `count_documents` has found, part by part.
+        rows: explained ones.
+    """
+    counts = np.zeros(ngrams.SLOTS, np.uint16)
+    for found in counted:
+        ngrams.add_documents(counts, found)
+    least = ngrams.least_documents(counts, minimum_documents(rows))
+    return least, np.packbits(counts >= least)
 
 
 def count_documents(store: RunStore, chunks: Chunks) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from ig_worker import schema
 from ig_worker.insight.findings.corpus import KEPT, Corpus
 from ig_worker.insight.tables import ngrams
-from ig_worker.insight.tables.aggregate import count_documents, frequent_ngrams, require_rows, slices_of, steps
+from ig_worker.insight.tables.aggregate import slices_of, two_passes
 from ig_worker.insight.tables.flat_rows import COLUMNS, Flat
 from ig_worker.insight.tables.positions import TAIL
 from ig_worker.insight.tables.run_outputs import outputs_of, threshold_of
 from ig_worker.run.deadline import Deadline
 from ig_worker.run.later_config import ApplyConfig
-from ig_worker.run.steps.map_chunks import Chunks, applying, tasks
+from ig_worker.run.steps.map_chunks import Chunks
 from ig_worker.run.store.run_store import RunStore
 
 _PLAIN = (
@@ -69,12 +69,7 @@ def gather(
         RunStoppedError: the actors failed again and again, or the deadline has passed.
         RunDamagedError: a file of the run is not what the run wrote.
     """
-    commits = require_rows(store)
-    rows, parts = sum(commit.rows for commit in commits.values()), tasks(commits)
-    step = steps(progress, 2 * sum(map(len, parts)))
-    with applying(store, config or ApplyConfig(), rows, deadline) as apply:
-        least, frequent = frequent_ngrams(step(parts, apply(count_documents, parts)), rows)
-        gathered = list(step(parts, apply(part_of, parts, frequent)))
+    least, gathered = two_passes(store, progress, config, deadline, part_of, list)
     manifest = store.manifest.existing()
     names = (manifest.get("data") or {}).get("class_names")
     return together(gathered, least, outputs_of(store), threshold_of(store), names if isinstance(names, list) else ())

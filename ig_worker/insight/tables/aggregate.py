@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ from ig_worker.run.later_config import ApplyConfig
 from ig_worker.run.steps.map_chunks import Chunks, applying, tasks
 from ig_worker.run.store.results import Commit
 from ig_worker.run.store.run_store import RunStore
+
+T = TypeVar("T")
 
 _ROWS_AT_ONCE = 1024  # whatever the size of a chunk
 _WRITTEN_LAST = "convergence"  # it says how many rows it covers, and all tables before it cover as many
@@ -103,12 +105,7 @@ def aggregate(
         RunStoppedError: the actors failed again and again, or the deadline has passed.
         RunDamagedError: a file of the run is not what the run wrote.
     """
-    commits = require_rows(store)
-    rows, parts = sum(commit.rows for commit in commits.values()), tasks(commits)
-    step = steps(progress, 2 * sum(map(len, parts)))
-    with applying(store, config or ApplyConfig(), rows, deadline) as apply:
-        least, frequent = frequent_ngrams(step(parts, apply(count_documents, parts)), rows)
-        whole = merged(step(parts, apply(partial_of, parts, frequent)))
+    least, whole = two_passes(store, progress, config, deadline, partial_of, merged)
     tables = finish(whole, least)
     fingerprint = str(store.manifest.existing().get("fingerprint") or "")
     for name, table in tables.items():
@@ -122,6 +119,32 @@ def aggregate(
 def writing_order(names: Iterable[str]) -> list[str]:
     """The order of writing: a job that is killed half-way leaves the old last table, which then gives it away."""
     return sorted(names, key=lambda name: name == _WRITTEN_LAST)
+
+
+def two_passes(
+    store: RunStore,
+    progress: Callable[[int, int], None] | None,
+    config: ApplyConfig | None,
+    deadline: Deadline | None,
+    second: Callable[[RunStore, Chunks, np.ndarray], Any],
+    together: Callable[[Iterable[Any]], T],
+) -> tuple[int, T]:
+    """Read all chunks twice: to count n-grams, and for `second`, which is given the frequent ones packed into bits.
+
+    Args:
+        store, progress, config, deadline: see `aggregate`, which says what is raised, too.
+        second: what is computed of some chunks.
+        together: makes one of the results, which come in order.
+
+    Returns:
+        Documents that a listed n-gram must be in, and what `together` makes.
+    """
+    commits = require_rows(store)
+    rows, parts = sum(commit.rows for commit in commits.values()), tasks(commits)
+    step = steps(progress, 2 * sum(map(len, parts)))
+    with applying(store, config or ApplyConfig(), rows, deadline) as apply:
+        least, frequent = frequent_ngrams(step(parts, apply(count_documents, parts)), rows)
+        return least, together(step(parts, apply(second, parts, frequent)))
 
 
 def frequent_ngrams(counted: Iterable[ngrams.Counts], rows: int) -> tuple[int, np.ndarray]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ig_worker.errors import UsageError, did_you_mean
-from ig_worker.insight.night.run import NightConfig, run_night
+from ig_worker.insight.night.run import run_night
+from ig_worker.insight.night.settings import NightConfig
 from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.later_config import EvaluateConfig, actors_of

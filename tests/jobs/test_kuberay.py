@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ig_worker.insight.night.run import NightConfig
+from ig_worker.insight.night.settings import NightConfig
 from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig, actor_range
 from jobs import _settings

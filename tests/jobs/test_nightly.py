@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ig_worker.insight.night import run as night_module
-from ig_worker.insight.night.run import Night, NightConfig, run_night
+from ig_worker.insight.night.run import run_night
+from ig_worker.insight.night.settings import Night, NightConfig
 from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.deadline import Deadline

@@ -14,7 +14,8 @@ import pytest
 
 from ig_worker import schema
 from ig_worker.insight.night import run as night
-from ig_worker.insight.night.run import NightConfig, run_night
+from ig_worker.insight.night.run import run_night
+from ig_worker.insight.night.settings import NightConfig
 from ig_worker.insight.thresholds import Thresholds
 from ig_worker.run.config import ExplainConfig
 from ig_worker.run.steps.audit import Beyond, worst_beyond
